@@ -1,0 +1,1 @@
+//! chartmesh library.

@@ -1,0 +1,2 @@
+//! chartmesh.
+fn main() {}

@@ -1,0 +1,102 @@
+//! Every bound of the node in one place. Each is hit by a test that names it (`tests/tidy`).
+
+use super::Span;
+
+/// Bytes of one FHIR input file.
+pub const INPUT_MAX_BYTES: usize = 64 << 20;
+/// Nesting of JSON objects and arrays.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Entries of one bundle.
+pub const BUNDLE_ENTRIES_MAX: usize = 50_000;
+/// Bytes of one resource.
+pub const RESOURCE_MAX_BYTES: usize = 16 << 20;
+/// Bytes of one document.
+pub const DOCUMENT_MAX_BYTES: usize = 128 << 20;
+/// Bytes of one value in the index (storage.md 3).
+pub const INDEX_VALUE_MAX_BYTES: usize = 4 << 10;
+/// Plaintext bytes of a chunk of a document file (c2sp.org/age payload).
+pub const CHUNK_BYTES: usize = 64 << 10;
+/// Leaf hashes in one part of a fetch.
+pub const LEAVES_PER_PART: usize = 1_024;
+/// Bytes of one commit of the journal.
+pub const COMMIT_MAX_BYTES: usize = 256 << 20;
+/// Records of one commit of the journal.
+pub const COMMIT_MAX_RECORDS: usize = 200_000;
+/// Bytes of one gRPC message between peers.
+pub const PEER_MESSAGE_MAX_BYTES: usize = 1 << 20;
+/// Bytes of one part on the admin socket.
+pub const ADMIN_PART_MAX_BYTES: usize = 1 << 20;
+/// Members of a network that this node keeps.
+pub const MEMBERS_MAX: usize = 10_000;
+/// Members one question goes to directly; the charter may say less.
+pub const DIRECT_MAX: usize = 50;
+/// Handles one asker may hold at one holder; the oldest goes first (protocol.md 4).
+pub const HANDLES_PER_ASKER_MAX: usize = 2_000;
+/// How long a handle is valid.
+pub const HANDLE_VALID: Span = Span::hours(12);
+/// Sessions one peer may hold at a time (protocol.md 3).
+pub const SESSIONS_PER_PEER_MAX: usize = 4;
+/// Messages of one session.
+pub const SESSION_MESSAGES_MAX: u64 = 1 << 20;
+/// Counters a session remembers.
+pub const WINDOW_BITS: u64 = 1_024;
+/// A challenge is good in its slot and the next.
+pub const CHALLENGE_SLOT: Span = Span::minutes(10);
+/// Longest life of a message.
+pub const MESSAGE_LIFE_MAX: Span = Span::seconds(120);
+/// How far two clocks may be apart, where the charter says nothing.
+pub const CLOCK_WINDOW: Span = Span::minutes(5);
+/// Life of a key set (protocol.md 1).
+pub const KEY_SET_LIFE: Span = Span::days(7);
+/// Life of a node record.
+pub const NODE_RECORD_LIFE: Span = Span::days(2);
+/// Life of a credential.
+pub const CREDENTIAL_LIFE: Span = Span::days(365);
+/// Life of a ticket.
+pub const TICKET_LIFE: Span = Span::days(7);
+/// Tickets outstanding at one node.
+pub const TICKETS_MAX: usize = 1_000;
+/// Join requests that wait at one node.
+pub const JOIN_REQUESTS_MAX: usize = 100;
+/// Matches in one answer.
+pub const MATCHES_MAX: usize = 8;
+/// Bytes of every answer to a locate question, before sealing.
+pub const LOCATE_ANSWER_BYTES: usize = 4 << 10;
+/// Answers to a locate question leave at multiples of this (protocol.md 7).
+pub const LOCATE_TICK: Span = Span(100);
+/// Rounds of more-needed.
+pub const LOCATE_ROUNDS_MAX: u32 = 2;
+/// Total deadline of a locate, where the user names none.
+pub const LOCATE_DEADLINE: Span = Span::seconds(10);
+/// Names, identifiers, addresses, phones or e-mails in one question, each.
+pub const DEMOGRAPHICS_MAX: usize = 16;
+/// Characters of one demographic value.
+pub const DEMOGRAPHIC_CHARS_MAX: usize = 256;
+/// Documents in one list.
+pub const LIST_MAX: u32 = 500;
+/// Documents in one list, where the user names no limit.
+pub const LIST_DEFAULT: u32 = 20;
+/// How long a snapshot of an on-demand document is kept.
+pub const SNAPSHOT_LIFE: Span = Span::hours(24);
+/// Snapshots kept at a time.
+pub const SNAPSHOTS_MAX: usize = 1_000;
+/// Streams one peer may hold open here.
+pub const STREAMS_PER_PEER_MAX: usize = 8;
+/// Accepted streams waiting for the server.
+pub const STREAM_QUEUE_MAX: usize = 64;
+/// Requests to open a stream that wait, in all and for one peer being dialled.
+pub const OPEN_QUEUE_MAX: usize = 64;
+/// Concurrent calls on one HTTP/2 connection.
+pub const CALLS_PER_CONNECTION_MAX: u32 = 64;
+/// Connections in all.
+pub const CONNECTIONS_MAX: u32 = 2_000;
+/// Longest wait before a lost member is dialled again.
+pub const RECONNECT_MAX: Span = Span::seconds(30);
+/// Jobs waiting for the pool of CPU-heavy work.
+pub const WORK_QUEUE_MAX: usize = 256;
+/// Batches waiting for the journal.
+pub const JOURNAL_QUEUE_MAX: usize = 1_024;
+/// Denials of one (peer, user, code) kept whole a day; the rest is counted (protocol.md 6).
+pub const DENIALS_WHOLE_MAX: u32 = 20;
+/// How long a patient's step may wait for the turn before the caller is told to come again.
+pub const TURN_WAIT_MAX: Span = Span::seconds(30);

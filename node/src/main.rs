@@ -1,0 +1,2 @@
+//! chartmeshd.
+fn main() {}

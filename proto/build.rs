@@ -1,0 +1,26 @@
+//! Compiles the `.proto` files with protox, so that no `protoc` is needed.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=chartmesh");
+    let files = protox::compile(
+        [
+            "chartmesh/v1/body.proto",
+            "chartmesh/v1/peer.proto",
+            "chartmesh/v1/store.proto",
+            "chartmesh/v1/admin.proto",
+        ],
+        ["."],
+    )?;
+    let mut config = prost_build::Config::new();
+    // Order must not depend on a hasher anywhere.
+    config.skip_debug(["."]);
+    config.btree_map(["."]);
+    if std::env::var_os("CARGO_FEATURE_SERVICES").is_some() {
+        config.type_attribute(".chartmesh.admin.v1", "#[derive(::serde::Serialize)]");
+        config.enable_type_names();
+        tonic_prost_build::configure().compile_fds_with_config(files, config)?;
+    } else {
+        config.compile_fds(files)?;
+    }
+    Ok(())
+}
