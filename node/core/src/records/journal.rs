@@ -1,12 +1,10 @@
 //! Records of the journal, before and after they are on the disk.
 
+use crate::{
+    crypto::SecretKey,
+    types::{PatientId, Timestamp},
+};
 use bytes::Bytes;
-use zeroize::Zeroizing;
-
-use crate::types::{PatientId, Timestamp};
-
-/// A 32-byte secret key that wipes itself.
-pub type SecretKey = Zeroizing<[u8; 32]>;
 
 /// Which key of the keyring seals a record: all zero the store's own, else a patient's (its id).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,9 +1,11 @@
 //! What a node keeps: the journal and its records, patients, documents, consents.
 
 mod disk;
+mod document;
 mod journal;
 mod patient;
 
 pub use disk::{Disk, StoreError};
-pub use journal::{Batch, Draft, KeyId, Place, Record, RecordKind, Recorded, Scope, SecretKey};
+pub use document::{Coding, Disclosure, Document, Manifest};
+pub use journal::{Batch, Draft, KeyId, Place, Record, RecordKind, Recorded, Scope};
 pub use patient::{Address, Demographics, Identifier, Name};
