@@ -1,0 +1,543 @@
+//! Founding a network, inviting, and admitting applicants.
+
+use bytes::Bytes;
+
+use super::{
+    error::FlowError,
+    node::{Actor, Node, push_audit},
+    state::{Join, Network},
+};
+use crate::{
+    audit,
+    membership::{
+        self, Charter, Credential, JoinAnswer, JoinRequest, JoinState, KeySet, Known, NodeRecord,
+        Rules, Template, Ticket,
+    },
+    ports::World,
+    records::{Batch, JoinRecord, RecordKind, Scope, TicketIssued},
+    session::SessionError,
+    types::{
+        Code, MemberId, NetworkId, NodeKey, PeerCode, Span, Timestamp,
+        limits::{
+            CREDENTIAL_LIFE, JOIN_REQUESTS_MAX, KEY_SET_LIFE, NODE_RECORD_LIFE, TICKETS_MAX,
+        },
+    },
+    wire,
+};
+
+/// What an administrator chooses when founding a network.
+pub struct Founding {
+    /// The network's name.
+    pub name: String,
+    /// Policy template.
+    pub template: Template,
+    /// Its rules.
+    pub rules: Rules,
+    /// Test data only.
+    pub test: bool,
+}
+
+/// A member as an administrator sees it.
+#[derive(Clone)]
+pub struct MemberView {
+    /// Its credential.
+    pub credential: Credential,
+    /// Whether the credential is in force.
+    pub active: bool,
+    /// When it last answered or asked.
+    pub last_seen: Option<Timestamp>,
+    /// Where it can be reached (binary multiaddresses).
+    pub addresses: Vec<Vec<u8>>,
+}
+
+impl<W: World> Node<W> {
+    /// Founds a network with this node's authority key as the only one.
+    ///
+    /// # Errors
+    /// [`Code::AlreadyInNetwork`], or [`FlowError::Store`].
+    pub async fn found(&self, actor: &Actor, founding: Founding) -> Result<Network, FlowError> {
+        self.need_no_network()?;
+        let now = self.now();
+        let charter = Charter::genesis(
+            founding.name,
+            founding.template,
+            founding.rules,
+            vec![self.identity.authority.public()],
+            1,
+            founding.test,
+            now,
+            self.random(),
+        );
+        let envelope = membership::sign_genesis(&charter, &[&self.identity.authority]);
+        let (id, charter) = membership::verify_genesis(&envelope)?;
+        let credential = Credential {
+            network: id,
+            member: self.member(),
+            node_key: self.node_key(),
+            organization: self.identity.organization.clone(),
+            valid_from: now,
+            valid_until: now.plus(CREDENTIAL_LIFE),
+            sequence: 1,
+        };
+        let known = Known {
+            credential: self.identity.authority.sign(&id, &credential),
+            key_set: None,
+            node_record: None,
+        };
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Charter,
+            Scope::Store,
+            wire::encode_charter_record(&envelope),
+        );
+        batch.push(
+            RecordKind::Member,
+            Scope::Store,
+            wire::encode_member_record(&known),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(self.member()),
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::NetworkFounded)
+            },
+        );
+        self.commit(batch).await?;
+        self.refresh_statements();
+        Ok(Network {
+            id,
+            charter,
+            envelope,
+        })
+    }
+
+    pub(super) fn need_no_network(&self) -> Result<(), FlowError> {
+        let state = self.state();
+        if state.network.is_some() || state.join_asked.is_some() {
+            return Err(FlowError::State {
+                code: Code::AlreadyInNetwork,
+            });
+        }
+        Ok(())
+    }
+
+    /// Signs this run's key set and node record anew. Called at start, when addresses change and
+    /// before the key set grows old; sequences are times, so they rise.
+    pub fn refresh_statements(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        let Some(network) = state.network.as_ref().map(|network| network.id) else {
+            return;
+        };
+        let key_set = self.own_key_set(&state.opening, &network, now);
+        let record = NodeRecord {
+            member: self.member(),
+            addresses: state.addresses.iter().cloned().map(Bytes::from).collect(),
+            sequence: now.0,
+            expiry: now.plus(NODE_RECORD_LIFE),
+            capabilities: Vec::new(),
+        };
+        state.key_set = Some(key_set);
+        state.node_record = Some(self.identity.node.sign(&network, &record));
+        let own = state.members.get(self.member()).map(|member| Known {
+            credential: member.known().credential.clone(),
+            key_set: state.key_set.clone(),
+            node_record: state.node_record.clone(),
+        });
+        if let (Some(own), Some(network)) = (own, state.network.clone()) {
+            // Our own statements hold by construction; a credential that ran out is what `doctor` shows.
+            let _expired = state
+                .members
+                .offer(&own, &network.id, &network.charter, now);
+        }
+    }
+
+    fn own_key_set(
+        &self,
+        opening: &[std::sync::Arc<crate::crypto::OpeningKey>],
+        network: &NetworkId,
+        now: Timestamp,
+    ) -> crate::crypto::Envelope {
+        let set = KeySet {
+            member: self.member(),
+            sequence: now.0,
+            keys: opening
+                .iter()
+                .take(1)
+                .map(|key| membership::HpkeKey {
+                    id: key.id(),
+                    suite: crate::crypto::SUITE_XWING,
+                    public: key.public(),
+                })
+                .collect(),
+            audit_key: self.identity.audit.public(),
+            valid_from: now.minus(Span::minutes(10)),
+            valid_until: now
+                .minus(Span::minutes(10))
+                .plus(KEY_SET_LIFE),
+        };
+        self.identity.node.sign(network, &set)
+    }
+
+    /// Installs the keys that open what is sealed to this node, newest first.
+    pub fn install_opening_keys(&self, keys: Vec<crate::crypto::OpeningKey>) {
+        self.state().opening = keys.into_iter().map(std::sync::Arc::new).collect();
+        self.refresh_statements();
+    }
+
+    /// Says where this node can be reached (binary multiaddresses).
+    pub fn set_addresses(&self, addresses: Vec<Vec<u8>>) {
+        self.state().addresses = addresses;
+        self.refresh_statements();
+    }
+
+    /// Makes a ticket that lets one applicant ask to join.
+    ///
+    /// # Errors
+    /// [`Code::NoNetwork`], [`FlowError::Store`], or [`Code::Usage`] where too many are outstanding.
+    pub async fn invite(&self, actor: &Actor, valid: Span) -> Result<Ticket, FlowError> {
+        let network = self.network()?;
+        let now = self.now();
+        let addresses = {
+            let state = self.state();
+            let outstanding = state
+                .tickets
+                .values()
+                .filter(|ticket| now < ticket.expiry)
+                .count();
+            if outstanding >= TICKETS_MAX {
+                return Err(FlowError::Usage { code: Code::Usage });
+            }
+            state.addresses.iter().cloned().map(Bytes::from).collect()
+        };
+        let ticket = Ticket {
+            network: network.id,
+            inviter: self.node_key(),
+            addresses,
+            expiry: now.plus(valid),
+            secret: self.random::<16>().into(),
+        };
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::TicketIssued,
+            Scope::Store,
+            wire::encode_ticket_issued(&TicketIssued {
+                key: ticket.key(),
+                expiry: ticket.expiry,
+            }),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::Invited)
+            },
+        );
+        self.commit(batch).await?;
+        Ok(ticket)
+    }
+
+    /// Answers an applicant: pending, approved with its credential, or refused.
+    ///
+    /// # Errors
+    /// What the applicant is told; a forged, foreign, expired or used ticket is `DENIED`.
+    pub async fn serve_join(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
+        let malformed = SessionError::Malformed { node: from };
+        let Ok(envelope) = wire::decode_envelope(body) else {
+            return Err(self.refused(from, malformed).await);
+        };
+        let network = self.network_id().ok_or(PeerCode::Unavailable)?;
+        let request = match envelope.verify::<JoinRequest>(&network) {
+            Ok(request) if request.signers() == [from.0] => request,
+            _ => {
+                let error = SessionError::Signature { node: from };
+                return Err(self.refused(from, error).await);
+            }
+        };
+        let join = match self.judge_join(from, &request).await {
+            Ok(join) => join,
+            Err(PeerCode::Denied) => {
+                // Counted like every refusal, so that an alarm can be raised on a used ticket.
+                let _counted = self.refused(from, SessionError::NotMember { node: from }).await;
+                return Err(PeerCode::Denied);
+            }
+            Err(code) => return Err(code),
+        };
+        let answer = self.join_answer(&join, envelope.hash());
+        Ok(wire::encode_envelope(
+            &self.identity.node.sign(&network, &answer),
+        ))
+    }
+
+    async fn judge_join(
+        &self,
+        from: NodeKey,
+        request: &crate::crypto::Signed<JoinRequest>,
+    ) -> Result<Join, PeerCode> {
+        let now = self.now();
+        let value = request.value();
+        let window = self.state().clock_window();
+        if value.sent_at.distance(now) > window {
+            return Err(PeerCode::ClockSkew);
+        }
+        let (ticket, before, waiting) = {
+            let state = self.state();
+            let waiting = state
+                .joins
+                .values()
+                .filter(|join| join.record.state == JoinState::Pending)
+                .count();
+            (
+                state.tickets.get(&value.ticket).cloned(),
+                state.joins.get(&value.ticket).cloned(),
+                waiting,
+            )
+        };
+        let ticket = ticket.ok_or(PeerCode::Denied)?;
+        let proven = value.node_key == from && value.verify_mac(&ticket.key, self.node_key());
+        if !proven {
+            return Err(PeerCode::Denied);
+        }
+        if let Some(before) = before {
+            let same = before
+                .record
+                .request
+                .claims::<JoinRequest>()
+                .is_ok_and(|first| first.node_key == from && first.member == value.member);
+            return if same {
+                Ok(before)
+            } else {
+                Err(PeerCode::Denied)
+            };
+        }
+        if now >= ticket.expiry {
+            return Err(PeerCode::Denied);
+        }
+        if waiting >= JOIN_REQUESTS_MAX {
+            return Err(PeerCode::OverBudget);
+        }
+        let record = JoinRecord {
+            ticket: value.ticket,
+            request: request.envelope().clone(),
+            state: JoinState::Pending,
+            credential: None,
+        };
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Join,
+            Scope::Store,
+            wire::encode_join_record(&record),
+        );
+        // The ticket is marked used before it is answered.
+        self.commit(batch)
+            .await
+            .map_err(|_| PeerCode::Unavailable)?;
+        Ok(Join {
+            record,
+            received: now,
+            delivered: false,
+        })
+    }
+
+    fn join_answer(&self, join: &Join, request: [u8; 32]) -> JoinAnswer {
+        let mut state = self.state();
+        let approved = join.record.state == JoinState::Approved;
+        let own = state
+            .members
+            .get(self.member())
+            .map(|member| member.known());
+        let answer = JoinAnswer {
+            state: join.record.state,
+            mac: [0; 32],
+            credential: join.record.credential.clone(),
+            charter: state
+                .network
+                .as_ref()
+                .filter(|_| approved)
+                .map(|network| network.envelope.clone()),
+            peers: if approved {
+                own.into_iter().collect()
+            } else {
+                Vec::new()
+            },
+            node_key: self.node_key(),
+        };
+        if approved && let Some(join) = state.joins.get_mut(&join.record.ticket) {
+            join.delivered = true;
+        }
+        let key = state
+            .tickets
+            .get(&join.record.ticket)
+            .map_or([0; 32], |ticket| ticket.key);
+        answer.with_mac(&key, request)
+    }
+
+    /// Join requests that wait, each with the six words of its applicant.
+    pub fn join_requests(&self) -> Vec<(String, JoinRequest, Timestamp)> {
+        let state = self.state();
+        state
+            .joins
+            .values()
+            .filter(|join| join.record.state == JoinState::Pending)
+            .filter_map(|join| {
+                let request = join.record.request.claims::<JoinRequest>().ok()?;
+                Some((request.words(), request, join.received))
+            })
+            .collect()
+    }
+
+    /// Admits an applicant: signs its credential with this node's authority key.
+    ///
+    /// # Errors
+    /// [`Code::RequestUnknown`], [`Code::NotAuthority`], [`Code::OrganizationActive`],
+    /// [`FlowError::Store`].
+    pub async fn approve(&self, actor: &Actor, words: &str) -> Result<Credential, FlowError> {
+        let network = self.network()?;
+        let now = self.now();
+        let authority = self.identity.authority.public();
+        let alone = network.charter.authorities.contains(&authority)
+            && network.charter.threshold == 1;
+        if !alone {
+            return Err(FlowError::State {
+                code: Code::NotAuthority,
+            });
+        }
+        let (ticket, request) = {
+            let state = self.state();
+            state
+                .joins
+                .iter()
+                .filter(|(_, join)| join.record.state == JoinState::Pending)
+                .filter_map(|(ticket, join)| {
+                    let request = join.record.request.claims::<JoinRequest>().ok()?;
+                    (request.words() == words).then_some((*ticket, request))
+                })
+                .next()
+                .ok_or(FlowError::NotFound {
+                    code: Code::RequestUnknown,
+                })?
+        };
+        let taken = {
+            let state = self.state();
+            state
+                .members
+                .organization_active(&request.organization, now)
+                .is_some()
+                || state.members.get(request.member).is_some()
+        };
+        if taken {
+            return Err(FlowError::State {
+                code: Code::OrganizationActive,
+            });
+        }
+        let credential = Credential {
+            network: network.id,
+            member: request.member,
+            node_key: request.node_key,
+            organization: request.organization.clone(),
+            valid_from: now,
+            valid_until: now.plus(CREDENTIAL_LIFE),
+            sequence: 1,
+        };
+        let signed = self.identity.authority.sign(&network.id, &credential);
+        self.record_approval(actor, ticket, &request, signed).await?;
+        Ok(credential)
+    }
+
+    async fn record_approval(
+        &self,
+        actor: &Actor,
+        ticket: [u8; 32],
+        request: &JoinRequest,
+        credential: crate::crypto::Envelope,
+    ) -> Result<(), FlowError> {
+        let envelope = self
+            .state()
+            .joins
+            .get(&ticket)
+            .map(|join| join.record.request.clone())
+            .ok_or(FlowError::NotFound {
+                code: Code::RequestUnknown,
+            })?;
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Join,
+            Scope::Store,
+            wire::encode_join_record(&JoinRecord {
+                ticket,
+                request: envelope,
+                state: JoinState::Approved,
+                credential: Some(credential.clone()),
+            }),
+        );
+        batch.push(
+            RecordKind::Member,
+            Scope::Store,
+            wire::encode_member_record(&Known {
+                credential,
+                key_set: Some(request.key_set.clone()),
+                node_record: request.node_record.clone(),
+            }),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(request.member),
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::MemberAdmitted)
+            },
+        );
+        self.commit(batch).await?;
+        if let Some(addresses) = self
+            .state()
+            .members
+            .get(request.member)
+            .map(|member| member.addresses())
+        {
+            self.world.learn(request.node_key, &addresses);
+        }
+        Ok(())
+    }
+
+    /// Whether an admitted member has collected its credential since this node started.
+    pub fn delivered(&self, member: MemberId) -> bool {
+        let state = self.state();
+        state.last_seen.contains_key(&member)
+            || state.joins.values().any(|join| {
+                join.delivered
+                    && join
+                        .record
+                        .request
+                        .claims::<JoinRequest>()
+                        .is_ok_and(|request| request.member == member)
+            })
+    }
+
+    /// All members, this node included, in order of member id.
+    pub fn member_views(&self) -> Vec<MemberView> {
+        let now = self.now();
+        let state = self.state();
+        state
+            .members
+            .iter()
+            .map(|member| {
+                let credential = member.credential().clone();
+                MemberView {
+                    active: super::state::active(member, now),
+                    last_seen: state.last_seen.get(&credential.member).copied(),
+                    addresses: member.addresses(),
+                    credential,
+                }
+            })
+            .collect()
+    }
+
+    /// The network this node belongs to, if any.
+    pub fn current_network(&self) -> Option<Network> {
+        self.state().network.clone()
+    }
+}

@@ -1,0 +1,248 @@
+//! All state that decisions need: one struct behind one short mutex, never held across an await.
+//!
+//! The durable part is a fold of the journal: [`super::apply`] is the only code that changes it, at
+//! start over the replay and afterwards over every commit, in journal order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crate::{
+    audit::{self, FloodCounter},
+    crypto::{Envelope, OpeningKey, SecretKey, Tree},
+    exchange::Turns,
+    locator::Handles,
+    membership::{Charter, Member, Members},
+    policy::Discoverability,
+    records::{
+        Consent, Demographics, Document, JoinRecord, KeyId, Place, Record, StoreError, TicketIssued,
+    },
+    session::{Outbound, Peer, Sessions},
+    types::{
+        ConsentId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId, Span, Timestamp,
+        limits::CLOCK_WINDOW,
+    },
+};
+
+/// The network this node belongs to.
+#[derive(Clone)]
+pub struct Network {
+    /// Its id.
+    pub id: NetworkId,
+    /// Its charter.
+    pub charter: Charter,
+    /// The charter as signed.
+    pub envelope: Envelope,
+}
+
+/// A patient of this node.
+#[derive(Clone)]
+pub struct Patient {
+    /// Its id.
+    pub id: PatientId,
+    /// What identifies the person.
+    pub demographics: Demographics,
+    /// Where the record was imported from.
+    pub source: String,
+    /// The id it has there.
+    pub local_id: String,
+    /// Where the FHIR Patient lies in the journal.
+    pub place: Place,
+    /// Id of the on-demand bundle.
+    pub summary: DocumentId,
+    /// Set for this patient; none for the default of the node's kind.
+    pub discoverability: Option<Discoverability>,
+    /// FHIR resources besides the Patient.
+    pub resources: u64,
+    /// Journal position of the last change to what a bundle shows.
+    pub revision: u64,
+    /// When that was.
+    pub changed: Timestamp,
+}
+
+/// Where an entry of the audit log lies, and what it is found by.
+#[derive(Clone, Copy)]
+pub struct AuditPlace {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub kind: audit::Kind,
+    /// About whom.
+    pub patient: Option<PatientId>,
+}
+
+/// A handle another node gave us.
+#[derive(Clone, Copy)]
+pub struct Received {
+    /// Who gave it.
+    pub holder: MemberId,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A join request that came in, as it stands.
+#[derive(Clone)]
+pub struct Join {
+    /// The record.
+    pub record: JoinRecord,
+    /// When it came.
+    pub received: Timestamp,
+    /// Whether the applicant has collected its credential since this start.
+    pub delivered: bool,
+}
+
+/// Everything a decision may look at.
+pub struct State {
+    pub(super) me: MemberId,
+    pub(super) node_key: NodeKey,
+    // ---- the fold of the journal
+    pub(super) position: u64,
+    pub(super) network: Option<Network>,
+    pub(super) members: Members,
+    pub(super) tickets: BTreeMap<[u8; 32], TicketIssued>,
+    pub(super) joins: BTreeMap<[u8; 32], Join>,
+    pub(super) join_asked: Option<String>,
+    pub(super) patients: BTreeMap<PatientId, Patient>,
+    pub(super) found_by: BTreeMap<Vec<u8>, BTreeSet<PatientId>>,
+    pub(super) by_source: BTreeMap<(String, String), PatientId>,
+    pub(super) keys: BTreeMap<KeyId, SecretKey>,
+    pub(super) directory: u64,
+    pub(super) documents: BTreeMap<PatientId, BTreeMap<DocumentId, Document>>,
+    pub(super) consents: BTreeMap<PatientId, Vec<Consent>>,
+    pub(super) consent_of: BTreeMap<ConsentId, PatientId>,
+    pub(super) handles: Handles,
+    pub(super) received: BTreeMap<Handle, Received>,
+    pub(super) tree: Tree,
+    pub(super) audit: Vec<AuditPlace>,
+    // ---- what a restart forgets
+    pub(super) sessions: Sessions,
+    pub(super) outbound: BTreeMap<MemberId, Outbound>,
+    pub(super) challenges: BTreeMap<MemberId, [u8; 16]>,
+    pub(super) opening: Vec<Arc<OpeningKey>>,
+    pub(super) key_set: Option<Envelope>,
+    pub(super) node_record: Option<Envelope>,
+    pub(super) addresses: Vec<Vec<u8>>,
+    pub(super) last_seen: BTreeMap<MemberId, Timestamp>,
+    pub(super) turns: Turns,
+    pub(super) flood: FloodCounter,
+    pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
+    pub(super) problem: Option<StoreError>,
+}
+
+impl State {
+    /// The charter's clock window, or the default before there is a charter.
+    pub(super) fn clock_window(&self) -> Span {
+        self.network
+            .as_ref()
+            .map_or(CLOCK_WINDOW, |network| network.charter.rules.clock_window)
+    }
+
+    /// The active member behind a node key.
+    pub(super) fn peer(&self, node: NodeKey, now: Timestamp) -> Option<Peer> {
+        let member = self.members.by_node(node)?;
+        active(member, now).then(|| peer_of(member))
+    }
+
+    /// A patient's consents in journal order.
+    pub(super) fn consents_of(&self, patient: PatientId) -> &[Consent] {
+        self.consents.get(&patient).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Whether a member's credential is in force.
+pub(super) fn active(member: &Member, now: Timestamp) -> bool {
+    let credential = member.credential();
+    credential.valid_from <= now && now < credential.valid_until
+}
+
+/// A member as session and policy see it.
+pub(super) fn peer_of(member: &Member) -> Peer {
+    let credential = member.credential();
+    Peer {
+        member: credential.member,
+        node_key: credential.node_key,
+        organization: credential.organization.clone(),
+    }
+}
+
+/// The state shared between a node's flows and the journal that feeds it.
+#[derive(Clone)]
+pub struct Fold(Arc<Mutex<State>>);
+
+impl Fold {
+    /// An empty state for a node; `boot` is drawn at each start.
+    pub fn new(me: MemberId, node_key: NodeKey, boot: SecretKey) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            me,
+            node_key,
+            position: 0,
+            network: None,
+            members: Members::default(),
+            tickets: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            join_asked: None,
+            patients: BTreeMap::new(),
+            found_by: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            directory: 0,
+            documents: BTreeMap::new(),
+            consents: BTreeMap::new(),
+            consent_of: BTreeMap::new(),
+            handles: Handles::default(),
+            received: BTreeMap::new(),
+            tree: Tree::default(),
+            audit: Vec::new(),
+            sessions: Sessions::new(me, boot),
+            outbound: BTreeMap::new(),
+            challenges: BTreeMap::new(),
+            opening: Vec::new(),
+            key_set: None,
+            node_record: None,
+            addresses: Vec::new(),
+            last_seen: BTreeMap::new(),
+            turns: Turns::default(),
+            flood: FloodCounter::default(),
+            budget: BTreeMap::new(),
+            problem: None,
+        })))
+    }
+
+    /// Adds keys of the keyring: at start all of them, later those of a batch.
+    pub fn add_keys(&self, keys: impl IntoIterator<Item = (KeyId, SecretKey)>) {
+        self.lock().keys.extend(keys);
+    }
+
+    /// Applies one record that is on the disk. Records come in journal order, each once.
+    pub fn apply(&self, record: &Record) {
+        let mut state = self.lock();
+        if record.position <= state.position {
+            return;
+        }
+        state.position = record.position;
+        if super::apply::apply(&mut state, record).is_err() {
+            state.problem = Some(StoreError::Integrity {
+                position: record.position,
+            });
+        }
+    }
+
+    /// Says that the store cannot be trusted or written: peers get `UNAVAILABLE` from here on.
+    pub fn halt(&self, problem: StoreError) {
+        self.lock().problem = Some(problem);
+    }
+
+    /// What is wrong with the store, if anything.
+    pub fn problem(&self) -> Option<StoreError> {
+        self.lock().problem
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under this lock can only come from a defect; what was applied is still whole,
+        // since every change is one record.
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
