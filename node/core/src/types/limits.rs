@@ -100,3 +100,24 @@ pub const JOURNAL_QUEUE_MAX: usize = 1_024;
 pub const DENIALS_WHOLE_MAX: u32 = 20;
 /// How long a patient's step may wait for the turn before the caller is told to come again.
 pub const TURN_WAIT_MAX: Span = Span::seconds(30);
+/// Signatures over one body; authorities or recovery keys of a charter.
+pub const SIGNATURES_MAX: usize = 64;
+/// Sealing keys in one key set.
+pub const KEY_SET_KEYS_MAX: usize = 4;
+/// Bytes of one public sealing key, whatever its suite.
+pub const HPKE_PUBLIC_BYTES_MAX: usize = 4 << 10;
+/// Addresses of one node record or ticket.
+pub const NODE_ADDRESSES_MAX: usize = 16;
+/// Bytes of one binary multiaddress.
+pub const NODE_ADDRESS_BYTES_MAX: usize = 255;
+/// Members in one answer to the exchange of members: with four sealing keys each, under
+/// [`PEER_MESSAGE_MAX_BYTES`].
+pub const MEMBERS_PAGE_MAX: usize = 100;
+/// Characters of an organisation's or a network's name.
+pub const NAME_CHARS_MAX: usize = 200;
+/// Characters of one code, MIME type or URI in a message.
+pub const CODE_CHARS_MAX: usize = 256;
+/// Characters of one text for people in a message.
+pub const TEXT_CHARS_MAX: usize = 1_000;
+/// Codes, labels, obligations or capabilities in one list.
+pub const CODES_MAX: usize = 64;
