@@ -16,6 +16,8 @@ pub const DOCUMENT_MAX_BYTES: usize = 128 << 20;
 pub const INDEX_VALUE_MAX_BYTES: usize = 4 << 10;
 /// Plaintext bytes of a chunk of a document file (c2sp.org/age payload).
 pub const CHUNK_BYTES: usize = 64 << 10;
+/// Signatures over one body.
+pub const SIGNATURES_MAX: usize = 64;
 /// Leaf hashes in one part of a fetch.
 pub const LEAVES_PER_PART: usize = 1_024;
 /// Bytes of one commit of the journal.
