@@ -102,8 +102,6 @@ pub const JOURNAL_QUEUE_MAX: usize = 1_024;
 pub const DENIALS_WHOLE_MAX: u32 = 20;
 /// How long a patient's step may wait for the turn before the caller is told to come again.
 pub const TURN_WAIT_MAX: Span = Span::seconds(30);
-/// Signatures over one body; authorities or recovery keys of a charter.
-pub const SIGNATURES_MAX: usize = 64;
 /// Sealing keys in one key set.
 pub const KEY_SET_KEYS_MAX: usize = 4;
 /// Bytes of one public sealing key, whatever its suite.

@@ -8,12 +8,9 @@ use super::{
     field::{Wire, WireError, array, bounded_list, decode_canonical, encode},
 };
 use crate::{
-    crypto::{Envelope, OuterHeader},
+    crypto::{ENCAPSULATED_BYTES, Envelope, OuterHeader},
     types::limits,
 };
-
-/// Bytes of an X-Wing encapsulated key (draft-connolly-cfrg-xwing-kem, section 5).
-const ENC_BYTES: usize = 1_120;
 
 /// The bytes of a signed message (`body.v1.Signed`).
 pub fn encode_envelope(envelope: &Envelope) -> Bytes {
@@ -93,7 +90,7 @@ impl Wire for Sealed {
     }
 
     fn from_proto(proto: peer::Sealed) -> Result<Self, WireError> {
-        if !proto.enc.is_empty() && proto.enc.len() != ENC_BYTES {
+        if !proto.enc.is_empty() && proto.enc.len() != ENCAPSULATED_BYTES {
             return Err(WireError::Length {
                 len_bytes: proto.enc.len(),
             });

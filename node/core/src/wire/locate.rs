@@ -6,8 +6,8 @@ use prost::Message as _;
 use super::{
     LocateAnswer, LocateRequest, Match, Outcome,
     field::{
-        Term, Wire, WireError, array, bounded_list, demographic, list, message, numbers,
-        optional, optional_date, required, terms,
+        Term, Wire, WireError, array, bounded_list, demographic, list, message, numbers, optional,
+        optional_date, required, terms,
     },
 };
 use crate::{
