@@ -1,23 +1,28 @@
 //! Thin wrappers that make misuse hard: signatures, seals, rows, document files, trees.
 
+mod file;
+mod hash;
+pub mod row;
+mod sealed;
 mod signed;
+mod signing;
+pub mod tree;
+mod wrap;
 
-pub use signed::{Body, Envelope, MalformedBody};
+pub use file::{
+    FileError, HEADER_BYTES, SealedFile, chunk_count, chunk_range, leaf_hashes, open_file,
+    padded_len, seal_file, sealed_len,
+};
+pub use hash::{derive, keyed_hash, keyed_hash_matches, receipt, sha256, subject_of};
+pub use row::{RowAad, RowError};
+pub use sealed::{
+    ENCAPSULATED_BYTES, OpeningKey, OuterHeader, SEALING_KEY_BYTES, SUITE_XWING, SealContext,
+    SealError, SealingKey, SessionKeys, accept_session, begin_session,
+};
+pub use signed::{Body, Envelope, MalformedBody, SignatureError, Signed};
+pub use signing::{SigningKey, check_public_key, verify_signature};
+pub use tree::Tree;
+pub use wrap::{Argon2Cost, WrapContext, WrapError, key_from_passphrase, unwrap_key, wrap_key};
 
 /// A 32-byte secret key that wipes itself.
 pub type SecretKey = zeroize::Zeroizing<[u8; 32]>;
-
-/// The outer header of a sealed message; authenticated together with its ciphertext.
-#[derive(Clone, PartialEq, Eq)]
-pub struct OuterHeader {
-    /// HPKE KEM id; 0x647A is X-Wing.
-    pub suite: u32,
-    /// Which key of the receiver's key set.
-    pub key_id: [u8; 8],
-    /// Drawn by the asker.
-    pub session: [u8; 16],
-    /// Counts the messages of the session.
-    pub counter: u64,
-    /// HPKE encapsulated key until the first answer of the session is in; then empty.
-    pub enc: bytes::Bytes,
-}

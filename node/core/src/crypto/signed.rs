@@ -1,6 +1,11 @@
 //! One body, the keys that signed it, and what it takes to believe them (`protocol.md` 3).
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+
+use super::{SigningKey, hash::sha256, signing::verify_signature};
+use crate::types::{NetworkId, limits::SIGNATURES_MAX};
 
 /// The bytes are no body of this type, or not in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,6 +13,38 @@ use bytes::Bytes;
 pub struct MalformedBody {
     /// Domain constant of the type that was expected.
     pub domain: &'static str,
+}
+
+/// Why a signed body is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// Nobody signed.
+    #[error("there is no signature")]
+    Unsigned,
+    /// More signatures than [`SIGNATURES_MAX`].
+    #[error("there are {count} signatures")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// One key signed twice.
+    #[error("one key signed twice")]
+    Repeated,
+    /// A public key of small order, off the curve, or in a form that is not canonical.
+    #[error("a public key is not acceptable")]
+    Key,
+    /// A signature does not hold for this type, network and body.
+    #[error("a signature does not hold")]
+    Forged,
+    /// The body cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] MalformedBody),
+    /// The body reads, but its value has other bytes in canonical form.
+    #[error("the {domain} body is not in canonical form")]
+    NotCanonical {
+        /// Domain constant of the type that was expected.
+        domain: &'static str,
+    },
 }
 
 /// A value that can be signed. Its domain constant belongs to the receiving type and never comes
@@ -33,4 +70,147 @@ pub struct Envelope {
     pub body: Bytes,
     /// Ed25519 public key and signature, each.
     pub signatures: Vec<([u8; 32], [u8; 64])>,
+}
+
+impl Envelope {
+    /// SHA-256 of the body: what an answer, a receipt or the next charter names.
+    pub fn hash(&self) -> [u8; 32] {
+        sha256(&[&self.body])
+    }
+
+    /// Adds the signature of one more key over the body, read as a `T`.
+    ///
+    /// # Panics
+    /// Where the body has 4 GiB or more.
+    pub fn add_signature<T: Body>(&mut self, key: &SigningKey, network: &NetworkId) {
+        let signature = key.sign_body::<T>(network, &self.body);
+        self.signatures.push((key.public(), signature));
+    }
+
+    /// What the body claims. It proves **nothing**: no signature is looked at. For what must be
+    /// known before anything can be verified, such as the network a charter belongs to.
+    ///
+    /// # Errors
+    /// [`MalformedBody`] where the bytes are no `T`.
+    pub fn claims<T: Body>(&self) -> Result<T, MalformedBody> {
+        T::decode(&self.body)
+    }
+
+    /// Verifies every signature over exactly the bytes received, then reads them. Whether the
+    /// signers may say so is not asked here.
+    ///
+    /// # Errors
+    /// [`SignatureError`]; one bad signature among good ones is enough.
+    pub fn verify<T: Body>(&self, network: &NetworkId) -> Result<Signed<T>, SignatureError> {
+        let signers = self.distinct_signers()?;
+        if u32::try_from(self.body.len()).is_err() {
+            return Err(SignatureError::Malformed(MalformedBody {
+                domain: T::DOMAIN,
+            }));
+        }
+        let message = signed_bytes::<T>(network, &self.body);
+        for (key, signature) in &self.signatures {
+            verify_signature(key, &message, signature)?;
+        }
+        let value = T::decode(&self.body)?;
+        if value.encode() != self.body {
+            return Err(SignatureError::NotCanonical { domain: T::DOMAIN });
+        }
+        Ok(Signed {
+            value,
+            hash: self.hash(),
+            signers,
+            envelope: self.clone(),
+        })
+    }
+
+    fn distinct_signers(&self) -> Result<Vec<[u8; 32]>, SignatureError> {
+        let count = self.signatures.len();
+        if count == 0 {
+            return Err(SignatureError::Unsigned);
+        }
+        if count > SIGNATURES_MAX {
+            return Err(SignatureError::TooMany { count });
+        }
+        let signers: Vec<[u8; 32]> = self.signatures.iter().map(|(key, _)| *key).collect();
+        if signers.iter().collect::<BTreeSet<_>>().len() != count {
+            return Err(SignatureError::Repeated);
+        }
+        Ok(signers)
+    }
+}
+
+/// A body whose every signature holds, over bytes that are canonical. It says nothing of
+/// membership, audience or freshness.
+///
+/// Only [`Envelope::verify`] makes one:
+///
+/// ```
+/// use chartmesh_core::crypto::{Body, Envelope, Signed};
+/// use chartmesh_core::types::NetworkId;
+///
+/// fn believed<T: Body>(value: T, envelope: Envelope, network: &NetworkId) -> Option<Signed<T>> {
+///     envelope.verify(network).ok()
+/// }
+/// ```
+///
+/// Made by hand it does not compile:
+///
+/// ```compile_fail,E0451
+/// use chartmesh_core::crypto::{Body, Envelope, Signed};
+/// use chartmesh_core::types::NetworkId;
+///
+/// fn believed<T: Body>(value: T, envelope: Envelope, network: &NetworkId) -> Option<Signed<T>> {
+///     Some(Signed { value, hash: [0; 32], signers: Vec::new(), envelope })
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Signed<T> {
+    value: T,
+    hash: [u8; 32],
+    signers: Vec<[u8; 32]>,
+    envelope: Envelope,
+}
+
+impl<T> Signed<T> {
+    /// What was signed.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// What was signed, without its signatures.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// SHA-256 of the body.
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// The public keys that signed: distinct, at least one, in the order received.
+    pub fn signers(&self) -> &[[u8; 32]] {
+        &self.signers
+    }
+
+    /// The bytes and signatures as received, to be kept or passed on.
+    pub fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+/// What a signature is over (`protocol.md` 3). Nothing libp2p signs with the same key begins so.
+pub(super) fn signed_bytes<T: Body>(network: &NetworkId, body: &[u8]) -> Vec<u8> {
+    const PREFIX: &[u8] = b"chartmesh-sig\0";
+    const { assert!(T::DOMAIN.len() <= 0xFF, "its length is one byte") };
+
+    let body_len = u32::try_from(body.len()).expect("signers and `verify` bound the body");
+    let mut message = Vec::with_capacity(PREFIX.len() + 1 + T::DOMAIN.len() + 36 + body.len());
+    message.extend_from_slice(PREFIX);
+    message.push(T::DOMAIN.len() as u8);
+    message.extend_from_slice(T::DOMAIN.as_bytes());
+    message.extend_from_slice(&network.0);
+    message.extend_from_slice(&body_len.to_be_bytes());
+    message.extend_from_slice(body);
+    message
 }

@@ -3,6 +3,6 @@
 mod organization;
 
 pub use organization::{
-    Charter, Credential, HpkeKey, JoinAnswer, JoinRequest, JoinState, KeySet, Known, NodeRecord,
-    Organization, Rules, Template,
+    Charter, Credential, HpkeKey, JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known,
+    NodeRecord, Organization, Rules, Template,
 };

@@ -181,7 +181,8 @@ pub struct Known {
 pub struct JoinRequest {
     /// Names the ticket without its secret.
     pub ticket: [u8; 32],
-    /// HMAC-SHA-256 under the ticket key over the body with this field empty and the inviter's key.
+    /// HMAC-SHA-256 under the ticket key over the inviter's node key and the body with this
+    /// field all zero.
     pub mac: [u8; 32],
     /// The applicant's node key.
     pub node_key: NodeKey,
@@ -213,7 +214,8 @@ pub enum JoinState {
 pub struct JoinAnswer {
     /// How it stands.
     pub state: JoinState,
-    /// HMAC-SHA-256 under the ticket key over the request's hash and the body with this field empty.
+    /// HMAC-SHA-256 under the ticket key over the request's hash and the body with this field
+    /// all zero.
     pub mac: [u8; 32],
     /// Once approved.
     pub credential: Option<Envelope>,
@@ -223,4 +225,17 @@ pub struct JoinAnswer {
     pub peers: Vec<Known>,
     /// The inviter's node key.
     pub node_key: NodeKey,
+}
+
+/// A ticket was used, or a join was decided: what the journal keeps of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinRecord {
+    /// Names the ticket without its secret.
+    pub ticket: [u8; 32],
+    /// The signed request.
+    pub request: Envelope,
+    /// How it stands.
+    pub state: JoinState,
+    /// Once approved.
+    pub credential: Option<Envelope>,
 }

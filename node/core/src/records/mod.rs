@@ -4,8 +4,12 @@ mod disk;
 mod document;
 mod journal;
 mod patient;
+mod stored;
 
 pub use disk::{Disk, StoreError};
 pub use document::{Coding, Disclosure, Document, Manifest};
 pub use journal::{Batch, Draft, KeyId, Place, Record, RecordKind, Recorded, Scope};
 pub use patient::{Address, Demographics, Identifier, Name};
+pub use stored::{
+    HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord, TicketIssued,
+};

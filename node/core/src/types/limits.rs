@@ -16,6 +16,8 @@ pub const DOCUMENT_MAX_BYTES: usize = 128 << 20;
 pub const INDEX_VALUE_MAX_BYTES: usize = 4 << 10;
 /// Plaintext bytes of a chunk of a document file (c2sp.org/age payload).
 pub const CHUNK_BYTES: usize = 64 << 10;
+/// Signatures over one body.
+pub const SIGNATURES_MAX: usize = 64;
 /// Leaf hashes in one part of a fetch.
 pub const LEAVES_PER_PART: usize = 1_024;
 /// Bytes of one commit of the journal.
@@ -100,3 +102,22 @@ pub const JOURNAL_QUEUE_MAX: usize = 1_024;
 pub const DENIALS_WHOLE_MAX: u32 = 20;
 /// How long a patient's step may wait for the turn before the caller is told to come again.
 pub const TURN_WAIT_MAX: Span = Span::seconds(30);
+/// Sealing keys in one key set.
+pub const KEY_SET_KEYS_MAX: usize = 4;
+/// Bytes of one public sealing key, whatever its suite.
+pub const HPKE_PUBLIC_BYTES_MAX: usize = 4 << 10;
+/// Addresses of one node record or ticket.
+pub const NODE_ADDRESSES_MAX: usize = 16;
+/// Bytes of one binary multiaddress.
+pub const NODE_ADDRESS_BYTES_MAX: usize = 255;
+/// Members in one answer to the exchange of members: with four sealing keys each, under
+/// [`PEER_MESSAGE_MAX_BYTES`].
+pub const MEMBERS_PAGE_MAX: usize = 100;
+/// Characters of an organisation's or a network's name.
+pub const NAME_CHARS_MAX: usize = 200;
+/// Characters of one code, MIME type or URI in a message.
+pub const CODE_CHARS_MAX: usize = 256;
+/// Characters of one text for people in a message.
+pub const TEXT_CHARS_MAX: usize = 1_000;
+/// Codes, labels, obligations or capabilities in one list.
+pub const CODES_MAX: usize = 64;

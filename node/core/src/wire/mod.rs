@@ -1,9 +1,30 @@
 //! Prost messages ⇄ domain values, both directions, and nothing else.
+//!
+//! Nothing here verifies, opens or decides. What it checks is form: exact lengths, known terms,
+//! sub-messages that must be there, and the limits of [`crate::types::limits`].
 
+mod envelope;
+mod exchange;
+mod field;
+mod head;
+mod locate;
+mod membership;
 mod message;
+mod store;
+mod vocabulary;
 
+pub use envelope::{decode_envelope, decode_sealed, encode_envelope, encode_sealed};
+pub use field::WireError;
+pub use locate::bounded_demographics;
 pub use message::{
     DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer, ListRequest, LocateAnswer,
     LocateRequest, Match, MembersAnswer, MembersRequest, Message, Outcome, Refused, ReleaseAnswer,
     ReleaseRequest, Sealed,
+};
+pub use store::{
+    decode_charter, decode_document, decode_handle, decode_handle_received, decode_join,
+    decode_join_asked, decode_member, decode_patient, decode_resource, decode_revoke,
+    decode_ticket_issued, encode_charter, encode_document, encode_handle, encode_handle_received,
+    encode_join, encode_join_asked, encode_member, encode_patient, encode_resource, encode_revoke,
+    encode_ticket_issued,
 };

@@ -1,0 +1,202 @@
+//! Checkpoints of an audit log in the form of c2sp.org/tlog-checkpoint, signed as notes
+//! (c2sp.org/signed-note).
+
+use data_encoding::BASE64;
+
+use crate::{
+    crypto::{SigningKey, sha256, verify_signature},
+    types::{MemberId, NetworkId},
+};
+
+/// How an audit log stood at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The network of the log.
+    pub network: NetworkId,
+    /// The member whose log it is.
+    pub member: MemberId,
+    /// Leaves of the tree.
+    pub size: u64,
+    /// Root of the tree.
+    pub root: [u8; 32],
+    /// Where the journal stood, which the tree is derived from (`storage.md` 4).
+    pub journal: Option<JournalHead>,
+}
+
+/// Head of the hash-chained journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalHead {
+    /// Position of the last record.
+    pub position: u64,
+    /// Chain behind it.
+    pub chain: [u8; 32],
+}
+
+/// Why a checkpoint is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Longer than any checkpoint.
+    #[error("a checkpoint of {len_bytes} bytes")]
+    Length {
+        /// Bytes found.
+        len_bytes: usize,
+    },
+    /// No checkpoint in the one form that is written.
+    #[error("the checkpoint is malformed")]
+    Malformed,
+    /// The checkpoint of another log.
+    #[error("the checkpoint is another log's")]
+    Origin,
+    /// The log's own key has not signed.
+    #[error("the log's key has not signed the checkpoint")]
+    Unsigned,
+    /// The signature under the log's key does not hold.
+    #[error("the signature of the checkpoint does not hold")]
+    Forged,
+}
+
+/// Bytes of a signed checkpoint; some cosignatures of witnesses fit.
+const NOTE_MAX_BYTES: usize = 16 << 10;
+/// Signature type of Ed25519 (c2sp.org/signed-note).
+const ED25519: u8 = 0x01;
+const EXTENSION: &str = "chartmesh-journal ";
+
+impl Checkpoint {
+    /// Name of a log, and of the key that signs it.
+    pub fn origin(network: &NetworkId, member: &MemberId) -> String {
+        format!("chartmesh/{network}/{member}")
+    }
+
+    /// The text that is signed: origin, size, root, and the journal's head as an extension line.
+    pub fn text(&self) -> String {
+        let origin = Self::origin(&self.network, &self.member);
+        let root = BASE64.encode(&self.root);
+        let mut text = format!("{origin}\n{}\n{root}\n", self.size);
+        if let Some(JournalHead { position, chain }) = &self.journal {
+            text += &format!("{EXTENSION}{position} {}\n", BASE64.encode(chain));
+        }
+        text
+    }
+
+    /// The signed note.
+    pub fn sign(&self, key: &SigningKey) -> String {
+        let text = self.text();
+        let name = Self::origin(&self.network, &self.member);
+        let id = key_hash(&name, &key.public());
+        let signature = [&id[..], &key.sign_raw(text.as_bytes())].concat();
+        format!("{text}\n\u{2014} {name} {}\n", BASE64.encode(&signature))
+    }
+
+    /// Reads a signed note of one log and verifies the signature of that log's key. Lines of other
+    /// keys, such as cosignatures, are left aside.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn verify(
+        note: &str,
+        network: &NetworkId,
+        member: &MemberId,
+        public: &[u8; 32],
+    ) -> Result<Self, CheckpointError> {
+        if note.len() > NOTE_MAX_BYTES {
+            return Err(CheckpointError::Length {
+                len_bytes: note.len(),
+            });
+        }
+        let gap = note.rfind("\n\n").ok_or(CheckpointError::Malformed)?;
+        let (text, signatures) = (&note[..=gap], &note[gap + 2..]);
+        let name = Self::origin(network, member);
+        let checkpoint = Self::parse(text, &name, *network, *member)?;
+        let signature = own_signature(signatures, &name, public)?;
+        verify_signature(public, text.as_bytes(), &signature)
+            .map_err(|_| CheckpointError::Forged)?;
+        Ok(checkpoint)
+    }
+
+    fn parse(
+        text: &str,
+        name: &str,
+        network: NetworkId,
+        member: MemberId,
+    ) -> Result<Self, CheckpointError> {
+        let mut lines = text.lines();
+        if lines.next() != Some(name) {
+            return Err(CheckpointError::Origin);
+        }
+        let size = number(lines.next())?;
+        let root = hash(lines.next())?;
+        let journal = lines.next().map(journal_head).transpose()?;
+        let checkpoint = Self {
+            network,
+            member,
+            size,
+            root,
+            journal,
+        };
+        // One checkpoint has one text, so that two different notes are two different claims.
+        if checkpoint.text() != text {
+            return Err(CheckpointError::Malformed);
+        }
+        Ok(checkpoint)
+    }
+}
+
+fn journal_head(line: &str) -> Result<JournalHead, CheckpointError> {
+    let rest = line
+        .strip_prefix(EXTENSION)
+        .ok_or(CheckpointError::Malformed)?;
+    let (position, chain) = rest.split_once(' ').ok_or(CheckpointError::Malformed)?;
+    Ok(JournalHead {
+        position: number(Some(position))?,
+        chain: hash(Some(chain))?,
+    })
+}
+
+fn number(text: Option<&str>) -> Result<u64, CheckpointError> {
+    text.and_then(|text| text.parse().ok())
+        .ok_or(CheckpointError::Malformed)
+}
+
+fn hash(text: Option<&str>) -> Result<[u8; 32], CheckpointError> {
+    text.and_then(|text| BASE64.decode(text.as_bytes()).ok())
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(CheckpointError::Malformed)
+}
+
+fn own_signature(
+    signatures: &str,
+    name: &str,
+    public: &[u8; 32],
+) -> Result<[u8; 64], CheckpointError> {
+    let id = key_hash(name, public);
+    let mut own = None;
+    for line in signatures.split_inclusive('\n') {
+        let (signer, value) = line
+            .strip_suffix('\n')
+            .and_then(|line| line.strip_prefix("\u{2014} "))
+            .and_then(|line| line.split_once(' '))
+            .ok_or(CheckpointError::Malformed)?;
+        let value = BASE64
+            .decode(value.as_bytes())
+            .map_err(|_| CheckpointError::Malformed)?;
+        let (signer_id, signature) = value
+            .split_first_chunk::<4>()
+            .ok_or(CheckpointError::Malformed)?;
+        if signer != name || *signer_id != id {
+            continue;
+        }
+        let signature = signature
+            .try_into()
+            .map_err(|_| CheckpointError::Malformed)?;
+        if own.replace(signature).is_some() {
+            return Err(CheckpointError::Malformed);
+        }
+    }
+    own.ok_or(CheckpointError::Unsigned)
+}
+
+/// Which key signed (c2sp.org/signed-note: key ID).
+fn key_hash(name: &str, public: &[u8; 32]) -> [u8; 4] {
+    let hash = sha256(&[name.as_bytes(), b"\n", &[ED25519], public]);
+    *hash.first_chunk().expect("4 bytes of 32")
+}

@@ -1,0 +1,58 @@
+//! Hashes, each with a name for what it is used for.
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::SecretKey;
+use crate::types::Handle;
+
+/// SHA-256 over the parts, one after the other.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// HMAC-SHA256 (RFC 2104) over the parts, one after the other; the caller sees to it that they
+/// cannot be divided another way.
+pub fn keyed_hash(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Whether [`keyed_hash`] gives these bytes; takes the same time wherever they differ.
+pub fn keyed_hash_matches(key: &[u8], parts: &[&[u8]], expected: &[u8]) -> bool {
+    keyed_hash(key, parts)[..].ct_eq(expected).into()
+}
+
+/// A key for one use, from a key for many (HKDF-SHA256, RFC 5869, without salt).
+pub fn derive(key: &SecretKey, label: &str) -> SecretKey {
+    expand(&Hkdf::new(None, &key[..]), label.as_bytes())
+}
+
+/// The first 32 bytes of an HKDF.
+pub(super) fn expand(hkdf: &Hkdf<Sha256>, info: &[u8]) -> SecretKey {
+    let mut out = SecretKey::default();
+    hkdf.expand(info, &mut *out)
+        .expect("HKDF gives up to 255 blocks of 32 bytes");
+    out
+}
+
+/// The pseudonym of a patient towards whoever holds the handle: what a fetch names as its subject.
+pub fn subject_of(handle: &Handle) -> [u8; 16] {
+    let hash = sha256(&[b"chartmesh/1/subject", handle.as_bytes()]);
+    *hash.first_chunk().expect("16 bytes of 32")
+}
+
+/// What an audit entry or a release says of a document: worth nothing without the salt
+/// (`protocol.md` 5).
+pub fn receipt(salt: &[u8; 32], manifest_hash: &[u8; 32]) -> [u8; 32] {
+    sha256(&[salt, manifest_hash])
+}
