@@ -78,6 +78,10 @@ kinds!(
     TicketIssued = 22, "ticket-issued";
     /// A join request was refused.
     JoinRefused = 23, "join-refused";
+    /// This node asked to join a network.
+    JoinAsked = 24, "join-asked";
+    /// Its content was erased with its key.
+    Erased = 25, "erased";
 );
 
 impl Kind {

@@ -11,7 +11,7 @@ use crate::{
     membership,
     policy::Discoverability,
     ports::{Row, Table},
-    records::{ConsentForm, Place, Record, RecordKind, Scope},
+    records::{Place, Record, RecordKind, Scope},
     types::PatientId,
     wire::{self, WireError},
 };
@@ -25,6 +25,7 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         // Erased with its key: the leaf and the position stay, the content is gone.
         if record.kind == RecordKind::Audit {
             state.audit.push(AuditPlace {
+                position: record.position,
                 place: record.place,
                 kind: audit::Kind::Erased,
                 patient: None,
@@ -53,27 +54,27 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
             consent.position = record.position;
             consent.recorded_at = record.time;
             state.consent_of.insert(consent.id, consent.patient);
-            state
+            // A second consent of one id changes nothing: what is revoked stays revoked.
+            let _filing = state
                 .consents
                 .entry(consent.patient)
                 .or_default()
-                .push(consent);
+                .file(consent);
             Ok(())
         }
         RecordKind::Revoke => {
             let revoke = wire::decode_revoke(body)?;
-            let consents = state.consents.entry(revoke.patient).or_default();
-            for consent in consents.iter_mut().filter(|c| c.id == revoke.consent) {
-                // The first revocation stands; nothing that comes later changes it.
-                consent
-                    .revoked
-                    .get_or_insert((record.position, record.time));
-            }
+            state
+                .consents
+                .entry(revoke.patient)
+                .or_default()
+                .revoke(revoke.consent, record.position, record.time);
             Ok(())
         }
         RecordKind::Audit => {
             let entry = wire::decode_audit(body)?;
             state.audit.push(AuditPlace {
+                position: record.position,
                 place: record.place,
                 kind: entry.kind,
                 patient: entry.patient,
@@ -112,7 +113,7 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
 }
 
 fn apply_charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
-    let envelope = wire::decode_charter_record(body)?;
+    let envelope = wire::decode_charter(body)?;
     // Verified before it was written; what the journal holds is what this node believed.
     let (id, charter) =
         membership::verify_genesis(&envelope).map_err(|_| WireError::malformed("charter"))?;
@@ -126,7 +127,7 @@ fn apply_charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
 }
 
 fn apply_member(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
-    let known = wire::decode_member_record(body)?;
+    let known = wire::decode_member(body)?;
     let network = state
         .network
         .as_ref()
@@ -139,7 +140,7 @@ fn apply_member(state: &mut State, record: &Record, body: &Bytes) -> Result<(), 
 }
 
 fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
-    let join = wire::decode_join_record(body)?;
+    let join = wire::decode_join(body)?;
     let received = state
         .joins
         .get(&join.ticket)
@@ -259,14 +260,7 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
         RecordKind::Consent => {
             let consent = wire::decode_consent(body)?;
             let key = [consent.patient.0, consent.id.0].concat();
-            let form = match consent.form {
-                ConsentForm::Provision => 0,
-                ConsentForm::OptOut => 1,
-                ConsentForm::OptIn => 2,
-            };
-            let mut value = encode_place(record.place);
-            value.push(form);
-            vec![row(Table::Consent, &key, value)]
+            vec![row(Table::Consent, &key, encode_place(record.place))]
         }
         RecordKind::Handle => {
             let handle = wire::decode_handle(body)?;
@@ -277,7 +271,7 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
             )]
         }
         RecordKind::Member => {
-            let known = wire::decode_member_record(body)?;
+            let known = wire::decode_member(body)?;
             let credential = known
                 .credential
                 .claims::<membership::Credential>()

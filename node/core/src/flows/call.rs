@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::{
-    node::Node,
+    node::{Node, push_audit},
     state::{active, peer_of},
 };
 use crate::{
-    audit,
+    audit::{self, FloodKey, Heed},
     crypto::{
         self, Envelope, OuterHeader, SUITE_XWING, SealContext, SealingKey, SessionKeys, Signed,
     },
@@ -398,26 +398,36 @@ impl<W: World> Node<W> {
     /// Records that a peer's message was refused, within what one peer may make us write, and
     /// returns what it is told. A store that cannot record it changes nothing of the refusal.
     pub(super) async fn refused(&self, from: NodeKey, error: SessionError) -> PeerCode {
-        let code = error.peer_code();
+        let code = error.code();
         let now = self.now();
-        let member = self.state().members.by_node(from).map(|m| m.credential().member);
-        let counted = {
-            let mut state = self.state();
-            let key = member.unwrap_or(MemberId([0; 16]));
-            state.flood.count(key, None, code, now)
+        let member = {
+            let state = self.state();
+            state.members.by_node(from).map(|m| m.credential().member)
         };
-        if let Some(count) = counted {
+        let heed = self.state().flood.heed(
+            FloodKey {
+                // All who are no members share one count: they can make as many keys as they like.
+                member: member.unwrap_or(MemberId([0; 16])),
+                user: None,
+                code,
+            },
+            now,
+        );
+        if heed == Heed::Whole {
             let mut batch = Batch::default();
-            let entry = audit::Entry {
-                member,
-                code: code.text().to_owned(),
-                count,
-                ..audit::Entry::new(audit::Kind::RefusedMessage)
-            };
-            super::node::push_audit(&mut batch, &entry);
+            push_audit(
+                &mut batch,
+                &audit::Entry {
+                    member,
+                    code: Some(code),
+                    count: 1,
+                    ..audit::Entry::new(audit::Kind::RefusedMessage)
+                },
+            );
+            // A store that cannot take the entry changes nothing of the refusal.
             let _refused_either_way = self.commit(batch).await;
         }
-        code
+        error.peer_code()
     }
 }
 

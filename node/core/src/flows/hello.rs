@@ -220,7 +220,7 @@ impl<W: World> Node<W> {
             batch.push(
                 RecordKind::Member,
                 Scope::Store,
-                wire::encode_member_record(known),
+                wire::encode_member(known),
             );
             self.commit(batch).await?;
         }

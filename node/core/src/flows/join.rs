@@ -174,12 +174,12 @@ impl<W: World> Node<W> {
         batch.push(
             RecordKind::Charter,
             Scope::Store,
-            wire::encode_charter_record(&charter_envelope),
+            wire::encode_charter(&charter_envelope),
         );
         batch.push(
             RecordKind::Member,
             Scope::Store,
-            wire::encode_member_record(&membership::Known {
+            wire::encode_member(&membership::Known {
                 credential: signed,
                 key_set: None,
                 node_record: None,

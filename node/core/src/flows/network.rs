@@ -10,11 +10,11 @@ use super::{
 use crate::{
     audit,
     membership::{
-        self, Charter, Credential, JoinAnswer, JoinRequest, JoinState, KeySet, Known, NodeRecord,
-        Rules, Template, Ticket,
+        self, Charter, Credential, JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known,
+        NodeRecord, Rules, Template, Ticket,
     },
     ports::World,
-    records::{Batch, JoinRecord, RecordKind, Scope, TicketIssued},
+    records::{Batch, RecordKind, Scope, TicketIssued},
     session::SessionError,
     types::{
         Code, MemberId, NetworkId, NodeKey, PeerCode, Span, Timestamp,
@@ -88,12 +88,12 @@ impl<W: World> Node<W> {
         batch.push(
             RecordKind::Charter,
             Scope::Store,
-            wire::encode_charter_record(&envelope),
+            wire::encode_charter(&envelope),
         );
         batch.push(
             RecordKind::Member,
             Scope::Store,
-            wire::encode_member_record(&known),
+            wire::encode_member(&known),
         );
         push_audit(
             &mut batch,
@@ -233,7 +233,7 @@ impl<W: World> Node<W> {
             &audit::Entry {
                 actor: actor.name.clone(),
                 role: Some(actor.role),
-                ..audit::Entry::new(audit::Kind::Invited)
+                ..audit::Entry::new(audit::Kind::TicketIssued)
             },
         );
         self.commit(batch).await?;
@@ -329,7 +329,7 @@ impl<W: World> Node<W> {
         batch.push(
             RecordKind::Join,
             Scope::Store,
-            wire::encode_join_record(&record),
+            wire::encode_join(&record),
         );
         // The ticket is marked used before it is answered.
         self.commit(batch)
@@ -466,7 +466,7 @@ impl<W: World> Node<W> {
         batch.push(
             RecordKind::Join,
             Scope::Store,
-            wire::encode_join_record(&JoinRecord {
+            wire::encode_join(&JoinRecord {
                 ticket,
                 request: envelope,
                 state: JoinState::Approved,
@@ -476,7 +476,7 @@ impl<W: World> Node<W> {
         batch.push(
             RecordKind::Member,
             Scope::Store,
-            wire::encode_member_record(&Known {
+            wire::encode_member(&Known {
                 credential,
                 key_set: Some(request.key_set.clone()),
                 node_record: request.node_record.clone(),

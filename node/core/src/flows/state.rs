@@ -14,14 +14,17 @@ use crate::{
     exchange::Turns,
     locator::Handles,
     membership::{Charter, Member, Members},
-    policy::Discoverability,
+    policy::{Discoverability, Permit},
+    membership::JoinRecord,
     records::{
-        Consent, Demographics, Document, JoinRecord, KeyId, Place, Record, StoreError, TicketIssued,
+        Consent, Consents, Demographics, Document, KeyId, Place, Record, StoreError, TicketIssued,
     },
     session::{Outbound, Peer, Sessions},
+    wire::ReleaseRequest,
     types::{
-        ConsentId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId, Span, Timestamp,
-        limits::CLOCK_WINDOW,
+        ConsentId, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId, Span,
+        Timestamp,
+        limits::{CLOCK_WINDOW, RELEASES_PENDING_MAX, RELEASE_WAIT_MAX},
     },
 };
 
@@ -64,12 +67,25 @@ pub struct Patient {
 /// Where an entry of the audit log lies, and what it is found by.
 #[derive(Clone, Copy)]
 pub struct AuditPlace {
+    /// Journal position.
+    pub position: u64,
     /// Where.
     pub place: Place,
     /// What.
     pub kind: audit::Kind,
     /// About whom.
     pub patient: Option<PatientId>,
+}
+
+/// A fetch that was answered and whose release may be asked for.
+#[derive(Clone, Copy)]
+pub struct Pending {
+    /// By whom.
+    pub asker: MemberId,
+    /// Which document or snapshot.
+    pub document: DocumentId,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// A handle another node gave us.
@@ -109,7 +125,7 @@ pub struct State {
     pub(super) keys: BTreeMap<KeyId, SecretKey>,
     pub(super) directory: u64,
     pub(super) documents: BTreeMap<PatientId, BTreeMap<DocumentId, Document>>,
-    pub(super) consents: BTreeMap<PatientId, Vec<Consent>>,
+    pub(super) consents: BTreeMap<PatientId, Consents>,
     pub(super) consent_of: BTreeMap<ConsentId, PatientId>,
     pub(super) handles: Handles,
     pub(super) received: BTreeMap<Handle, Received>,
@@ -126,6 +142,7 @@ pub struct State {
     pub(super) last_seen: BTreeMap<MemberId, Timestamp>,
     pub(super) turns: Turns,
     pub(super) flood: FloodCounter,
+    pub(super) pending: BTreeMap<DisclosureId, Pending>,
     pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
     pub(super) problem: Option<StoreError>,
 }
@@ -146,7 +163,51 @@ impl State {
 
     /// A patient's consents in journal order.
     pub(super) fn consents_of(&self, patient: PatientId) -> &[Consent] {
-        self.consents.get(&patient).map_or(&[], Vec::as_slice)
+        self.consents.get(&patient).map_or(&[], Consents::as_slice)
+    }
+
+    /// Remembers that a fetch was answered, so that its release can be asked for once.
+    pub(super) fn expect_release(&mut self, disclosure: DisclosureId, pending: Pending) {
+        let now = pending.since;
+        self.pending
+            .retain(|_, kept| now.since(kept.since) < RELEASE_WAIT_MAX);
+        while self.pending.len() >= RELEASES_PENDING_MAX {
+            let oldest = self.pending.iter().min_by_key(|(_, kept)| kept.since);
+            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+                break;
+            };
+            self.pending.remove(&oldest);
+        }
+        self.pending.insert(disclosure, pending);
+    }
+
+    /// The document a release names: one that was just fetched by this asker, of the permitted
+    /// patient, with exactly this manifest.
+    pub(super) fn released_document(
+        &self,
+        permit: &Permit,
+        request: &ReleaseRequest,
+    ) -> Option<Document> {
+        let pending = self.pending.get(&request.disclosure)?;
+        if pending.asker != permit.to() {
+            return None;
+        }
+        let document = self.documents.get(&permit.patient())?.get(&pending.document)?;
+        let named = document.id == request.document
+            || self
+                .patients
+                .get(&permit.patient())
+                .is_some_and(|patient| patient.summary == request.document)
+                && document.snapshot.is_some();
+        (named && document.manifest.hash() == request.manifest_hash).then(|| document.clone())
+    }
+
+    /// Index in the audit log of the entry at a journal position.
+    pub(super) fn audit_index(&self, position: u64) -> Option<u64> {
+        self.audit
+            .binary_search_by_key(&position, |entry| entry.position)
+            .ok()
+            .map(|index| index as u64)
     }
 }
 
@@ -204,6 +265,7 @@ impl Fold {
             last_seen: BTreeMap::new(),
             turns: Turns::default(),
             flood: FloodCounter::default(),
+            pending: BTreeMap::new(),
             budget: BTreeMap::new(),
             problem: None,
         })))

@@ -1,6 +1,6 @@
 //! Why a message was not admitted.
 
-use crate::types::{MemberId, NodeKey, PeerCode, Span};
+use crate::types::{Code, MemberId, NodeKey, PeerCode, Span};
 
 /// Why the session refused a message. Safe to log; what the peer is told is coarser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +75,21 @@ impl SessionError {
             Self::NotMember { .. } => PeerCode::NotMember,
             Self::Stale { .. } => PeerCode::Stale,
             Self::ClockSkew { .. } => PeerCode::ClockSkew,
+        }
+    }
+
+    /// What the audit log and our own people are told.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Malformed { .. } => Code::MessageMalformed,
+            Self::Seal { .. } => Code::Unauthenticated,
+            Self::Signature { .. } => Code::Signature,
+            Self::NotMember { .. } => Code::NotMember,
+            Self::Audience { .. } => Code::WrongRecipient,
+            Self::Stale { .. } => Code::Stale,
+            Self::ClockSkew { .. } => Code::ClockSkew,
+            Self::Expired { .. } => Code::Expired,
+            Self::Replayed { .. } => Code::Replayed,
         }
     }
 }

@@ -114,6 +114,20 @@ codes!(
         RoleForbidden = "ROLE_FORBIDDEN",
         /// Clocks disagree.
         ClockSkew = "CLOCK_SKEW",
+        /// A peer's message is not well formed or not canonical.
+        MessageMalformed = "MESSAGE_MALFORMED",
+        /// A peer's seal or signature does not hold.
+        Unauthenticated = "UNAUTHENTICATED",
+        /// The sender is no active member.
+        NotMember = "NOT_MEMBER",
+        /// A message was made for another node or network.
+        WrongRecipient = "WRONG_RECIPIENT",
+        /// A message is of an earlier run or session.
+        Stale = "STALE",
+        /// A message is past its life.
+        Expired = "EXPIRED",
+        /// A message came twice.
+        Replayed = "REPLAYED",
         /// What came is not about the patient that was asked for.
         SubjectMismatch = "SUBJECT_MISMATCH",
         /// A signature does not hold.

@@ -123,3 +123,7 @@ pub const CODE_CHARS_MAX: usize = 256;
 pub const TEXT_CHARS_MAX: usize = 1_000;
 /// Codes, labels, obligations or capabilities in one list.
 pub const CODES_MAX: usize = 64;
+/// How long a fetch that was answered may wait for its release.
+pub const RELEASE_WAIT_MAX: Span = Span::hours(1);
+/// Fetches that wait for their release.
+pub const RELEASES_PENDING_MAX: usize = 4_096;
