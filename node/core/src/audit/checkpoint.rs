@@ -341,6 +341,17 @@ mod tests {
         assert_eq!(verified(""), Err(CheckpointError::Malformed));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_verifies_or_panics(lines in proptest::collection::vec("[ -~\u{2014}]{0,9}", 0..9)) {
+            let note = lines.join("\n");
+            let behind_a_checkpoint = format!("{}{note}", checkpoint().text());
+
+            proptest::prop_assert!(verified(&note).is_err());
+            proptest::prop_assert!(verified(&behind_a_checkpoint).is_err());
+        }
+    }
+
     fn verified(note: &str) -> Result<Checkpoint, CheckpointError> {
         Checkpoint::verify(note, &NETWORK, &MEMBER, &key(1).public())
     }

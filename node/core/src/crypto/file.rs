@@ -473,4 +473,27 @@ mod tests {
         assert_eq!(padded_len(u64::MAX), u64::MAX);
         assert_eq!(sealed_len(u64::MAX), u64::MAX);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(32))]
+
+        #[test]
+        fn no_bytes_and_no_size_open_or_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+            size in proptest::num::u64::ANY,
+        ) {
+            let with_header = [&seal(0).bytes[..HEADER_BYTES], &bytes].concat();
+
+            proptest::prop_assert!(open_file(&key(), &bytes, size).is_err());
+            proptest::prop_assert!(open_file(&key(), &with_header, size).is_err());
+        }
+
+        #[test]
+        fn every_length_has_a_file_of_the_length_foretold(size in 0..200_000_usize) {
+            let file = seal_file(&key(), &NONCE_OF_TEST, &vec![1; size]).bytes;
+
+            proptest::prop_assert_eq!(file.len() as u64, sealed_len(size as u64));
+            proptest::prop_assert!(chunk_count(file.len() as u64).is_some());
+        }
+    }
 }

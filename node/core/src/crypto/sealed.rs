@@ -173,9 +173,6 @@ pub struct SessionKeys {
 }
 
 /// Begins a session towards a member: what it needs to accept it, and the keys.
-///
-/// # Panics
-/// Never: encapsulating to a parsed X-Wing key cannot fail.
 pub fn begin_session(
     rng: &mut impl CryptoRng,
     key: &SealingKey,

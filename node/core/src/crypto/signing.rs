@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     /// Every point of small order in its canonical form (order 1, 2, 4, 4, 8, 8, 8, 8).
-    pub(in crate::crypto) const SMALL_ORDER: [&str; 8] = [
+    const SMALL_ORDER: [&str; 8] = [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         "0000000000000000000000000000000000000000000000000000000000000000",
