@@ -166,7 +166,7 @@ pub struct NodeRecord {
 }
 
 /// What is known of one member, as signed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Known {
     /// Signed by the charter's authorities.
     pub credential: Envelope,

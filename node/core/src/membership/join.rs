@@ -1,0 +1,211 @@
+//! Join requests and answers: who holds the ticket, and who holds the keys.
+
+use super::{
+    Charter, CharterError, Credential, JoinAnswer, JoinRequest, JoinState, OrganizationError,
+    StatementError, Subject, ticket_name, verify_credential, verify_genesis, verify_key_set_of,
+    verify_node_record_of,
+};
+use crate::{
+    crypto::{Body, Envelope, SecretKey, SignatureError, Signed, keyed_hash, keyed_hash_matches},
+    types::{NetworkId, NodeKey, Timestamp},
+};
+
+/// Stands in the field of the MAC while it is computed.
+const BLANK: [u8; 32] = [0; 32];
+
+/// Why a join request or its answer is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// A signature does not hold, or the body is not canonical.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// Not signed by the node key it names, and by that alone.
+    #[error("not signed by the node key it names")]
+    Signer,
+    /// Made with another ticket.
+    #[error("made with another ticket")]
+    Ticket,
+    /// The ticket's proof does not hold.
+    #[error("the proof of the ticket does not hold")]
+    Proof,
+    /// Sent too long ago, or by a clock too far ahead.
+    #[error("sent at {sent_at}, outside the clock window")]
+    ClockSkew {
+        /// When it says it was sent.
+        sent_at: Timestamp,
+    },
+    /// The organisation cannot be admitted.
+    #[error(transparent)]
+    Organization(#[from] OrganizationError),
+    /// Key set, node record or credential is not believed.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// The charter founds no network.
+    #[error(transparent)]
+    Charter(#[from] CharterError),
+    /// The charter founds another network than the ticket names.
+    #[error("the charter is another network's")]
+    Network,
+    /// The credential is for another member or node key.
+    #[error("the credential is for another applicant")]
+    Applicant,
+    /// Nothing was approved.
+    #[error("the request was not approved")]
+    NotApproved,
+}
+
+impl JoinRequest {
+    /// The request with its proof of the ticket, for one inviter.
+    #[must_use]
+    pub fn proved(mut self, key: &SecretKey, inviter: NodeKey) -> Self {
+        self.ticket = ticket_name(key);
+        self.mac = BLANK;
+        self.mac = keyed_hash(&key[..], &request_parts(&inviter, &self.encode()));
+        self
+    }
+
+    /// Whom it is about.
+    pub fn subject(&self) -> Subject {
+        Subject {
+            member: self.member,
+            node_key: self.node_key,
+        }
+    }
+
+    fn is_proved(&self, key: &SecretKey, inviter: NodeKey) -> bool {
+        let mut blank = self.clone();
+        blank.mac = BLANK;
+        let body = blank.encode();
+        keyed_hash_matches(&key[..], &request_parts(&inviter, &body), &self.mac)
+    }
+}
+
+impl JoinAnswer {
+    /// The answer with its proof of the ticket, to the request with this hash.
+    #[must_use]
+    pub fn proved(mut self, key: &SecretKey, request: &[u8; 32]) -> Self {
+        self.mac = BLANK;
+        self.mac = keyed_hash(&key[..], &answer_parts(request, &self.encode()));
+        self
+    }
+
+    fn is_proved(&self, key: &SecretKey, request: &[u8; 32]) -> bool {
+        let mut blank = self.clone();
+        blank.mac = BLANK;
+        keyed_hash_matches(&key[..], &answer_parts(request, &blank.encode()), &self.mac)
+    }
+}
+
+// The labels have different lengths and what follows them is of fixed length, so that no request
+// reads as an answer.
+fn request_parts<'a>(inviter: &'a NodeKey, body: &'a [u8]) -> [&'a [u8]; 3] {
+    [b"chartmesh/1/join\0", &inviter.0, body]
+}
+
+fn answer_parts<'a>(request: &'a [u8; 32], body: &'a [u8]) -> [&'a [u8]; 3] {
+    [b"chartmesh/1/join-answer\0", request, body]
+}
+
+/// Verifies a join request with the key of the ticket that it names, found by
+/// [`Envelope::claims`]. Whether that ticket is spent or its time is over is for the caller.
+///
+/// # Errors
+/// [`JoinError`].
+pub fn verify_join_request(
+    envelope: &Envelope,
+    network: &NetworkId,
+    charter: &Charter,
+    key: &SecretKey,
+    inviter: NodeKey,
+    now: Timestamp,
+) -> Result<Signed<JoinRequest>, JoinError> {
+    let signed = envelope.verify::<JoinRequest>(network)?;
+    let request = signed.value();
+    if signed.signers() != [request.node_key.0] {
+        return Err(JoinError::Signer);
+    }
+    if request.ticket != ticket_name(key) {
+        return Err(JoinError::Ticket);
+    }
+    if !request.is_proved(key, inviter) {
+        return Err(JoinError::Proof);
+    }
+    let sent_at = request.sent_at;
+    if sent_at.distance(now) > charter.rules.clock_window {
+        return Err(JoinError::ClockSkew { sent_at });
+    }
+    request.organization.check()?;
+    verify_key_set_of(&request.key_set, network, request.subject(), now)?;
+    if let Some(record) = &request.node_record {
+        verify_node_record_of(record, network, request.subject(), now)?;
+    }
+    Ok(signed)
+}
+
+/// Verifies the answer to a join request, from the inviter that the ticket names.
+///
+/// # Errors
+/// [`JoinError`].
+pub fn verify_join_answer(
+    envelope: &Envelope,
+    network: &NetworkId,
+    key: &SecretKey,
+    inviter: NodeKey,
+    request: &[u8; 32],
+) -> Result<JoinAnswer, JoinError> {
+    let signed = envelope.verify::<JoinAnswer>(network)?;
+    if signed.signers() != [inviter.0] || signed.value().node_key != inviter {
+        return Err(JoinError::Signer);
+    }
+    if !signed.value().is_proved(key, request) {
+        return Err(JoinError::Proof);
+    }
+    Ok(signed.into_value())
+}
+
+/// What an approved applicant is admitted to, once charter and credential have been verified.
+#[derive(Clone)]
+pub struct Admission {
+    /// The charter.
+    pub charter: Charter,
+    /// The charter as signed.
+    pub signed_charter: Envelope,
+    /// The credential.
+    pub credential: Credential,
+    /// The credential as signed.
+    pub signed_credential: Envelope,
+}
+
+impl JoinAnswer {
+    /// Verifies what an approval brings: the charter is the one the ticket names, and its authorities
+    /// signed a credential for exactly this applicant.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn admission(
+        &self,
+        network: &NetworkId,
+        applicant: Subject,
+        now: Timestamp,
+    ) -> Result<Admission, JoinError> {
+        let (JoinState::Approved, Some(signed_charter), Some(signed_credential)) =
+            (self.state, &self.charter, &self.credential)
+        else {
+            return Err(JoinError::NotApproved);
+        };
+        let (founded, charter) = verify_genesis(signed_charter)?;
+        if founded != *network {
+            return Err(JoinError::Network);
+        }
+        let credential = verify_credential(signed_credential, network, &charter, now)?;
+        if credential.subject() != applicant {
+            return Err(JoinError::Applicant);
+        }
+        Ok(Admission {
+            charter,
+            signed_charter: signed_charter.clone(),
+            credential,
+            signed_credential: signed_credential.clone(),
+        })
+    }
+}
