@@ -6,6 +6,10 @@ use super::Span;
 pub const INPUT_MAX_BYTES: usize = 64 << 20;
 /// Nesting of JSON objects and arrays.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Keys of one JSON object.
+pub const JSON_KEYS_MAX: usize = 1_024;
+/// Characters of one JSON number.
+pub const JSON_NUMBER_CHARS_MAX: usize = 64;
 /// Entries of one bundle.
 pub const BUNDLE_ENTRIES_MAX: usize = 50_000;
 /// Bytes of one resource.
