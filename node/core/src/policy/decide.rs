@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     membership::Template,
     records::{Class, Consent, ConsentForm, ConsentStatus, Provision},
-    types::{ConsentId, Purpose, Role},
+    types::{ConsentId, Purpose},
 };
 
 use super::{Ask, Denial, Discoverability, Facts, Rule, consent_covers, may_ask};
@@ -78,25 +78,27 @@ impl From<Denial> for Decision {
 
 /// Decides whether an asker may read a patient's record.
 pub fn decide(ask: &Ask<'_>, facts: &Facts<'_>) -> Decision {
-    if let Err(denial) = may_ask(ask, facts.template) {
+    if let Err(denial) = may_ask(ask) {
         return denial.into();
     }
     let weighed = weigh(ask, facts);
     if let Some(denial) = weighed.standing.last() {
-        let rule = match denial.form {
-            ConsentForm::OptOut => Rule::OptOutDenies,
-            ConsentForm::OptIn | ConsentForm::Provision => Rule::ConsentDenies,
-        };
-        return Decision::Deny(Reason::consent(rule, denial));
+        return Decision::Deny(Reason::consent(spoken(denial), denial));
     }
     if let Some(permit) = weighed.permits.last() {
-        let rule = match permit.form {
-            ConsentForm::OptIn => Rule::OptInPermits,
-            ConsentForm::OptOut | ConsentForm::Provision => Rule::ConsentPermits,
-        };
-        return Decision::Permit(Reason::consent(rule, permit));
+        return Decision::Permit(Reason::consent(spoken(permit), permit));
     }
     by_default(ask, facts)
+}
+
+/// The rule by which a consent speaks.
+pub(super) fn spoken(consent: &Consent) -> Rule {
+    match (consent.provision, consent.form) {
+        (Provision::Permit, ConsentForm::OptIn) => Rule::OptInPermits,
+        (Provision::Permit, ConsentForm::OptOut | ConsentForm::Provision) => Rule::ConsentPermits,
+        (Provision::Deny, ConsentForm::OptOut) => Rule::OptOutDenies,
+        (Provision::Deny, ConsentForm::OptIn | ConsentForm::Provision) => Rule::ConsentDenies,
+    }
 }
 
 /// The consents in force that are about this question, by journal position, and how they stand.
@@ -172,21 +174,7 @@ fn suffices(permit: &Consent, facts: &Facts<'_>) -> bool {
 }
 
 fn by_default(ask: &Ask<'_>, facts: &Facts<'_>) -> Decision {
-    let treatment = match ask.purpose {
-        Purpose::Treat => true,
-        Purpose::Etreat => ask.role == Role::Clinician,
-        Purpose::Btg
-        | Purpose::Hpaymt
-        | Purpose::Hoperat
-        | Purpose::Patrqt
-        | Purpose::Famrqt
-        | Purpose::Pwatrny
-        | Purpose::Supnwk
-        | Purpose::Hresch
-        | Purpose::Pubhlth
-        | Purpose::Coverage
-        | Purpose::Covauth => false,
-    };
+    let treatment = matches!(ask.purpose, Purpose::Treat | Purpose::Etreat);
     let deny = |rule| Decision::Deny(Reason::policy(rule));
     if facts.part2() {
         return deny(Rule::Part2NeedsForm);

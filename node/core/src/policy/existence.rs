@@ -15,10 +15,11 @@ pub enum Existence {
 
 /// Decides whether this asker may learn, for this purpose, that the record exists (`policy.md` 2).
 pub fn existence(ask: &Ask<'_>, facts: &Facts<'_>) -> Existence {
-    if may_ask(ask, facts.template).is_err() {
+    if may_ask(ask).is_err() {
         return Existence::Concealed;
     }
-    let open = facts.discoverability == Discoverability::Open && !facts.restricted();
+    // At a Part 2 program existence itself is protected (42 CFR 2.13(c)), whatever was set.
+    let open = facts.discoverability == Discoverability::Open && !facts.part2();
     let treatment = matches!(ask.purpose, Purpose::Treat | Purpose::Etreat);
     if open && treatment {
         return Existence::Revealed;

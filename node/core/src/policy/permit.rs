@@ -113,7 +113,7 @@ pub fn permit<T>(
         role,
         now,
     };
-    may_ask(&ask, facts.template)?;
+    may_ask(&ask)?;
     let reason = match decide(&ask, facts) {
         Decision::Permit(reason) => reason,
         Decision::Deny(reason) => {

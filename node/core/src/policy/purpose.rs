@@ -1,7 +1,6 @@
 //! What a purpose covers, and who may assert it (`policy.md` 4, rule 1; `policy.md` 1).
 
 use crate::{
-    membership::Template,
     records::{Consent, ConsentForm, Provision},
     types::{Kind, Purpose, Role},
 };
@@ -51,14 +50,11 @@ pub fn consent_covers(consent: &Consent, asked: Purpose) -> bool {
 /// Whether this asker may put such a question at all, whoever the patient is.
 ///
 /// Decided before any look-up, from asker, purpose, role and policy alone, so that the answer says
-/// nothing about any record (`protocol.md` 7). Both templates give the same answer (`policy.md` 1).
+/// nothing about any record (`protocol.md` 7). Both templates have the same rule (`policy.md` 1).
 ///
 /// # Errors
 /// [`Denial::NoSession`], [`Denial::Kind`] or [`Denial::Role`].
-pub fn may_ask(ask: &Ask<'_>, template: Template) -> Result<(), Denial> {
-    match template {
-        Template::OptIn | Template::UsTreatment => {}
-    }
+pub fn may_ask(ask: &Ask<'_>) -> Result<(), Denial> {
     match ask.purpose {
         Purpose::Btg => Err(Denial::NoSession),
         Purpose::Treat | Purpose::Etreat => {
