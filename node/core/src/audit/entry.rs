@@ -2,6 +2,7 @@
 
 use crate::{
     policy::{Permit, Rule},
+    records::Coding,
     types::{
         Code, ConsentId, DisclosureId, DocumentId, MemberId, PatientId, Purpose, Role, Timestamp,
         UserId,
@@ -101,8 +102,7 @@ impl Kind {
 
 /// One entry of the audit log, before or after it is written.
 ///
-/// `description` is made of a content type and a code of a terminology, never of a title: that is why
-/// only [`Entry::describe`] writes it.
+/// `description` is what [`description`] makes of a document's type, never its title.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What happened.
@@ -179,17 +179,81 @@ impl Entry {
         }
     }
 
-    /// Adds the brief description that 45 CFR 164.528(b)(2)(iii) asks for: content type and the
-    /// code of the document with the terminology's own words, without anything its author wrote.
+    /// Adds the brief description that 45 CFR 164.528(b)(2)(iii) asks for.
     #[must_use]
-    pub fn describe(mut self, content_type: &str, coding: &crate::records::Coding) -> Self {
-        self.description = [content_type, &coding.code, &coding.display]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
+    pub fn describe(mut self, content_type: &str, coding: &Coding) -> Self {
+        self.description = description(content_type, coding);
         self
     }
+}
+
+/// What a document is, in words of ours: its content type, its LOINC code and what that code means.
+///
+/// Title and display come from whoever wrote the document and may name the patient, so neither is
+/// used; nor is anything that has not the form of a content type or a code.
+pub fn description(content_type: &str, coding: &Coding) -> String {
+    let media = if is_media_type(content_type) {
+        content_type
+    } else {
+        "application/octet-stream"
+    };
+    if coding.system != Coding::LOINC || !is_loinc(&coding.code) {
+        return media.to_owned();
+    }
+    let code = &coding.code;
+    match meaning(code) {
+        Some(meaning) => format!("{meaning} (LOINC {code}, {media})"),
+        None => format!("LOINC {code}, {media}"),
+    }
+}
+
+/// Type, slash, subtype of RFC 6838, 4.2, without parameters.
+fn is_media_type(text: &str) -> bool {
+    let part = |part: &str| {
+        (1..=64).contains(&part.len())
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+    };
+    text.split_once('/')
+        .is_some_and(|(kind, subtype)| part(kind) && part(subtype))
+}
+
+/// Up to seven digits, hyphen, check digit (LOINC Users' Guide).
+fn is_loinc(text: &str) -> bool {
+    let digits = |part: &str, max: usize| {
+        (1..=max).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    text.split_once('-')
+        .is_some_and(|(number, check)| digits(number, 7) && digits(check, 1))
+}
+
+fn meaning(code: &str) -> Option<&'static str> {
+    const MEANINGS: [(&str, &str); 19] = [
+        ("11488-4", "consultation"),
+        ("11502-2", "laboratory report"),
+        ("11504-8", "operation"),
+        ("11506-3", "progress note"),
+        ("11526-1", "pathology report"),
+        ("18748-4", "imaging report"),
+        ("18761-7", "transfer"),
+        ("18842-5", "discharge summary"),
+        ("28570-0", "procedure"),
+        ("34111-5", "emergency department"),
+        ("34117-2", "history and physical"),
+        ("34133-9", "episode of care"),
+        ("42348-3", "advance directives"),
+        ("51847-2", "assessment and plan"),
+        ("52521-2", "care plan"),
+        ("57133-1", "referral"),
+        ("59284-0", "consent"),
+        ("60591-5", "patient summary"),
+        ("100821-8", "life-sustaining treatment orders"),
+    ];
+    MEANINGS
+        .iter()
+        .find(|(known, _)| *known == code)
+        .map(|(_, meaning)| *meaning)
 }
 
 /// An entry that is in the log.

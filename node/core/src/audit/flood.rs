@@ -9,9 +9,10 @@ const DAY: Span = Span::days(1);
 /// Which refusals count as alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FloodKey {
-    /// Who was refused.
-    pub member: MemberId,
-    /// Which user there; none where the message was not even read.
+    /// Who was refused; none where no member could be told.
+    pub member: Option<MemberId>,
+    /// Which user there; none where the message was not even read, or where one member names more users
+    /// than are told apart.
     pub user: Option<UserId>,
     /// Why.
     pub code: Code,
@@ -63,11 +64,10 @@ impl FloodCounter {
                 tally.seen = 0;
             }
         }
-        let room = self.tallies.len() < limits::FLOOD_KEYS_MAX;
-        if !room && !self.tallies.contains_key(&key) {
+        let Some(key) = self.place(key) else {
             self.beyond = self.beyond.saturating_add(1);
             return Heed::Counted;
-        }
+        };
         let tally = self.tallies.entry(key).or_default();
         if tally.seen < limits::DENIALS_WHOLE_MAX {
             tally.seen += 1;
@@ -77,7 +77,35 @@ impl FloodCounter {
         Heed::Counted
     }
 
-    /// Whether anything was counted since the last draining.
+    /// The tally a refusal goes to; none where there is no room.
+    ///
+    /// The user is what the peer says it is: a member that names a fresh one each time must not get a
+    /// whole entry each time, nor crowd out the others.
+    fn place(&self, key: FloodKey) -> Option<FloodKey> {
+        if self.tallies.contains_key(&key) {
+            return Some(key);
+        }
+        let first = FloodKey {
+            member: key.member,
+            user: None,
+            code: Code::ALL[0],
+        };
+        let of_member = self
+            .tallies
+            .range(first..)
+            .take_while(|(other, _)| other.member == key.member)
+            .take(limits::FLOOD_KEYS_PER_MEMBER_MAX)
+            .count();
+        let key = if of_member < limits::FLOOD_KEYS_PER_MEMBER_MAX {
+            key
+        } else {
+            FloodKey { user: None, ..key }
+        };
+        let room = self.tallies.len() < limits::FLOOD_KEYS_MAX;
+        (room || self.tallies.contains_key(&key)).then_some(key)
+    }
+
+    /// Whether nothing was counted since the last draining.
     pub fn is_drained(&self) -> bool {
         self.beyond == 0 && self.tallies.values().all(|tally| tally.unwritten == 0)
     }

@@ -12,5 +12,5 @@ mod entry;
 mod flood;
 
 pub use accounting::{AccountingLine, Basis, access, accounting, is_accountable};
-pub use entry::{Entry, Kind, Logged};
+pub use entry::{Entry, Kind, Logged, description};
 pub use flood::{Counted, FloodCounter, FloodKey, Heed};

@@ -8,7 +8,7 @@ use crate::{
 
 use super::{
     Ask, Asker, Decision, Facts, Reason, Rule, decide,
-    decide::{Weighed, weigh},
+    decide::{Weighed, spoken, weigh},
     implicit_policy, may_ask,
 };
 
@@ -50,7 +50,7 @@ pub struct Explanation {
 pub fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Explanation {
     let decision = decide(ask, facts);
     let mut because = vec![Because::from(decision.reason().clone())];
-    if may_ask(ask, facts.template).is_ok() {
+    if may_ask(ask).is_ok() {
         because.extend(weighed_besides(&decision, weigh(ask, facts)));
     }
     let text = sentence(&decision, ask.purpose);
@@ -63,24 +63,24 @@ pub fn explain(ask: &Ask<'_>, facts: &Facts<'_>) -> Explanation {
 }
 
 fn weighed_besides(decision: &Decision, weighed: Weighed<'_>) -> Vec<Because> {
-    let (denial, permit) = match decision {
-        Decision::Permit(_) => (Rule::ConsentDenies, Rule::ConsentPermits),
-        Decision::Deny(_) => (Rule::ConsentDenies, Rule::PermitOutweighed),
-    };
-    let groups = [
-        (denial, weighed.standing),
-        (permit, weighed.permits),
-        (Rule::DenialLifted, weighed.lifted),
-        (Rule::PermitInsufficient, weighed.insufficient),
-    ];
-    groups
-        .into_iter()
-        .flat_map(|(rule, consents)| {
-            consents
-                .into_iter()
-                .map(move |consent| Because::from(Reason::consent(rule, consent)))
-        })
-        .filter(|because| because.consent != decision.reason().consent)
+    let permitted = decision.permits();
+    let standing = weighed.standing.into_iter().map(|it| (spoken(it), it));
+    let permits = weighed.permits.into_iter().map(|it| {
+        let rule = if permitted {
+            spoken(it)
+        } else {
+            Rule::PermitOutweighed
+        };
+        (rule, it)
+    });
+    let lifted = weighed.lifted.into_iter();
+    let insufficient = weighed.insufficient.into_iter();
+    standing
+        .chain(permits)
+        .chain(lifted.map(|it| (Rule::DenialLifted, it)))
+        .chain(insufficient.map(|it| (Rule::PermitInsufficient, it)))
+        .filter(|(_, consent)| Some(consent.id) != decision.reason().consent)
+        .map(|(rule, consent)| Because::from(Reason::consent(rule, consent)))
         .collect()
 }
 

@@ -108,7 +108,7 @@ pub struct Ask<'a> {
     pub now: Timestamp,
 }
 
-/// URI of the policy a template stands for (IHE PCF 1.1.0, volume 1, section 53.4, implicit policies).
+/// URI of the policy a template stands for (IHE PCF, volume 1, 53.2.1).
 pub fn implicit_policy(template: Template) -> &'static str {
     match template {
         Template::OptIn => "https://profiles.ihe.net/ITI/PCF/Policy-break-glass-only",

@@ -124,7 +124,7 @@ pub fn consent_to_fhir(consent: &Consent, holder: &Organization) -> Value {
     resource
 }
 
-/// FHIR ids have no underscore (FHIR R4, 2.24.0.1, id).
+/// FHIR ids have no underscore (FHIR R4, Datatypes, id).
 fn fhir_id(prefix: &str, bytes: &[u8]) -> String {
     let prefix = prefix.trim_end_matches('_');
     format!(
@@ -173,7 +173,7 @@ fn provision(consent: &Consent) -> Value {
         period.insert("start".into(), json!(consent.from.to_string()));
     }
     if let Some(until) = consent.until {
-        // FHIR R4, 2.24.0.17: the end of a period is part of it.
+        // The end of a FHIR period is part of it (FHIR R4, Datatypes, Period).
         let last = Timestamp(until.0.saturating_sub(1));
         period.insert("end".into(), json!(last.to_string()));
     }

@@ -9,6 +9,8 @@ mod existence;
 mod explain;
 mod facts;
 mod fhir;
+#[cfg(test)]
+mod fixtures;
 mod permit;
 mod purpose;
 mod rule;

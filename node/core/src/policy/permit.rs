@@ -113,7 +113,7 @@ pub fn permit<T>(
         role,
         now,
     };
-    may_ask(&ask, facts.template)?;
+    may_ask(&ask)?;
     let reason = match decide(&ask, facts) {
         Decision::Permit(reason) => reason,
         Decision::Deny(reason) => {
@@ -139,4 +139,117 @@ pub fn permit<T>(
         rule: reason.rule,
         obligations,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        policy::fixtures::*,
+        records::{Class, Consent},
+        types::Kind,
+    };
+
+    fn request() -> Authenticated<()> {
+        Authenticated::for_test(harbor(), ())
+    }
+
+    #[test]
+    fn a_permit_says_who_may_read_what_and_why() {
+        let holder = organization("St. Brigid", Kind::Hospital);
+        let consents = [permit_of(4, Class::Patient)];
+        let document = Some(DocumentId([6; 16]));
+
+        let permit = permit(
+            &request(),
+            Purpose::Treat,
+            Role::Clinician,
+            document,
+            &facts(&holder, &consents),
+            NOW,
+        )
+        .expect("a consent permits it");
+
+        assert_eq!(permit.patient(), ROSA);
+        assert_eq!(permit.document(), document);
+        assert_eq!(permit.to(), HARBOR);
+        assert_eq!(permit.purpose(), Purpose::Treat);
+        assert_eq!(permit.consent(), Some(consents[0].id));
+        assert_eq!(permit.recorded_by(), Some("amy"));
+        assert_eq!(permit.rule(), Rule::ConsentPermits);
+        assert!(permit.obligations().is_empty());
+    }
+
+    #[test]
+    fn each_refusal_differs_from_the_permit_by_one_fact() {
+        let holder = organization("St. Brigid", Kind::Hospital);
+        let grant = [permit_of(4, Class::Patient)];
+        let denied = [grant[0].clone(), denial_of(5, Class::Stated)];
+        let asked = |purpose, role, consents: &[Consent]| {
+            permit(
+                &request(),
+                purpose,
+                role,
+                None,
+                &facts(&holder, consents),
+                NOW,
+            )
+            .map(|permit| permit.rule())
+        };
+        let clinician = Role::Clinician;
+        assert_eq!(
+            asked(Purpose::Treat, clinician, &grant),
+            Ok(Rule::ConsentPermits)
+        );
+
+        assert_eq!(
+            asked(Purpose::Btg, clinician, &grant),
+            Err(Denial::NoSession)
+        );
+        assert_eq!(
+            asked(Purpose::Treat, Role::Admin, &grant),
+            Err(Denial::Role { role: Role::Admin })
+        );
+        assert_eq!(
+            asked(Purpose::Hresch, clinician, &grant),
+            Err(Denial::Default {
+                rule: Rule::PurposeNeedsConsent
+            })
+        );
+        assert_eq!(
+            asked(Purpose::Treat, clinician, &denied),
+            Err(Denial::Consent {
+                consent: denied[1].id,
+                rule: Rule::ConsentDenies
+            })
+        );
+        assert_eq!(
+            asked(Purpose::Treat, clinician, &[]),
+            Err(Denial::Default {
+                rule: Rule::PolicyDenies
+            })
+        );
+    }
+
+    #[test]
+    fn part_2_data_leaves_with_its_notice_and_the_consent() {
+        let mut holder = organization("Hope", Kind::SubstanceUse);
+        holder.part2 = true;
+        let mut consent = permit_of(4, Class::Patient);
+        consent.evidence = Some(paper());
+        let consents = [consent];
+
+        let permit = permit(
+            &request(),
+            Purpose::Treat,
+            Role::Clinician,
+            None,
+            &facts(&holder, &consents),
+            NOW,
+        )
+        .expect("the signed form permits it");
+
+        let numbers: Vec<u32> = permit.obligations().iter().map(|it| it.number()).collect();
+        assert_eq!(numbers, [1, 2]);
+    }
 }

@@ -72,3 +72,22 @@ impl Rule {
             .find(|rule| rule.number() == number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_distinct_and_read_back_and_zero_is_none() {
+        let numbers: BTreeSet<u32> = Rule::ALL.iter().map(|rule| rule.number()).collect();
+
+        assert_eq!(numbers.len(), Rule::ALL.len());
+        for rule in Rule::ALL.iter().copied() {
+            assert_eq!(Rule::from_number(rule.number()), Some(rule));
+            assert!(!rule.text().ends_with('.'));
+        }
+        assert_eq!(Rule::from_number(0), None);
+    }
+}

@@ -322,6 +322,13 @@ impl Consent {
     }
 }
 
+impl fmt::Debug for Consent {
+    /// Its id and place alone: whom a patient names is the patient's affair.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Consent({} at {})", self.id, self.position)
+    }
+}
+
 /// What became of a consent that was handed to [`Consents::file`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filing {
@@ -365,5 +372,166 @@ impl Consents {
         }
         consent.revoked = Some((position, at));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn consent() -> Consent {
+        Consent {
+            id: ConsentId([1; 16]),
+            patient: PatientId([2; 16]),
+            provision: Provision::Permit,
+            form: ConsentForm::Provision,
+            target: Target::Organization("Wanda's Wharf".to_owned()),
+            purposes: vec![Purpose::Treat],
+            class: Class::Patient,
+            by: "patient".to_owned(),
+            from: Timestamp(0),
+            until: None,
+            evidence: Some(Evidence {
+                sha256: [3; 32],
+                content_type: "application/pdf".to_owned(),
+                size: 9,
+            }),
+            witness: None,
+            recorded_by: "amy".to_owned(),
+            even_emergency: false,
+            policy: String::new(),
+            position: 7,
+            recorded_at: Timestamp(10),
+            revoked: None,
+        }
+    }
+
+    #[test]
+    fn a_target_reads_back_and_an_organisation_may_be_called_like_a_kind() {
+        let targets = [
+            Target::Member(MemberId([5; 16])),
+            Target::Node(NodeKey([6; 32])),
+            Target::Organization("hospital".to_owned()),
+            Target::Organization("any".to_owned()),
+            Target::Kind(Kind::Hospital),
+            Target::Any,
+        ];
+
+        for target in targets {
+            assert_eq!(target.to_string().parse(), Ok(target));
+        }
+    }
+
+    #[test]
+    fn a_text_that_names_nobody_is_no_target() {
+        let long = format!("org:{}", "x".repeat(limits::DEMOGRAPHIC_CHARS_MAX + 1));
+        let cases = [
+            ("", ParseTargetError::Form),
+            ("Any", ParseTargetError::Form),
+            ("hospital", ParseTargetError::Form),
+            ("kind:", ParseTargetError::Kind),
+            ("kind:Hospital", ParseTargetError::Kind),
+            ("org:", ParseTargetError::Name),
+            ("org:  ", ParseTargetError::Name),
+            ("org:a\nb", ParseTargetError::Name),
+            (long.as_str(), ParseTargetError::Name),
+            (
+                "member:pat_aaaa",
+                ParseTargetError::Member(ParseIdError::Prefix { expected: "mem_" }),
+            ),
+        ];
+
+        assert!(long[..long.len() - 1].parse::<Target>().is_ok());
+        for (text, error) in cases {
+            assert_eq!(text.parse::<Target>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_target_means_exactly_whom_it_names() {
+        let (member, node) = (MemberId([5; 16]), NodeKey([6; 32]));
+        let meant = |target: Target| target.matches(member, node, "Harbor", Kind::UrgentCare);
+
+        assert!(meant(Target::Any));
+        assert!(meant(Target::Member(member)));
+        assert!(meant(Target::Node(node)));
+        assert!(meant(Target::Organization("Harbor".to_owned())));
+        assert!(meant(Target::Kind(Kind::UrgentCare)));
+        assert!(!meant(Target::Member(MemberId([7; 16]))));
+        assert!(!meant(Target::Node(NodeKey([7; 32]))));
+        assert!(!meant(Target::Organization("harbor".to_owned())));
+        assert!(!meant(Target::Organization("Harbor Hospital".to_owned())));
+        assert!(!meant(Target::Kind(Kind::Hospital)));
+    }
+
+    #[test]
+    fn a_form_or_a_witness_to_the_speaker_makes_it_the_patients_word() {
+        let form = consent().evidence;
+
+        assert_eq!(
+            Class::at_holder("patient", form.as_ref(), None),
+            Class::Patient
+        );
+        assert_eq!(Class::at_holder("mother", None, Some("bo")), Class::Patient);
+        assert_eq!(Class::at_holder("", None, Some("bo")), Class::Stated);
+        assert_eq!(Class::at_holder("patient", None, Some("")), Class::Stated);
+        assert_eq!(Class::at_holder("patient", None, None), Class::Stated);
+    }
+
+    #[test]
+    fn a_profile_is_claimed_only_where_it_holds() {
+        let with = |change: fn(&mut Consent)| {
+            let mut changed = consent();
+            change(&mut changed);
+            changed.profile().text()
+        };
+
+        assert_eq!(consent().profile().text(), "pcf-basic");
+        assert_eq!(with(|it| it.purposes.push(Purpose::Hpaymt)), "pcf-basic");
+        assert_eq!(
+            with(|it| it.purposes.push(Purpose::Etreat)),
+            "pcf-intermediate"
+        );
+        assert_eq!(with(|it| it.form = ConsentForm::OptOut), "pcf-intermediate");
+        assert_eq!(with(|it| it.evidence = None), "r4");
+        assert_eq!(with(|it| it.by.clear()), "r4");
+    }
+
+    #[test]
+    fn a_revocation_is_final_and_a_second_filing_changes_nothing() {
+        let mut consents = Consents::default();
+        assert_eq!(consents.file(consent()), Filing::Filed);
+        assert_eq!(consents.as_slice()[0].status(NOW), ConsentStatus::Active);
+
+        assert!(consents.revoke(consent().id, 8, NOW));
+
+        assert!(!consents.revoke(consent().id, 9, Timestamp(2_000)));
+        assert!(!consents.revoke(ConsentId([4; 16]), 9, NOW));
+        assert_eq!(consents.file(consent()), Filing::Known);
+        assert_eq!(consents.as_slice().len(), 1);
+        assert_eq!(consents.as_slice()[0].revoked, Some((8, NOW)));
+        assert_eq!(consents.as_slice()[0].status(NOW), ConsentStatus::Revoked);
+    }
+
+    #[test]
+    fn debug_names_ids_alone() {
+        let text = format!("{:?}", consent());
+
+        assert!(text.contains("con_"));
+        assert!(!text.contains("Wanda") && !text.contains("pat_"));
+    }
+
+    #[test]
+    fn numbers_read_back() {
+        for class in Class::ALL {
+            assert_eq!(Class::from_number(class.number()), Some(class));
+        }
+        for form in ConsentForm::ALL {
+            assert_eq!(ConsentForm::from_number(form.number()), Some(form));
+        }
+        assert_eq!(Class::from_number(0), None);
+        assert_eq!(ConsentForm::from_number(3), None);
     }
 }
