@@ -2,10 +2,20 @@
 
 mod disk;
 mod document;
+mod frame;
 mod journal;
+mod keyring;
+mod log;
 mod patient;
+mod row;
+mod scan;
+mod seal;
 
 pub use disk::{Disk, StoreError};
 pub use document::{Coding, Disclosure, Document, Manifest};
+pub use frame::Head;
 pub use journal::{Batch, Draft, KeyId, Place, Record, RecordKind, Recorded, Scope};
+pub use keyring::Keyring;
+pub use log::{Log, Opened, Pending, Tail, Verified, read_record, verify};
 pub use patient::{Address, Demographics, Identifier, Name};
+pub use row::RowSeal;
