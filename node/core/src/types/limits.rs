@@ -32,6 +32,8 @@ pub const COMMIT_MAX_RECORDS: usize = 200_000;
 pub const PEER_MESSAGE_MAX_BYTES: usize = 1 << 20;
 /// Bytes of one part on the admin socket.
 pub const ADMIN_PART_MAX_BYTES: usize = 1 << 20;
+/// Bytes after which the journal begins another file.
+pub const JOURNAL_FILE_MAX_BYTES: u64 = 1 << 30;
 /// Members of a network that this node keeps.
 pub const MEMBERS_MAX: usize = 10_000;
 /// Members one question goes to directly; the charter may say less.
