@@ -1,1 +1,5 @@
 //! Library of the node daemon.
+
+pub mod net;
+
+pub mod api;

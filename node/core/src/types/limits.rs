@@ -98,6 +98,20 @@ pub const OPEN_QUEUE_MAX: usize = 64;
 pub const CALLS_PER_CONNECTION_MAX: u32 = 64;
 /// Connections in all.
 pub const CONNECTIONS_MAX: u32 = 2_000;
+/// Connections of one peer, whichever side made them: each end may dial, and dead ones linger a while.
+pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Connections from outside whose handshake is under way.
+pub const CONNECTIONS_PENDING_MAX: u32 = 128;
+/// Streams being opened to one peer at a time; as many as libp2p queues for one connection.
+pub const OPENS_PER_PEER_MAX: usize = 8;
+/// Addresses of one node that are tried.
+pub const ADDRESSES_PER_NODE_MAX: usize = 16;
+/// How long a connection, its handshake or a stream on it may take to stand.
+pub const CONNECT_MAX: Span = Span::seconds(5);
+/// Calls of one peer that are worked on at a time, over all its connections.
+pub const CALLS_PER_PEER_MAX: usize = 128;
+/// How long one call of a peer may take, and each part of its answer.
+pub const CALL_TIME_MAX: Span = Span::seconds(60);
 /// Longest wait before a lost member is dialled again.
 pub const RECONNECT_MAX: Span = Span::seconds(30);
 /// Jobs waiting for the pool of CPU-heavy work.
