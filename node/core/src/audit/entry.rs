@@ -2,6 +2,7 @@
 
 use crate::{
     policy::{Permit, Rule},
+    records::AuditFields,
     records::Coding,
     types::{
         Code, ConsentId, DisclosureId, DocumentId, MemberId, PatientId, Purpose, Role, Timestamp,
@@ -141,7 +142,62 @@ pub struct Entry {
     pub description: String,
 }
 
+impl From<&Entry> for AuditFields {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            kind: entry.kind.number(),
+            member: entry.member,
+            patient: entry.patient,
+            document: entry.document,
+            consent: entry.consent,
+            disclosure: entry.disclosure,
+            receipt: entry.receipt,
+            purpose: entry.purpose,
+            user: entry.user,
+            role: entry.role,
+            actor: entry.actor.clone(),
+            code: entry.code.map_or_else(String::new, |code| code.text().to_owned()),
+            rule: entry.rule.map_or(0, Rule::number),
+            query_hash: entry.query_hash,
+            peer_leaf: entry.peer_leaf,
+            count: entry.count,
+            description: entry.description.clone(),
+        }
+    }
+}
+
 impl Entry {
+    /// Reads stored terms; none where the kind, code or rule is of a newer version.
+    pub fn from_fields(fields: AuditFields) -> Option<Self> {
+        let code = match fields.code.as_str() {
+            "" => None,
+            text => Some(Code::parse(text)?),
+        };
+        let rule = match fields.rule {
+            0 => None,
+            number => Some(Rule::from_number(number)?),
+        };
+        Some(Self {
+            kind: Kind::from_number(fields.kind)?,
+            member: fields.member,
+            patient: fields.patient,
+            document: fields.document,
+            consent: fields.consent,
+            disclosure: fields.disclosure,
+            receipt: fields.receipt,
+            purpose: fields.purpose,
+            user: fields.user,
+            role: fields.role,
+            actor: fields.actor,
+            code,
+            rule,
+            query_hash: fields.query_hash,
+            peer_leaf: fields.peer_leaf,
+            count: fields.count,
+            description: fields.description,
+        })
+    }
+
     /// An entry that says nothing yet but what happened.
     pub fn new(kind: Kind) -> Self {
         Self {

@@ -35,7 +35,7 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
     };
     match record.kind {
         RecordKind::Charter => apply_charter(state, body),
-        RecordKind::Member => apply_member(state, record, body),
+        RecordKind::Member => apply_member(state, body),
         RecordKind::TicketIssued => {
             let ticket = wire::decode_ticket_issued(body)?;
             state.tickets.insert(ticket.name(), ticket);
@@ -50,9 +50,7 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         RecordKind::Resource => apply_resource(state, record, body),
         RecordKind::Document => apply_document(state, record, body),
         RecordKind::Consent => {
-            let mut consent = wire::decode_consent(body)?;
-            consent.position = record.position;
-            consent.recorded_at = record.time;
+            let consent = wire::decode_consent(body, record.position, record.time)?;
             state.consent_of.insert(consent.id, consent.patient);
             // A second consent of one id changes nothing: what is revoked stays revoked.
             let _filing = state
@@ -73,10 +71,11 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         }
         RecordKind::Audit => {
             let entry = wire::decode_audit(body)?;
+            let kind = audit::Kind::from_number(entry.kind).ok_or(WireError::Term)?;
             state.audit.push(AuditPlace {
                 position: record.position,
                 place: record.place,
-                kind: entry.kind,
+                kind,
                 patient: entry.patient,
             });
             Ok(())
@@ -116,7 +115,7 @@ fn apply_charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
     let envelope = wire::decode_charter(body)?;
     // Verified before it was written; what the journal holds is what this node believed.
     let (id, charter) =
-        membership::verify_genesis(&envelope).map_err(|_| WireError::malformed("charter"))?;
+        membership::verify_genesis(&envelope).map_err(|_| WireError::Contradiction)?;
     state.network = Some(Network {
         id,
         charter,
@@ -126,16 +125,16 @@ fn apply_charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
     Ok(())
 }
 
-fn apply_member(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
+fn apply_member(state: &mut State, body: &Bytes) -> Result<(), WireError> {
     let known = wire::decode_member(body)?;
     let network = state
         .network
         .as_ref()
-        .ok_or(WireError::malformed("member before charter"))?;
+        .ok_or(WireError::Contradiction)?;
     // An expired or superseded statement in the journal is history, not damage.
     let _outdated = state
         .members
-        .offer(&known, &network.id, &network.charter, record.time);
+        .restore(&known, &network.id, &network.charter);
     Ok(())
 }
 
@@ -158,7 +157,8 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
 
 fn apply_patient(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let stored = wire::decode_patient(body)?;
-    let parsed = formats::patient(&stored.resource).map_err(|_| WireError::malformed("patient"))?;
+    let demographics = formats::demographics(&stored.resource)
+        .map_err(|_| WireError::Encoding)?;
     let resources = state.patients.get(&stored.patient).map_or(0, |p| p.resources);
     if let Some(before) = state.patients.get(&stored.patient) {
         for key in matching::blocking_keys(&before.demographics) {
@@ -167,20 +167,20 @@ fn apply_patient(state: &mut State, record: &Record, body: &Bytes) -> Result<(),
             }
         }
     }
-    for key in matching::blocking_keys(&parsed.demographics) {
+    for key in matching::blocking_keys(&demographics) {
         state.found_by.entry(key).or_default().insert(stored.patient);
     }
     state.by_source.insert(
-        (stored.source.clone(), parsed.local_id.clone()),
+        (stored.source.clone(), stored.local_id.clone()),
         stored.patient,
     );
     state.patients.insert(
         stored.patient,
         Patient {
             id: stored.patient,
-            demographics: parsed.demographics,
+            demographics: demographics,
             source: stored.source,
-            local_id: parsed.local_id,
+            local_id: stored.local_id,
             place: record.place,
             summary: stored.summary,
             discoverability: Discoverability::from_number(stored.discoverability),
@@ -200,7 +200,7 @@ fn apply_resource(state: &mut State, record: &Record, body: &Bytes) -> Result<()
             let patient = state
                 .patients
                 .get_mut(&patient)
-                .ok_or(WireError::malformed("resource before patient"))?;
+                .ok_or(WireError::Contradiction)?;
             patient.resources += new;
             patient.revision = record.position;
             patient.changed = record.time;
@@ -248,7 +248,7 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
         }
         RecordKind::Patient => {
             let Scope::Patient(patient) = record.scope else {
-                return Err(WireError::malformed("patient outside its scope"));
+                return Err(WireError::Contradiction);
             };
             vec![row(Table::Patient, &patient.0, encode_place(record.place))]
         }
@@ -258,7 +258,7 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
             vec![row(Table::Document, &key, encode_place(record.place))]
         }
         RecordKind::Consent => {
-            let consent = wire::decode_consent(body)?;
+            let consent = wire::decode_consent(body, record.position, record.time)?;
             let key = [consent.patient.0, consent.id.0].concat();
             vec![row(Table::Consent, &key, encode_place(record.place))]
         }
@@ -275,7 +275,7 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
             let credential = known
                 .credential
                 .claims::<membership::Credential>()
-                .map_err(|_| WireError::malformed("credential"))?;
+                .map_err(|_| WireError::Contradiction)?;
             vec![row(
                 Table::Member,
                 &credential.member.0,

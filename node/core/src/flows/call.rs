@@ -4,13 +4,14 @@ use bytes::Bytes;
 
 use super::{
     node::{Node, push_audit},
-    state::{active, peer_of},
+    state::peer_of,
 };
 use crate::{
     audit::{self, FloodKey, Heed},
     crypto::{
         self, Envelope, OuterHeader, SUITE_XWING, SealContext, SealingKey, SessionKeys, Signed,
     },
+    membership::{Member, Status},
     ports::{CallError, Rng, Rpc, World},
     records::Batch,
     session::{Authenticated, Outbound, Peer, SessionError},
@@ -156,7 +157,7 @@ impl<W: World> Node<W> {
         if let Some(challenge) = head.next_challenge {
             state.challenges.insert(asked.peer.member, challenge);
         }
-        state.last_seen.insert(asked.peer.member, now);
+        state.members.saw(&asked.peer.member, now);
         Ok(())
     }
 
@@ -188,11 +189,11 @@ impl<W: World> Node<W> {
             .ok_or(AskError::Call(CallError::Unreachable))?;
         let member = state
             .members
-            .get(to)
+            .get(&to)
             .ok_or(AskError::Call(CallError::Unreachable))?;
         let peer = peer_of(member);
         let key = member
-            .key_set()
+            .key_set(now)
             .and_then(|set| set.keys.first())
             .ok_or(AskError::Call(CallError::Unreachable))?
             .clone();
@@ -324,8 +325,8 @@ impl<W: World> Node<W> {
         // The peer may have been expelled or expired since its question was opened.
         let still = state
             .members
-            .by_node(node)
-            .is_some_and(|member| active(member, now));
+            .by_node_key(&node)
+            .is_some_and(|member| member.status(now) == Status::Active);
         if !still {
             return Err(SessionError::NotMember { node });
         }
@@ -339,7 +340,7 @@ impl<W: World> Node<W> {
                 _ => SessionError::Signature { node },
             })?;
         let window = state.clock_window();
-        state.last_seen.insert(question.peer.member, now);
+        state.members.saw(&question.peer.member, now);
         state.sessions.admit(
             now,
             window,
@@ -402,7 +403,7 @@ impl<W: World> Node<W> {
         let now = self.now();
         let member = {
             let state = self.state();
-            state.members.by_node(from).map(|m| m.credential().member)
+            state.members.by_node_key(&from).map(Member::id)
         };
         let heed = self.state().flood.heed(
             FloodKey {

@@ -95,7 +95,7 @@ impl<W: World> Node<W> {
         let node = self
             .state()
             .members
-            .get(holder)
+            .get(&holder)
             .map(|member| member.credential().node_key)
             .ok_or(FlowError::NotFound {
                 code: Code::MemberUnknown,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{call::AskError, error::FlowError, node::Node};
+use super::{call::AskError, error::FlowError, node::Node, state::addresses_of};
 use crate::{
     crypto::{Envelope, Signed},
     membership::{self, Known, Offered},
@@ -23,8 +23,8 @@ impl<W: World> Node<W> {
         let node = self
             .state()
             .members
-            .get(to)
-            .map(|member| member.credential().node_key)
+            .get(&to)
+            .map(|member| member.node_key())
             .ok_or(AskError::Call(CallError::Unreachable))?;
         let member = self.hello_node(node).await?;
         if member == to {
@@ -85,7 +85,7 @@ impl<W: World> Node<W> {
         let now = self.now();
         let state = self.state();
         let network = state.network.as_ref()?;
-        let credential = state.members.get(self.member())?.known().credential.clone();
+        let credential = state.members.get(&self.member())?.known().credential.clone();
         let head = Head {
             member: self.member(),
             key: self.node_key(),
@@ -176,7 +176,7 @@ impl<W: World> Node<W> {
         if let Some(challenge) = hello.value().head.next_challenge {
             state.challenges.insert(peer.member, challenge);
         }
-        state.last_seen.insert(peer.member, now);
+        state.members.saw(&peer.member, now);
         Ok((peer, hello))
     }
 
@@ -187,28 +187,28 @@ impl<W: World> Node<W> {
     /// [`FlowError::Membership`] or [`FlowError::Store`].
     pub(super) async fn take_over(&self, known: &Known) -> Result<Offered, FlowError> {
         let now = self.now();
-        let (offered, remember, peer) = {
+        let (offered, after, remember, peer) = {
             let mut state = self.state();
             let Some(network) = state.network.clone() else {
                 return Ok(Offered::Older);
             };
-            let before = known
-                .credential
-                .claims::<membership::Credential>()
-                .ok()
-                .and_then(|claimed| state.members.get(claimed.member))
-                .map(|member| (member.credential().sequence, member.addresses()));
-            let offered = state
+            let (offered, after) =
+                state
+                    .members
+                    .consider(known, &network.id, &network.charter, now)?;
+            let claimed = after.credential.claims::<membership::Credential>().ok();
+            let describe = |member: &membership::Member| {
+                (member.credential().sequence, addresses_of(member))
+            };
+            let id = claimed.map(|credential| credential.member);
+            let before = id.and_then(|id| state.members.get(&id)).map(describe);
+            // Key sets change with every start of a peer, so they are kept in memory only.
+            state
                 .members
-                .offer(known, &network.id, &network.charter, now)?;
-            let member = known
-                .credential
-                .claims::<membership::Credential>()
-                .ok()
-                .and_then(|claimed| state.members.get(claimed.member));
-            let after = member.map(|member| (member.credential().sequence, member.addresses()));
-            let peer = member.map(|member| (member.credential().node_key, member.addresses()));
-            (offered, before != after, peer)
+                .restore(&after, &network.id, &network.charter)?;
+            let member = id.and_then(|id| state.members.get(&id));
+            let peer = member.map(|member| (member.node_key(), addresses_of(member)));
+            (offered, after, before != member.map(describe), peer)
         };
         if let Some((node, addresses)) = peer
             && node != self.node_key()
@@ -220,7 +220,7 @@ impl<W: World> Node<W> {
             batch.push(
                 RecordKind::Member,
                 Scope::Store,
-                wire::encode_member(known),
+                wire::encode_member(&after),
             );
             self.commit(batch).await?;
         }

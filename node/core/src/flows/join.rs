@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     audit,
-    membership::{self, JoinAnswer, JoinRequest, JoinState, KeySet, NodeRecord, Ticket},
+    membership::{self, JoinAnswer, JoinRequest, JoinState, KeySet, NodeRecord, Subject, Ticket},
     ports::{CallError, Rpc, World},
     records::{Batch, RecordKind, Scope},
     types::{Code, PeerCode, Span, limits::KEY_SET_LIFE, limits::NODE_RECORD_LIFE},
@@ -29,11 +29,14 @@ impl<W: World> Node<W> {
                 code: Code::TicketExpired,
             });
         }
+        let text = ticket.to_text().map_err(|_| FlowError::Usage {
+            code: Code::TicketMalformed,
+        })?;
         let mut batch = Batch::default();
         batch.push(
             RecordKind::JoinAsked,
             Scope::Store,
-            wire::encode_join_asked(&ticket.to_string()),
+            wire::encode_join_asked(&text),
         );
         push_audit(
             &mut batch,
@@ -55,7 +58,7 @@ impl<W: World> Node<W> {
 
     /// The six words by which an administrator of the network recognises this applicant.
     pub fn own_words(&self, ticket: &Ticket) -> String {
-        self.join_request(ticket).words()
+        self.join_request(ticket).id()
     }
 
     fn join_request(&self, ticket: &Ticket) -> JoinRequest {
@@ -102,7 +105,7 @@ impl<W: World> Node<W> {
             sent_at: now,
             node_record: Some(sign.sign(&ticket.network, &record)),
         }
-        .with_mac(&ticket.key(), ticket.inviter)
+        .proved(&ticket.key(), ticket.inviter)
     }
 
     /// Asks the inviter how the request stands and, once approved, becomes a member.
@@ -136,19 +139,19 @@ impl<W: World> Node<W> {
         let forged = |code| FlowError::Forged { node, code };
         let envelope =
             wire::decode_envelope(&answer).map_err(|_| forged(Code::Signature))?;
-        let answer = envelope
-            .verify::<JoinAnswer>(&ticket.network)
-            .map_err(|_| forged(Code::Signature))?;
-        let proven = answer.signers() == [node.0]
-            && answer.value().verify_mac(&ticket.key(), request.hash());
-        if !proven {
-            return Err(forged(Code::TicketRefused));
-        }
-        match answer.value().state {
+        let answer = membership::verify_join_answer(
+            &envelope,
+            &ticket.network,
+            &ticket.key(),
+            node,
+            &request.hash(),
+        )
+        .map_err(|_| forged(Code::TicketRefused))?;
+        match answer.state {
             JoinState::Pending => Ok(JoinState::Pending),
             JoinState::Refused => Ok(JoinState::Refused),
             JoinState::Approved => {
-                self.become_member(&ticket, answer.into_value()).await?;
+                self.become_member(&ticket, answer).await?;
                 Ok(JoinState::Approved)
             }
         }
@@ -157,30 +160,24 @@ impl<W: World> Node<W> {
     async fn become_member(&self, ticket: &Ticket, answer: JoinAnswer) -> Result<(), FlowError> {
         let node = ticket.inviter;
         let forged = |code| FlowError::Forged { node, code };
-        let charter_envelope = answer.charter.ok_or(forged(Code::Signature))?;
-        let (network, charter) = membership::verify_genesis(&charter_envelope)?;
-        if network != ticket.network {
-            return Err(forged(Code::TicketRefused));
-        }
-        let signed = answer.credential.ok_or(forged(Code::Signature))?;
-        let credential =
-            membership::verify_credential(&signed, &network, &charter, self.now())?;
-        let ours =
-            credential.member == self.member() && credential.node_key == self.node_key();
-        if !ours {
-            return Err(forged(Code::Signature));
-        }
+        let applicant = Subject {
+            member: self.member(),
+            node_key: self.node_key(),
+        };
+        let admission = answer
+            .admission(&ticket.network, applicant, self.now())
+            .map_err(|_| forged(Code::Signature))?;
         let mut batch = Batch::default();
         batch.push(
             RecordKind::Charter,
             Scope::Store,
-            wire::encode_charter(&charter_envelope),
+            wire::encode_charter(&admission.signed_charter),
         );
         batch.push(
             RecordKind::Member,
             Scope::Store,
             wire::encode_member(&membership::Known {
-                credential: signed,
+                credential: admission.signed_credential,
                 key_set: None,
                 node_record: None,
             }),

@@ -207,7 +207,7 @@ impl<W: World> Node<W> {
         let node = self
             .state()
             .members
-            .get(holder)
+            .get(&holder)
             .map_or(NodeKey([0; 32]), |member| member.credential().node_key);
         match reply {
             None => Err(FlowError::Deadline { node }),

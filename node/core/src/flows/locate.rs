@@ -13,6 +13,7 @@ use crate::{
     audit,
     locator::{Answer, Ledger, Line, Revealed},
     matching::{self, Verdict},
+    membership::Status,
     policy::{self, Ask, Asker, Existence, Facts},
     ports::{CallError, Rpc, World},
     records::{Batch, Demographics, HandleReceived, HandleRecord, Name, RecordKind, Scope},
@@ -280,7 +281,7 @@ impl<W: World> Node<W> {
                 continue;
             }
             let excluded = !search.only.is_empty() && !search.only.contains(&id);
-            let active = super::state::active(member, now);
+            let active = (member.status(now) == Status::Active);
             if !excluded && active && chosen.len() < limit {
                 chosen.push(id);
             } else {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{call::AskError, node::Node};
 use crate::{
+    membership::Offered,
     ports::{Rpc, World},
     types::{MemberId, NodeKey, PeerCode},
     wire::{MembersAnswer, MembersRequest},
@@ -31,7 +32,7 @@ impl<W: World> Node<W> {
             };
             for known in &answer.known {
                 if let Ok(offered) = self.take_over(known).await {
-                    news += usize::from(offered.is_news());
+                    news += usize::from(matches!(offered, Offered::New | Offered::Newer));
                 }
             }
             let last = answer.known.last().and_then(|known| {
@@ -67,11 +68,11 @@ impl<W: World> Node<W> {
             }
         };
         let (known, more) = {
-            let state = self.state();
-            let mut known = state.members.page(request.body().after, PAGE + 1);
-            let more = known.len() > PAGE;
-            known.truncate(PAGE);
-            (known, more)
+            let page = self
+                .state()
+                .members
+                .page(request.body().after, PAGE, self.world.now());
+            (page.known, page.more)
         };
         Ok(self.answer(&question, 0, |head| MembersAnswer { head, known, more }))
     }

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     audit,
+    crypto::{Body, Envelope, SecretKey},
     membership::{
-        self, Charter, Credential, JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known,
-        NodeRecord, Rules, Template, Ticket,
+        self, Charter, CharterError, Credential, Founding, JoinAnswer, JoinError, JoinRecord,
+        JoinRequest, JoinState, KeySet, Known, NodeRecord, Organization, Status, Subject, Ticket,
     },
     ports::World,
     records::{Batch, RecordKind, Scope, TicketIssued},
@@ -19,23 +20,11 @@ use crate::{
     types::{
         Code, MemberId, NetworkId, NodeKey, PeerCode, Span, Timestamp,
         limits::{
-            CREDENTIAL_LIFE, JOIN_REQUESTS_MAX, KEY_SET_LIFE, NODE_RECORD_LIFE, TICKETS_MAX,
+            JOIN_REQUESTS_MAX, KEY_SET_LIFE, NODE_RECORD_LIFE, TICKETS_MAX,
         },
     },
     wire,
 };
-
-/// What an administrator chooses when founding a network.
-pub struct Founding {
-    /// The network's name.
-    pub name: String,
-    /// Policy template.
-    pub template: Template,
-    /// Its rules.
-    pub rules: Rules,
-    /// Test data only.
-    pub test: bool,
-}
 
 /// A member as an administrator sees it.
 #[derive(Clone)]
@@ -58,27 +47,18 @@ impl<W: World> Node<W> {
     pub async fn found(&self, actor: &Actor, founding: Founding) -> Result<Network, FlowError> {
         self.need_no_network()?;
         let now = self.now();
-        let charter = Charter::genesis(
-            founding.name,
-            founding.template,
-            founding.rules,
-            vec![self.identity.authority.public()],
-            1,
-            founding.test,
-            now,
-            self.random(),
-        );
-        let envelope = membership::sign_genesis(&charter, &[&self.identity.authority]);
-        let (id, charter) = membership::verify_genesis(&envelope)?;
-        let credential = Credential {
-            network: id,
-            member: self.member(),
-            node_key: self.node_key(),
-            organization: self.identity.organization.clone(),
-            valid_from: now,
-            valid_until: now.plus(CREDENTIAL_LIFE),
-            sequence: 1,
+        let authority = &self.identity.authority;
+        let alone = Founding {
+            authorities: vec![authority.public()],
+            threshold: 1,
+            ..founding
         };
+        let charter = Charter::genesis(alone, now, self.random()).map_err(unusable)?;
+        let body = charter.encode();
+        let id = membership::genesis_id(&body);
+        let envelope = authority.sign_bytes::<Charter>(&id, body);
+        let (id, charter) = membership::verify_genesis(&envelope).map_err(unusable)?;
+        let credential = self.credential_for(id, self.own_subject(), self.identity.organization.clone())?;
         let known = Known {
             credential: self.identity.authority.sign(&id, &credential),
             key_set: None,
@@ -123,6 +103,26 @@ impl<W: World> Node<W> {
         Ok(())
     }
 
+    fn own_subject(&self) -> Subject {
+        Subject {
+            member: self.member(),
+            node_key: self.node_key(),
+        }
+    }
+
+    fn credential_for(
+        &self,
+        network: NetworkId,
+        subject: Subject,
+        organization: Organization,
+    ) -> Result<Credential, FlowError> {
+        Credential::issue(network, subject, organization, 1, self.now()).map_err(|_| {
+            FlowError::Usage {
+                code: Code::OrganizationMalformed,
+            }
+        })
+    }
+
     /// Signs this run's key set and node record anew. Called at start, when addresses change and
     /// before the key set grows old; sequences are times, so they rise.
     pub fn refresh_statements(&self) {
@@ -141,7 +141,7 @@ impl<W: World> Node<W> {
         };
         state.key_set = Some(key_set);
         state.node_record = Some(self.identity.node.sign(&network, &record));
-        let own = state.members.get(self.member()).map(|member| Known {
+        let own = state.members.get(&self.member()).map(|member| Known {
             credential: member.known().credential.clone(),
             key_set: state.key_set.clone(),
             node_record: state.node_record.clone(),
@@ -159,7 +159,7 @@ impl<W: World> Node<W> {
         opening: &[std::sync::Arc<crate::crypto::OpeningKey>],
         network: &NetworkId,
         now: Timestamp,
-    ) -> crate::crypto::Envelope {
+    ) -> Envelope {
         let set = KeySet {
             member: self.member(),
             sequence: now.0,
@@ -250,17 +250,10 @@ impl<W: World> Node<W> {
             return Err(self.refused(from, malformed).await);
         };
         let network = self.network_id().ok_or(PeerCode::Unavailable)?;
-        let request = match envelope.verify::<JoinRequest>(&network) {
-            Ok(request) if request.signers() == [from.0] => request,
-            _ => {
-                let error = SessionError::Signature { node: from };
-                return Err(self.refused(from, error).await);
-            }
-        };
-        let join = match self.judge_join(from, &request).await {
+        let join = match self.judge_join(from, &envelope).await {
             Ok(join) => join,
             Err(PeerCode::Denied) => {
-                // Counted like every refusal, so that an alarm can be raised on a used ticket.
+                // Counted like every refusal, so that a used ticket shows in the log.
                 let _counted = self.refused(from, SessionError::NotMember { node: from }).await;
                 return Err(PeerCode::Denied);
             }
@@ -272,17 +265,12 @@ impl<W: World> Node<W> {
         ))
     }
 
-    async fn judge_join(
-        &self,
-        from: NodeKey,
-        request: &crate::crypto::Signed<JoinRequest>,
-    ) -> Result<Join, PeerCode> {
+    async fn judge_join(&self, from: NodeKey, envelope: &Envelope) -> Result<Join, PeerCode> {
         let now = self.now();
-        let value = request.value();
-        let window = self.state().clock_window();
-        if value.sent_at.distance(now) > window {
-            return Err(PeerCode::ClockSkew);
-        }
+        let claimed = envelope
+            .claims::<JoinRequest>()
+            .map_err(|_| PeerCode::Malformed)?;
+        let network = self.network().map_err(|_| PeerCode::Unavailable)?;
         let (ticket, before, waiting) = {
             let state = self.state();
             let waiting = state
@@ -291,14 +279,26 @@ impl<W: World> Node<W> {
                 .filter(|join| join.record.state == JoinState::Pending)
                 .count();
             (
-                state.tickets.get(&value.ticket).cloned(),
-                state.joins.get(&value.ticket).cloned(),
+                state.tickets.get(&claimed.ticket).cloned(),
+                state.joins.get(&claimed.ticket).cloned(),
                 waiting,
             )
         };
         let ticket = ticket.ok_or(PeerCode::Denied)?;
-        let proven = value.node_key == from && value.verify_mac(&ticket.key, self.node_key());
-        if !proven {
+        let request = membership::verify_join_request(
+            envelope,
+            &network.id,
+            &network.charter,
+            &ticket.key,
+            self.node_key(),
+            now,
+        )
+        .map_err(|error| match error {
+            JoinError::ClockSkew { .. } => PeerCode::ClockSkew,
+            _ => PeerCode::Denied,
+        })?;
+        let value = request.value();
+        if value.node_key != from {
             return Err(PeerCode::Denied);
         }
         if let Some(before) = before {
@@ -347,8 +347,8 @@ impl<W: World> Node<W> {
         let approved = join.record.state == JoinState::Approved;
         let own = state
             .members
-            .get(self.member())
-            .map(|member| member.known());
+            .get(&self.member())
+            .map(|member| member.known().clone());
         let answer = JoinAnswer {
             state: join.record.state,
             mac: [0; 32],
@@ -371,8 +371,8 @@ impl<W: World> Node<W> {
         let key = state
             .tickets
             .get(&join.record.ticket)
-            .map_or([0; 32], |ticket| ticket.key);
-        answer.with_mac(&key, request)
+            .map_or_else(SecretKey::default, |ticket| ticket.key.clone());
+        answer.proved(&key, &request)
     }
 
     /// Join requests that wait, each with the six words of its applicant.
@@ -384,7 +384,7 @@ impl<W: World> Node<W> {
             .filter(|join| join.record.state == JoinState::Pending)
             .filter_map(|join| {
                 let request = join.record.request.claims::<JoinRequest>().ok()?;
-                Some((request.words(), request, join.received))
+                Some((request.id(), request, join.received))
             })
             .collect()
     }
@@ -413,7 +413,7 @@ impl<W: World> Node<W> {
                 .filter(|(_, join)| join.record.state == JoinState::Pending)
                 .filter_map(|(ticket, join)| {
                     let request = join.record.request.claims::<JoinRequest>().ok()?;
-                    (request.words() == words).then_some((*ticket, request))
+                    (request.id() == words).then_some((*ticket, request))
                 })
                 .next()
                 .ok_or(FlowError::NotFound {
@@ -424,24 +424,17 @@ impl<W: World> Node<W> {
             let state = self.state();
             state
                 .members
-                .organization_active(&request.organization, now)
+                .organization_active(&request.organization, request.member, now)
                 .is_some()
-                || state.members.get(request.member).is_some()
+                || state.members.get(&request.member).is_some()
         };
         if taken {
             return Err(FlowError::State {
                 code: Code::OrganizationActive,
             });
         }
-        let credential = Credential {
-            network: network.id,
-            member: request.member,
-            node_key: request.node_key,
-            organization: request.organization.clone(),
-            valid_from: now,
-            valid_until: now.plus(CREDENTIAL_LIFE),
-            sequence: 1,
-        };
+        let credential =
+            self.credential_for(network.id, request.subject(), request.organization.clone())?;
         let signed = self.identity.authority.sign(&network.id, &credential);
         self.record_approval(actor, ticket, &request, signed).await?;
         Ok(credential)
@@ -452,7 +445,7 @@ impl<W: World> Node<W> {
         actor: &Actor,
         ticket: [u8; 32],
         request: &JoinRequest,
-        credential: crate::crypto::Envelope,
+        credential: Envelope,
     ) -> Result<(), FlowError> {
         let envelope = self
             .state()
@@ -495,8 +488,8 @@ impl<W: World> Node<W> {
         if let Some(addresses) = self
             .state()
             .members
-            .get(request.member)
-            .map(|member| member.addresses())
+            .get(&request.member)
+            .map(super::state::addresses_of)
         {
             self.world.learn(request.node_key, &addresses);
         }
@@ -506,7 +499,10 @@ impl<W: World> Node<W> {
     /// Whether an admitted member has collected its credential since this node started.
     pub fn delivered(&self, member: MemberId) -> bool {
         let state = self.state();
-        state.last_seen.contains_key(&member)
+        state
+            .members
+            .get(&member)
+            .is_some_and(|member| member.last_seen().is_some())
             || state.joins.values().any(|join| {
                 join.delivered
                     && join
@@ -527,9 +523,9 @@ impl<W: World> Node<W> {
             .map(|member| {
                 let credential = member.credential().clone();
                 MemberView {
-                    active: super::state::active(member, now),
-                    last_seen: state.last_seen.get(&credential.member).copied(),
-                    addresses: member.addresses(),
+                    active: member.status(now) == Status::Active,
+                    last_seen: member.last_seen(),
+                    addresses: super::state::addresses_of(member),
                     credential,
                 }
             })
@@ -539,5 +535,12 @@ impl<W: World> Node<W> {
     /// The network this node belongs to, if any.
     pub fn current_network(&self) -> Option<Network> {
         self.state().network.clone()
+    }
+}
+
+/// A founding that no node would accept.
+fn unusable(_: CharterError) -> FlowError {
+    FlowError::Usage {
+        code: Code::RulesMalformed,
     }
 }

@@ -132,7 +132,7 @@ impl<W: World> Node<W> {
     /// This node as others see it.
     pub(super) fn own_peer(&self) -> Peer {
         let state = self.state();
-        state.members.get(self.member()).map_or_else(
+        state.members.get(&self.member()).map_or_else(
             || Peer {
                 member: self.member(),
                 node_key: self.node_key(),
@@ -166,7 +166,7 @@ impl<W: World> Node<W> {
 /// Adds an audit entry to a batch: sealed under the patient's key where it is about one.
 pub(super) fn push_audit(batch: &mut Batch, entry: &Entry) {
     let scope = entry.patient.map_or(Scope::Store, Scope::Patient);
-    batch.push(RecordKind::Audit, scope, wire::encode_audit(entry));
+    batch.push(RecordKind::Audit, scope, wire::encode_audit(&entry.into()));
 }
 
 /// The first multiple of `tick` at or after a time.

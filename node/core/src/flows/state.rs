@@ -13,9 +13,8 @@ use crate::{
     crypto::{Envelope, OpeningKey, SecretKey, Tree},
     exchange::Turns,
     locator::Handles,
-    membership::{Charter, Member, Members},
+    membership::{Charter, JoinRecord, Member, Members, Status},
     policy::{Discoverability, Permit},
-    membership::JoinRecord,
     records::{
         Consent, Consents, Demographics, Document, KeyId, Place, Record, StoreError, TicketIssued,
     },
@@ -139,7 +138,6 @@ pub struct State {
     pub(super) key_set: Option<Envelope>,
     pub(super) node_record: Option<Envelope>,
     pub(super) addresses: Vec<Vec<u8>>,
-    pub(super) last_seen: BTreeMap<MemberId, Timestamp>,
     pub(super) turns: Turns,
     pub(super) flood: FloodCounter,
     pub(super) pending: BTreeMap<DisclosureId, Pending>,
@@ -157,8 +155,8 @@ impl State {
 
     /// The active member behind a node key.
     pub(super) fn peer(&self, node: NodeKey, now: Timestamp) -> Option<Peer> {
-        let member = self.members.by_node(node)?;
-        active(member, now).then(|| peer_of(member))
+        let member = self.members.by_node_key(&node)?;
+        (member.status(now) == Status::Active).then(|| peer_of(member))
     }
 
     /// A patient's consents in journal order.
@@ -211,10 +209,11 @@ impl State {
     }
 }
 
-/// Whether a member's credential is in force.
-pub(super) fn active(member: &Member, now: Timestamp) -> bool {
-    let credential = member.credential();
-    credential.valid_from <= now && now < credential.valid_until
+/// Where a member said it can be reached (binary multiaddresses).
+pub(super) fn addresses_of(member: &Member) -> Vec<Vec<u8>> {
+    member.node_record().map_or_else(Vec::new, |record| {
+        record.addresses.iter().map(|a| a.to_vec()).collect()
+    })
 }
 
 /// A member as session and policy see it.
@@ -262,7 +261,6 @@ impl Fold {
             key_set: None,
             node_record: None,
             addresses: Vec::new(),
-            last_seen: BTreeMap::new(),
             turns: Turns::default(),
             flood: FloodCounter::default(),
             pending: BTreeMap::new(),

@@ -88,6 +88,8 @@ codes!(
         NotAuthority = "NOT_AUTHORITY",
         /// A rule, charter or template cannot be read.
         RulesMalformed = "RULES_MALFORMED",
+        /// The organisation's name, NPI or OID cannot be used.
+        OrganizationMalformed = "ORGANIZATION_MALFORMED",
         /// The node is no member.
         MemberUnknown = "MEMBER_UNKNOWN",
         /// The node did not answer.
