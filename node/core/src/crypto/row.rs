@@ -107,16 +107,29 @@ mod tests {
                 revision: 6,
                 ..aad()
             },
-            // The same letters, divided another way.
-            RowAad {
-                table: "consentk",
-                key: b"ey",
-                ..aad()
-            },
         ];
         for place in elsewhere {
             assert_eq!(open_at(place), Err(RowError::Integrity));
         }
+    }
+
+    #[test]
+    fn the_same_bytes_divided_another_way_are_another_place() {
+        let place = RowAad {
+            key: b"\0\x01x",
+            ..aad()
+        };
+        let divided = RowAad {
+            table: "consent\0\x03",
+            key: b"x",
+            ..aad()
+        };
+        let sealed = seal(&key(), &NONCE, &place.to_bytes(), b"value");
+        assert!(open(&key(), &NONCE, &place.to_bytes(), &sealed).is_ok());
+
+        let refused = open(&key(), &NONCE, &divided.to_bytes(), &sealed);
+
+        assert_eq!(refused, Err(RowError::Integrity));
     }
 
     #[test]

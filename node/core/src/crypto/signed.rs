@@ -244,11 +244,11 @@ mod tests {
         }
     }
 
-    /// Has the very bytes of a [`Note`], and another meaning.
-    struct Order(Note);
+    /// Has the very bytes of a [`Note`], a domain constant of the same length, and another meaning.
+    struct Memo(Note);
 
-    impl Body for Order {
-        const DOMAIN: &'static str = "chartmesh/1/test-order";
+    impl Body for Memo {
+        const DOMAIN: &'static str = "chartmesh/1/test-memo";
 
         fn encode(&self) -> Vec<u8> {
             self.0.encode_to_vec()
@@ -308,17 +308,17 @@ mod tests {
     #[test]
     fn a_signature_over_one_type_is_worth_nothing_for_another() {
         let as_note = key(1).sign(&NETWORK, &note());
-        let as_order = key(1).sign(&NETWORK, &Order(note()));
-        assert!(as_note.body == as_order.body);
+        let as_memo = key(1).sign(&NETWORK, &Memo(note()));
+        assert!(as_note.body == as_memo.body);
         assert!(as_note.verify::<Note>(&NETWORK).is_ok());
-        assert!(as_order.verify::<Order>(&NETWORK).is_ok());
+        assert!(as_memo.verify::<Memo>(&NETWORK).is_ok());
 
         assert_eq!(
-            as_note.verify::<Order>(&NETWORK).err(),
+            as_note.verify::<Memo>(&NETWORK).err(),
             Some(SignatureError::Forged)
         );
         assert_eq!(
-            as_order.verify::<Note>(&NETWORK).err(),
+            as_memo.verify::<Note>(&NETWORK).err(),
             Some(SignatureError::Forged)
         );
     }
