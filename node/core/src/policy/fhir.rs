@@ -354,7 +354,10 @@ mod tests {
         let sound = consent_to_fhir(&signed(), &holder());
         assert_eq!(refused(&sound), None);
         type Change = fn(&mut Value);
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 17] = [
+            ("provision.actor", |it| {
+                it["provision"]["actor"][0]["modifierExtension"] = json!([]);
+            }),
             ("Consent", |it| it["verification"] = json!([])),
             ("Consent", |it| it["modifierExtension"] = json!([])),
             ("resourceType", |it| it["resourceType"] = json!("Patient")),

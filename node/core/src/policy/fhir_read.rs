@@ -56,7 +56,7 @@ pub struct Statement {
     pub policy: String,
 }
 
-/// Reads a consent in the form that [`consent_to_fhir`] writes.
+/// Reads a consent in the form that [`super::consent_to_fhir`] writes.
 ///
 /// # Errors
 /// Names the first element that is missing, unknown, or would be lost: nobody is asked to believe a
@@ -318,6 +318,7 @@ fn read_purposes(value: &Value) -> Result<Vec<Purpose>, ConsentMalformed> {
         .iter()
         .map(|coding| {
             let coding = object(coding, element)?;
+            known(coding, &["id", "system", "code", "display"], element)?;
             if text(field(coding, "system")) != Some(ACT_REASON) {
                 return malformed(element);
             }
@@ -334,6 +335,7 @@ fn read_target(value: &Value) -> Result<Target, ConsentMalformed> {
         return Ok(Target::Any);
     }
     let actor = object(only(value, element)?, element)?;
+    known(actor, &["id", "role", "reference"], element)?;
     code(field(actor, "role"), PARTICIPATION, "IRCP", element)?;
     let identifier = field(actor, "reference")
         .get("identifier")
