@@ -322,3 +322,61 @@ pub struct Logged {
     /// What it says.
     pub entry: Entry,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn coding(system: &str, code: &str) -> Coding {
+        Coding {
+            system: system.to_owned(),
+            code: code.to_owned(),
+            display: "Letter about Rosa Delgado".to_owned(),
+        }
+    }
+
+    #[test]
+    fn kinds_are_distinct_and_read_back_and_zero_is_none() {
+        let numbers: BTreeSet<u32> = Kind::ALL.iter().map(|kind| kind.number()).collect();
+        let texts: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.text()).collect();
+
+        assert_eq!(numbers.len(), Kind::ALL.len());
+        assert_eq!(texts.len(), Kind::ALL.len());
+        for kind in Kind::ALL.iter().copied() {
+            assert_eq!(Kind::from_number(kind.number()), Some(kind));
+        }
+        assert_eq!(Kind::from_number(0), None);
+    }
+
+    #[test]
+    fn a_description_says_what_a_document_is_in_our_words() {
+        let summary = coding(Coding::LOINC, "18842-5");
+
+        assert_eq!(
+            description("application/pdf", &summary),
+            "discharge summary (LOINC 18842-5, application/pdf)"
+        );
+        assert_eq!(
+            description("application/fhir+json", &coding(Coding::LOINC, "99999-9")),
+            "LOINC 99999-9, application/fhir+json"
+        );
+    }
+
+    #[test]
+    fn no_word_of_the_author_reaches_the_log() {
+        let cases = [
+            ("application/pdf", coding("http://rosa.example", "18842-5")),
+            ("application/pdf", coding(Coding::LOINC, "Rosa-1")),
+            ("text/plain; name=rosa", coding(Coding::LOINC, "18842-5")),
+            ("rosa delgado/pdf", coding(Coding::LOINC, "")),
+            ("Rosa", coding("", "Rosa")),
+        ];
+
+        for (content_type, coding) in cases {
+            let said = description(content_type, &coding).to_ascii_lowercase();
+            assert!(!said.contains("rosa"), "{said}");
+        }
+    }
+}
