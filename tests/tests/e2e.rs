@@ -9,6 +9,8 @@ mod canary;
 mod consent;
 #[path = "e2e/damage.rs"]
 mod damage;
+#[path = "e2e/demo.rs"]
+mod demo;
 #[path = "e2e/identity.rs"]
 mod identity;
 #[path = "e2e/join.rs"]

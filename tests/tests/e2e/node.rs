@@ -222,6 +222,18 @@ impl Drop for Node {
     }
 }
 
+/// Runs a command that belongs to no node; what it leaves behind it leaves in `scratch`.
+pub(crate) fn run_alone(arguments: &[&str], scratch: &Path) -> Output {
+    let programs = Programs::built();
+    programs
+        .command(&programs.cli)
+        .args(arguments)
+        .env("TMPDIR", scratch)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command line starts")
+}
+
 /// A string of a reply.
 #[track_caller]
 pub(crate) fn text(value: &Value) -> String {
