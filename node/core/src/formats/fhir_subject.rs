@@ -96,9 +96,9 @@ impl<'a> Subjects<'a> {
         let unknown = FormatError::SubjectUnknown { at };
         let Some(reference) = entry.head.reference(element) else {
             let identifier = entry.head.identifier(element).ok_or(unknown)?;
-            return Ok(self
+            return self
                 .identified(std::slice::from_ref(identifier))
-                .ok_or(unknown)?);
+                .ok_or(unknown);
         };
         match self.follow(reference, entry)? {
             Target::Patient(subject) => Ok(subject),

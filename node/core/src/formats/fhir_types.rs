@@ -18,153 +18,219 @@ pub(super) enum Belonging {
     Refused,
 }
 
-const DIRECTORY: &[&str] = &[
-    "ActivityDefinition",
-    "CapabilityStatement",
-    "CatalogEntry",
-    "ChargeItemDefinition",
-    "CodeSystem",
-    "CompartmentDefinition",
-    "ConceptMap",
-    "DeviceDefinition",
-    "EffectEvidenceSynthesis",
-    "Endpoint",
-    "EventDefinition",
-    "Evidence",
-    "EvidenceVariable",
-    "ExampleScenario",
-    "GraphDefinition",
-    "HealthcareService",
-    "ImplementationGuide",
-    "InsurancePlan",
-    "Library",
-    "Location",
-    "Measure",
-    "MedicationKnowledge",
-    "MedicinalProduct",
-    "MedicinalProductAuthorization",
-    "MedicinalProductContraindication",
-    "MedicinalProductIndication",
-    "MedicinalProductIngredient",
-    "MedicinalProductInteraction",
-    "MedicinalProductManufactured",
-    "MedicinalProductPackaged",
-    "MedicinalProductPharmaceutical",
-    "MedicinalProductUndesirableEffect",
-    "MessageDefinition",
-    "NamingSystem",
-    "ObservationDefinition",
-    "OperationDefinition",
-    "Organization",
-    "OrganizationAffiliation",
-    "PlanDefinition",
-    "Practitioner",
-    "PractitionerRole",
-    "Questionnaire",
-    "ResearchDefinition",
-    "ResearchElementDefinition",
-    "ResearchStudy",
-    "RiskEvidenceSynthesis",
-    "SearchParameter",
-    "SpecimenDefinition",
-    "StructureDefinition",
-    "StructureMap",
-    "SubstanceNucleicAcid",
-    "SubstancePolymer",
-    "SubstanceProtein",
-    "SubstanceReferenceInformation",
-    "SubstanceSourceMaterial",
-    "SubstanceSpecification",
-    "TerminologyCapabilities",
-    "TestReport",
-    "TestScript",
-    "ValueSet",
-    "VerificationResult",
+const TABLE: &[(Belonging, &[&str])] = &[
+    (Belonging::Patient, &["Patient"]),
+    (
+        Belonging::Subject("subject"),
+        &[
+            "AdverseEvent",
+            "CarePlan",
+            "CareTeam",
+            "ChargeItem",
+            "ClinicalImpression",
+            "Communication",
+            "CommunicationRequest",
+            "Composition",
+            "Condition",
+            "DeviceRequest",
+            "DeviceUseStatement",
+            "DiagnosticReport",
+            "DocumentManifest",
+            "DocumentReference",
+            "Encounter",
+            "Flag",
+            "Goal",
+            "GuidanceResponse",
+            "ImagingStudy",
+            "Invoice",
+            "Media",
+            "MedicationAdministration",
+            "MedicationDispense",
+            "MedicationRequest",
+            "MedicationStatement",
+            "Observation",
+            "Procedure",
+            "QuestionnaireResponse",
+            "RequestGroup",
+            "RiskAssessment",
+            "ServiceRequest",
+            "Specimen",
+        ],
+    ),
+    (
+        Belonging::Subject("patient"),
+        &[
+            "AllergyIntolerance",
+            "BodyStructure",
+            "Claim",
+            "ClaimResponse",
+            "Consent",
+            "CoverageEligibilityRequest",
+            "CoverageEligibilityResponse",
+            "DetectedIssue",
+            "EpisodeOfCare",
+            "ExplanationOfBenefit",
+            "FamilyMemberHistory",
+            "Immunization",
+            "ImmunizationEvaluation",
+            "ImmunizationRecommendation",
+            "MolecularSequence",
+            "NutritionOrder",
+            "RelatedPerson",
+            "SupplyDelivery",
+            "VisionPrescription",
+        ],
+    ),
+    (Belonging::Subject("beneficiary"), &["Coverage"]),
+    (Belonging::Subject("candidate"), &["EnrollmentRequest"]),
+    (Belonging::Subject("individual"), &["ResearchSubject"]),
+    (Belonging::Subject("for"), &["Task"]),
+    (
+        Belonging::Bundle,
+        &[
+            "Account",
+            "Appointment",
+            "AppointmentResponse",
+            "AuditEvent",
+            "Basic",
+            "Binary",
+            "Contract",
+            "EnrollmentResponse",
+            "List",
+            "MeasureReport",
+            "PaymentNotice",
+            "PaymentReconciliation",
+            "Provenance",
+            "SupplyRequest",
+        ],
+    ),
+    (
+        Belonging::Either,
+        &[
+            "BiologicallyDerivedProduct",
+            "Device",
+            "DeviceMetric",
+            "Medication",
+            "Schedule",
+            "Slot",
+            "Substance",
+        ],
+    ),
+    (
+        Belonging::Refused,
+        &[
+            "Bundle",
+            "Group",
+            "Linkage",
+            "MessageHeader",
+            "OperationOutcome",
+            "Parameters",
+            "Person",
+            "Subscription",
+        ],
+    ),
+    (
+        Belonging::Directory,
+        &[
+            "ActivityDefinition",
+            "CapabilityStatement",
+            "CatalogEntry",
+            "ChargeItemDefinition",
+            "CodeSystem",
+            "CompartmentDefinition",
+            "ConceptMap",
+            "DeviceDefinition",
+            "EffectEvidenceSynthesis",
+            "Endpoint",
+            "EventDefinition",
+            "Evidence",
+            "EvidenceVariable",
+            "ExampleScenario",
+            "GraphDefinition",
+            "HealthcareService",
+            "ImplementationGuide",
+            "InsurancePlan",
+            "Library",
+            "Location",
+            "Measure",
+            "MedicationKnowledge",
+            "MedicinalProduct",
+            "MedicinalProductAuthorization",
+            "MedicinalProductContraindication",
+            "MedicinalProductIndication",
+            "MedicinalProductIngredient",
+            "MedicinalProductInteraction",
+            "MedicinalProductManufactured",
+            "MedicinalProductPackaged",
+            "MedicinalProductPharmaceutical",
+            "MedicinalProductUndesirableEffect",
+            "MessageDefinition",
+            "NamingSystem",
+            "ObservationDefinition",
+            "OperationDefinition",
+            "Organization",
+            "OrganizationAffiliation",
+            "PlanDefinition",
+            "Practitioner",
+            "PractitionerRole",
+            "Questionnaire",
+            "ResearchDefinition",
+            "ResearchElementDefinition",
+            "ResearchStudy",
+            "RiskEvidenceSynthesis",
+            "SearchParameter",
+            "SpecimenDefinition",
+            "StructureDefinition",
+            "StructureMap",
+            "SubstanceNucleicAcid",
+            "SubstancePolymer",
+            "SubstanceProtein",
+            "SubstanceReferenceInformation",
+            "SubstanceSourceMaterial",
+            "SubstanceSpecification",
+            "TerminologyCapabilities",
+            "TestReport",
+            "TestScript",
+            "ValueSet",
+            "VerificationResult",
+        ],
+    ),
 ];
 
 /// To whom a resource of this type belongs; none where R4 has no such type.
 pub(super) fn belonging(resource_type: &str) -> Option<Belonging> {
-    Some(match resource_type {
-        "Patient" => Belonging::Patient,
-        "AdverseEvent"
-        | "CarePlan"
-        | "CareTeam"
-        | "ChargeItem"
-        | "ClinicalImpression"
-        | "Communication"
-        | "CommunicationRequest"
-        | "Composition"
-        | "Condition"
-        | "DeviceRequest"
-        | "DeviceUseStatement"
-        | "DiagnosticReport"
-        | "DocumentManifest"
-        | "DocumentReference"
-        | "Encounter"
-        | "Flag"
-        | "Goal"
-        | "GuidanceResponse"
-        | "ImagingStudy"
-        | "Invoice"
-        | "Media"
-        | "MedicationAdministration"
-        | "MedicationDispense"
-        | "MedicationRequest"
-        | "MedicationStatement"
-        | "Observation"
-        | "Procedure"
-        | "QuestionnaireResponse"
-        | "RequestGroup"
-        | "RiskAssessment"
-        | "ServiceRequest"
-        | "Specimen" => Belonging::Subject("subject"),
-        "AllergyIntolerance"
-        | "BodyStructure"
-        | "Claim"
-        | "ClaimResponse"
-        | "Consent"
-        | "CoverageEligibilityRequest"
-        | "CoverageEligibilityResponse"
-        | "DetectedIssue"
-        | "EpisodeOfCare"
-        | "ExplanationOfBenefit"
-        | "FamilyMemberHistory"
-        | "Immunization"
-        | "ImmunizationEvaluation"
-        | "ImmunizationRecommendation"
-        | "MolecularSequence"
-        | "NutritionOrder"
-        | "RelatedPerson"
-        | "SupplyDelivery"
-        | "VisionPrescription" => Belonging::Subject("patient"),
-        "Coverage" => Belonging::Subject("beneficiary"),
-        "EnrollmentRequest" => Belonging::Subject("candidate"),
-        "ResearchSubject" => Belonging::Subject("individual"),
-        "Task" => Belonging::Subject("for"),
-        "Account"
-        | "Appointment"
-        | "AppointmentResponse"
-        | "AuditEvent"
-        | "Basic"
-        | "Binary"
-        | "Contract"
-        | "EnrollmentResponse"
-        | "List"
-        | "MeasureReport"
-        | "PaymentNotice"
-        | "PaymentReconciliation"
-        | "Provenance"
-        | "SupplyRequest" => Belonging::Bundle,
-        "BiologicallyDerivedProduct"
-        | "Device"
-        | "DeviceMetric"
-        | "Medication"
-        | "Schedule"
-        | "Slot"
-        | "Substance" => Belonging::Either,
-        name if DIRECTORY.contains(&name) => Belonging::Directory,
-        "Bundle" | "Group" | "Linkage" | "MessageHeader" | "OperationOutcome" | "Parameters"
-        | "Person" | "Subscription" => Belonging::Refused,
-        _ => return None,
-    })
+    let row = TABLE
+        .iter()
+        .find(|(_, names)| names.contains(&resource_type))?;
+    Some(row.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_names_each_of_the_146_types_of_r4_once() {
+        let names: Vec<&str> = TABLE
+            .iter()
+            .flat_map(|(_, names)| *names)
+            .copied()
+            .collect();
+        let distinct: BTreeSet<&str> = names.iter().copied().collect();
+
+        assert_eq!(names.len(), 146);
+        assert_eq!(distinct.len(), 146);
+    }
+
+    #[test]
+    fn a_type_of_another_version_belongs_to_nobody() {
+        assert_eq!(
+            belonging("MedicationStatement"),
+            Some(Belonging::Subject("subject"))
+        );
+        assert_eq!(belonging("MedicationUsage"), None);
+        assert_eq!(belonging("observation"), None);
+    }
 }

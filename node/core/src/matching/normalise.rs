@@ -123,7 +123,8 @@ impl Place {
     /// Whether it names a house: a line, and a postal code or city. Less may contradict, never prove:
     /// a postal code alone has no weight (conformance.md, *Matching*).
     pub(super) fn is_whole(&self) -> bool {
-        !self.line.is_empty() && !(self.postal_code.is_empty() && self.city.is_empty())
+        let town = !self.postal_code.is_empty() || !self.city.is_empty();
+        town && !self.line.is_empty()
     }
 }
 
