@@ -156,7 +156,9 @@ impl From<&Entry> for AuditFields {
             user: entry.user,
             role: entry.role,
             actor: entry.actor.clone(),
-            code: entry.code.map_or_else(String::new, |code| code.text().to_owned()),
+            code: entry
+                .code
+                .map_or_else(String::new, |code| code.text().to_owned()),
             rule: entry.rule.map_or(0, Rule::number),
             query_hash: entry.query_hash,
             peer_leaf: entry.peer_leaf,
@@ -247,7 +249,7 @@ impl Entry {
 ///
 /// Title and display come from whoever wrote the document and may name the patient, so neither is
 /// used; nor is anything that has not the form of a content type or a code.
-pub fn description(content_type: &str, coding: &Coding) -> String {
+pub(super) fn description(content_type: &str, coding: &Coding) -> String {
     let media = if is_media_type(content_type) {
         content_type
     } else {

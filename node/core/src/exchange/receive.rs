@@ -127,12 +127,12 @@ impl Receive {
         if self.leaves.len() < wanted {
             return Ok(());
         }
-        if crypto::root(&self.leaves) != self.manifest.value().root {
+        if crypto::tree::root(&self.leaves) != self.manifest.value().root {
             return Err(ReceiveError::Integrity);
         }
         for index in 0..self.next {
             let bytes = self.chunk(index)?;
-            if crypto::leaf_hash(bytes) != self.leaves[index as usize] {
+            if crypto::tree::leaf_hash(bytes) != self.leaves[index as usize] {
                 return Err(ReceiveError::Integrity);
             }
         }
@@ -147,7 +147,7 @@ impl Receive {
         if index != self.next || self.leaves.len() as u64 != self.chunks || index >= self.chunks {
             return Err(ReceiveError::Foreign);
         }
-        if crypto::leaf_hash(&data) != self.leaves[index as usize] {
+        if crypto::tree::leaf_hash(&data) != self.leaves[index as usize] {
             return Err(ReceiveError::Integrity);
         }
         self.bytes.extend_from_slice(&data);

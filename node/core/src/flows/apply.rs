@@ -4,11 +4,9 @@ use bytes::Bytes;
 
 use super::state::{AuditPlace, Join, Network, Patient, Received, State};
 use crate::{
-    audit,
     formats,
     locator::Issued,
-    matching,
-    membership,
+    matching, membership,
     policy::Discoverability,
     ports::{Row, Table},
     records::{Place, Record, RecordKind, Scope},
@@ -27,7 +25,6 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
             state.audit.push(AuditPlace {
                 position: record.position,
                 place: record.place,
-                kind: audit::Kind::Erased,
                 patient: None,
             });
         }
@@ -38,7 +35,9 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         RecordKind::Member => apply_member(state, body),
         RecordKind::TicketIssued => {
             let ticket = wire::decode_ticket_issued(body)?;
-            state.tickets.insert(ticket.name(), ticket);
+            state
+                .tickets
+                .insert(membership::ticket_name(&ticket.key), ticket);
             Ok(())
         }
         RecordKind::Join => apply_join(state, record, body),
@@ -62,20 +61,18 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         }
         RecordKind::Revoke => {
             let revoke = wire::decode_revoke(body)?;
-            state
-                .consents
-                .entry(revoke.patient)
-                .or_default()
-                .revoke(revoke.consent, record.position, record.time);
+            state.consents.entry(revoke.patient).or_default().revoke(
+                revoke.consent,
+                record.position,
+                record.time,
+            );
             Ok(())
         }
         RecordKind::Audit => {
             let entry = wire::decode_audit(body)?;
-            let kind = audit::Kind::from_number(entry.kind).ok_or(WireError::Term)?;
             state.audit.push(AuditPlace {
                 position: record.position,
                 place: record.place,
-                kind,
                 patient: entry.patient,
             });
             Ok(())
@@ -127,14 +124,9 @@ fn apply_charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
 
 fn apply_member(state: &mut State, body: &Bytes) -> Result<(), WireError> {
     let known = wire::decode_member(body)?;
-    let network = state
-        .network
-        .as_ref()
-        .ok_or(WireError::Contradiction)?;
+    let network = state.network.as_ref().ok_or(WireError::Contradiction)?;
     // An expired or superseded statement in the journal is history, not damage.
-    let _outdated = state
-        .members
-        .restore(&known, &network.id, &network.charter);
+    let _outdated = state.members.restore(&known, &network.id, &network.charter);
     Ok(())
 }
 
@@ -157,9 +149,11 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
 
 fn apply_patient(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let stored = wire::decode_patient(body)?;
-    let demographics = formats::demographics(&stored.resource)
-        .map_err(|_| WireError::Encoding)?;
-    let resources = state.patients.get(&stored.patient).map_or(0, |p| p.resources);
+    let demographics = formats::demographics(&stored.resource).map_err(|_| WireError::Encoding)?;
+    let resources = state
+        .patients
+        .get(&stored.patient)
+        .map_or(0, |p| p.resources);
     if let Some(before) = state.patients.get(&stored.patient) {
         for key in matching::blocking_keys(&before.demographics) {
             if let Some(found) = state.found_by.get_mut(&key) {
@@ -168,7 +162,11 @@ fn apply_patient(state: &mut State, record: &Record, body: &Bytes) -> Result<(),
         }
     }
     for key in matching::blocking_keys(&demographics) {
-        state.found_by.entry(key).or_default().insert(stored.patient);
+        state
+            .found_by
+            .entry(key)
+            .or_default()
+            .insert(stored.patient);
     }
     state.by_source.insert(
         (stored.source.clone(), stored.local_id.clone()),

@@ -93,7 +93,7 @@ impl<W: World> Node<W> {
         let question = envelope.hash();
         let ciphertext = keys
             .seal_question(&header, &wire::encode_envelope(&envelope))
-            .into();
+            .map_err(|_| AskError::Forged)?;
         let session = header.session;
         let bytes = wire::encode_sealed(&Sealed { header, ciphertext });
         Ok((
@@ -208,8 +208,7 @@ impl<W: World> Node<W> {
                 key_id: key.id,
             };
             let sealing = SealingKey::parse(&key.public).map_err(|_| AskError::Forged)?;
-            let begun = crypto::begin_session(&mut Rng(&self.world), &sealing, &context)
-                .map_err(|_| AskError::Forged)?;
+            let begun = crypto::begin_session(&mut Rng(&self.world), &sealing, &context);
             let session = self.random();
             state
                 .outbound
@@ -334,9 +333,8 @@ impl<W: World> Node<W> {
             .envelope
             .verify::<T>(&network)
             .map_err(|error| match error {
-                crypto::SignatureError::Malformed(_) | crypto::SignatureError::NotCanonical { .. } => {
-                    SessionError::Malformed { node }
-                }
+                crypto::SignatureError::Malformed(_)
+                | crypto::SignatureError::NotCanonical { .. } => SessionError::Malformed { node },
                 _ => SessionError::Signature { node },
             })?;
         let window = state.clock_window();
@@ -367,7 +365,7 @@ impl<W: World> Node<W> {
         let ciphertext = question
             .keys
             .seal_answer(&header, part, &wire::encode_envelope(&envelope))
-            .into();
+            .expect("the question opened under this very suite");
         wire::encode_sealed(&Sealed { header, ciphertext })
     }
 
@@ -408,7 +406,7 @@ impl<W: World> Node<W> {
         let heed = self.state().flood.heed(
             FloodKey {
                 // All who are no members share one count: they can make as many keys as they like.
-                member: member.unwrap_or(MemberId([0; 16])),
+                member,
                 user: None,
                 code,
             },

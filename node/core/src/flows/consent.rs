@@ -196,13 +196,7 @@ impl<W: World> Node<W> {
     ) -> Result<InForce, FlowError> {
         let known = self.target_member(target);
         self.with_facts(patient, |facts, now| {
-            policy::now_in_force(
-                target,
-                purpose,
-                known.as_ref().map(Asker::from),
-                facts,
-                now,
-            )
+            policy::now_in_force(target, purpose, known.as_ref().map(Asker::from), facts, now)
         })
     }
 

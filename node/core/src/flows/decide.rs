@@ -107,7 +107,7 @@ impl<W: World> Node<W> {
         let code = refusal.code();
         let heed = self.state().flood.heed(
             FloodKey {
-                member: request.peer().member,
+                member: Some(request.peer().member),
                 user: Some(claim.user),
                 code,
             },
@@ -155,7 +155,7 @@ impl<W: World> Node<W> {
             push_audit(
                 &mut batch,
                 &audit::Entry {
-                    member: counted.key.map(|key| key.member),
+                    member: counted.key.and_then(|key| key.member),
                     user: counted.key.and_then(|key| key.user),
                     code: counted.key.map(|key| key.code),
                     count: counted.count,

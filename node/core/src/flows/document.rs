@@ -16,7 +16,7 @@ use crate::{
     records::{Batch, Coding, Document, KeyId, Manifest, RecordKind, Scope},
     types::{
         Code, DocumentId, FileId, PatientId, Timestamp,
-        limits::{DOCUMENT_MAX_BYTES, SNAPSHOTS_MAX, SNAPSHOT_LIFE},
+        limits::{DOCUMENT_MAX_BYTES, SNAPSHOT_LIFE, SNAPSHOTS_MAX},
     },
     wire,
 };

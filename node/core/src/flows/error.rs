@@ -96,7 +96,7 @@ impl FlowError {
                 | PeerCode::Unavailable => Code::PeerRefused,
             },
             Self::Format(error) => error.code(),
-            Self::Membership(error) => error.code(),
+            Self::Membership(_) => Code::Signature,
             Self::Store(error) => store_code(*error),
         }
     }

@@ -144,12 +144,11 @@ impl<W: World> Node<W> {
         let had = had.map(|file| Part::read(&file)).unwrap_or_default();
         let resume = (had.chunks > 0).then_some((had.root, had.chunks));
         let (mut parts, head) = self.open_fetch(actor, fetch, holder, resume).await?;
-        let manifest = verified_manifest(&head.manifest, &network, node).ok_or(
-            FlowError::Forged {
+        let manifest =
+            verified_manifest(&head.manifest, &network, node).ok_or(FlowError::Forged {
                 node,
                 code: Code::Signature,
-            },
-        )?;
+            })?;
         let resumed = head.from_chunk > 0;
         if resumed && (Some((manifest.value().root, head.from_chunk)) != resume) {
             return Err(forged(node, ReceiveError::Foreign));
@@ -189,7 +188,10 @@ impl<W: World> Node<W> {
         match receive.complete() {
             // The stream ended early without a reason: what is here is kept for the next try.
             Err(_) => Err(FlowError::Unreachable { node }),
-            Ok(()) => self.release(actor, fetch, (holder, node, network), receive).await,
+            Ok(()) => {
+                self.release(actor, fetch, (holder, node, network), receive)
+                    .await
+            }
         }
     }
 

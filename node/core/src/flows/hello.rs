@@ -49,13 +49,13 @@ impl<W: World> Node<W> {
                 CallError::Unreachable | CallError::Incompatible => AskError::Call(error),
             })?;
         let envelope = wire::decode_envelope(&answer).map_err(|_| AskError::Forged)?;
-        let (peer, hello) = self
-            .believe_hello(node, &envelope)
-            .await
-            .map_err(|error| match error {
-                SessionError::ClockSkew { .. } => AskError::Refused(PeerCode::ClockSkew),
-                _ => AskError::Forged,
-            })?;
+        let (peer, hello) =
+            self.believe_hello(node, &envelope)
+                .await
+                .map_err(|error| match error {
+                    SessionError::ClockSkew { .. } => AskError::Refused(PeerCode::ClockSkew),
+                    _ => AskError::Forged,
+                })?;
         let head = &hello.value().head;
         if head.answers != Some(question) || head.audience != self.member() {
             return Err(AskError::Forged);
@@ -69,7 +69,9 @@ impl<W: World> Node<W> {
     /// What the peer is told.
     pub async fn serve_hello(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
         let Ok(envelope) = wire::decode_envelope(body) else {
-            return Err(self.refused(from, SessionError::Malformed { node: from }).await);
+            return Err(self
+                .refused(from, SessionError::Malformed { node: from })
+                .await);
         };
         let peer = match self.believe_hello(from, &envelope).await {
             Ok((peer, _)) => peer,
@@ -85,7 +87,12 @@ impl<W: World> Node<W> {
         let now = self.now();
         let state = self.state();
         let network = state.network.as_ref()?;
-        let credential = state.members.get(&self.member())?.known().credential.clone();
+        let credential = state
+            .members
+            .get(&self.member())?
+            .known()
+            .credential
+            .clone();
         let head = Head {
             member: self.member(),
             key: self.node_key(),
@@ -197,9 +204,8 @@ impl<W: World> Node<W> {
                     .members
                     .consider(known, &network.id, &network.charter, now)?;
             let claimed = after.credential.claims::<membership::Credential>().ok();
-            let describe = |member: &membership::Member| {
-                (member.credential().sequence, addresses_of(member))
-            };
+            let describe =
+                |member: &membership::Member| (member.credential().sequence, addresses_of(member));
             let id = claimed.map(|credential| credential.member);
             let before = id.and_then(|id| state.members.get(&id)).map(describe);
             // Key sets change with every start of a peer, so they are kept in memory only.

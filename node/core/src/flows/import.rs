@@ -17,7 +17,9 @@ use crate::{
     formats::{self, Attachment, Issue, PatientInput, Plan, ResourceInput, Subject},
     matching,
     ports::{Table, World},
-    records::{Batch, Demographics, Identifier, KeyId, PatientRecord, RecordKind, ResourceRecord, Scope},
+    records::{
+        Batch, Demographics, Identifier, KeyId, PatientRecord, RecordKind, ResourceRecord, Scope,
+    },
     types::{Code, DocumentId, FileId, PatientId},
     wire,
 };

@@ -137,8 +137,7 @@ impl<W: World> Node<W> {
                 CallError::Refused(code) => FlowError::Peer { node, code },
             })?;
         let forged = |code| FlowError::Forged { node, code };
-        let envelope =
-            wire::decode_envelope(&answer).map_err(|_| forged(Code::Signature))?;
+        let envelope = wire::decode_envelope(&answer).map_err(|_| forged(Code::Signature))?;
         let answer = membership::verify_join_answer(
             &envelope,
             &ticket.network,

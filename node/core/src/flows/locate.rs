@@ -123,7 +123,7 @@ impl<W: World> Node<W> {
             role: body.role,
             now,
         };
-        if let Err(denial) = policy::may_ask(&ask, network.charter.template) {
+        if let Err(denial) = policy::may_ask(&ask) {
             return Finding::refused(denial.peer_code(), denial.code());
         }
         if body.round >= LOCATE_ROUNDS_MAX {
@@ -237,15 +237,12 @@ impl<W: World> Node<W> {
         let begun = self.now();
         let until = begun.plus(search.deadline);
         let own = self.own_peer();
-        policy::may_ask(
-            &Ask {
-                asker: Asker::from(&own),
-                purpose: search.purpose,
-                role: actor.role,
-                now: begun,
-            },
-            network.charter.template,
-        )
+        policy::may_ask(&Ask {
+            asker: Asker::from(&own),
+            purpose: search.purpose,
+            role: actor.role,
+            now: begun,
+        })
         .map_err(|denial| FlowError::Denied {
             code: denial.code(),
         })?;
@@ -281,7 +278,7 @@ impl<W: World> Node<W> {
                 continue;
             }
             let excluded = !search.only.is_empty() && !search.only.contains(&id);
-            let active = (member.status(now) == Status::Active);
+            let active = member.status(now) == Status::Active;
             if !excluded && active && chosen.len() < limit {
                 chosen.push(id);
             } else {

@@ -19,9 +19,7 @@ use crate::{
     session::SessionError,
     types::{
         Code, MemberId, NetworkId, NodeKey, PeerCode, Span, Timestamp,
-        limits::{
-            JOIN_REQUESTS_MAX, KEY_SET_LIFE, NODE_RECORD_LIFE, TICKETS_MAX,
-        },
+        limits::{JOIN_REQUESTS_MAX, KEY_SET_LIFE, NODE_RECORD_LIFE, TICKETS_MAX},
     },
     wire,
 };
@@ -58,7 +56,8 @@ impl<W: World> Node<W> {
         let id = membership::genesis_id(&body);
         let envelope = authority.sign_bytes::<Charter>(&id, body);
         let (id, charter) = membership::verify_genesis(&envelope).map_err(unusable)?;
-        let credential = self.credential_for(id, self.own_subject(), self.identity.organization.clone())?;
+        let credential =
+            self.credential_for(id, self.own_subject(), self.identity.organization.clone())?;
         let known = Known {
             credential: self.identity.authority.sign(&id, &credential),
             key_set: None,
@@ -174,9 +173,7 @@ impl<W: World> Node<W> {
                 .collect(),
             audit_key: self.identity.audit.public(),
             valid_from: now.minus(Span::minutes(10)),
-            valid_until: now
-                .minus(Span::minutes(10))
-                .plus(KEY_SET_LIFE),
+            valid_until: now.minus(Span::minutes(10)).plus(KEY_SET_LIFE),
         };
         self.identity.node.sign(network, &set)
     }
@@ -254,7 +251,9 @@ impl<W: World> Node<W> {
             Ok(join) => join,
             Err(PeerCode::Denied) => {
                 // Counted like every refusal, so that a used ticket shows in the log.
-                let _counted = self.refused(from, SessionError::NotMember { node: from }).await;
+                let _counted = self
+                    .refused(from, SessionError::NotMember { node: from })
+                    .await;
                 return Err(PeerCode::Denied);
             }
             Err(code) => return Err(code),
@@ -326,11 +325,7 @@ impl<W: World> Node<W> {
             credential: None,
         };
         let mut batch = Batch::default();
-        batch.push(
-            RecordKind::Join,
-            Scope::Store,
-            wire::encode_join(&record),
-        );
+        batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
         // The ticket is marked used before it is answered.
         self.commit(batch)
             .await
@@ -398,8 +393,8 @@ impl<W: World> Node<W> {
         let network = self.network()?;
         let now = self.now();
         let authority = self.identity.authority.public();
-        let alone = network.charter.authorities.contains(&authority)
-            && network.charter.threshold == 1;
+        let alone =
+            network.charter.authorities.contains(&authority) && network.charter.threshold == 1;
         if !alone {
             return Err(FlowError::State {
                 code: Code::NotAuthority,
@@ -436,7 +431,8 @@ impl<W: World> Node<W> {
         let credential =
             self.credential_for(network.id, request.subject(), request.organization.clone())?;
         let signed = self.identity.authority.sign(&network.id, &credential);
-        self.record_approval(actor, ticket, &request, signed).await?;
+        self.record_approval(actor, ticket, &request, signed)
+            .await?;
         Ok(credential)
     }
 

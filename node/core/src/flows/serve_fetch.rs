@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 
 use super::{
     call::Question,
@@ -22,8 +22,7 @@ use crate::{
     records::{Batch, Disclosure, Document, Manifest},
     session::Authenticated,
     types::{
-        DisclosureId, DocumentId, FileId, NodeKey, PatientId, PeerCode,
-        limits::LEAVES_PER_PART,
+        DisclosureId, DocumentId, FileId, NodeKey, PatientId, PeerCode, limits::LEAVES_PER_PART,
     },
     wire::{FetchHead, FetchRequest, ReleaseAnswer, ReleaseRequest},
 };
@@ -127,7 +126,7 @@ impl<W: World> Node<W> {
         let mut leaves = Vec::with_capacity((until - from) as usize * 32);
         for index in from..until {
             let chunk = self.chunk(outgoing, index).await?;
-            leaves.extend_from_slice(&crypto::leaf_hash(&chunk));
+            leaves.extend_from_slice(&crypto::tree::leaf_hash(&chunk));
         }
         Ok(leaves.into())
     }
@@ -158,7 +157,10 @@ impl<W: World> Node<W> {
             }
             Err(_) => return (self.refuse(question, 0, PeerCode::Unavailable), None),
         };
-        match self.head(question, &request, &issued, &permit, &document).await {
+        match self
+            .head(question, &request, &issued, &permit, &document)
+            .await
+        {
             Ok((head, manifest, (chunks, from_chunk))) => {
                 let outgoing = Outgoing {
                     claim,
@@ -358,8 +360,7 @@ impl<W: World> Node<W> {
             .commit(batch)
             .await
             .map_err(|_| PeerCode::Unavailable)?;
-        let release =
-            Release::new(permit, &recorded, turn, key).ok_or(PeerCode::Unavailable)?;
+        let release = Release::new(permit, &recorded, turn, key).ok_or(PeerCode::Unavailable)?;
         let (audit_index, issued_at) = {
             let mut state = self.state();
             state.pending.remove(&body.disclosure);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    audit::{self, FloodCounter},
+    audit::FloodCounter,
     crypto::{Envelope, OpeningKey, SecretKey, Tree},
     exchange::Turns,
     locator::Handles,
@@ -19,12 +19,12 @@ use crate::{
         Consent, Consents, Demographics, Document, KeyId, Place, Record, StoreError, TicketIssued,
     },
     session::{Outbound, Peer, Sessions},
-    wire::ReleaseRequest,
     types::{
         ConsentId, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId, Span,
         Timestamp,
-        limits::{CLOCK_WINDOW, RELEASES_PENDING_MAX, RELEASE_WAIT_MAX},
+        limits::{CLOCK_WINDOW, RELEASE_WAIT_MAX, RELEASES_PENDING_MAX},
     },
+    wire::ReleaseRequest,
 };
 
 /// The network this node belongs to.
@@ -65,20 +65,18 @@ pub struct Patient {
 
 /// Where an entry of the audit log lies, and what it is found by.
 #[derive(Clone, Copy)]
-pub struct AuditPlace {
+pub(super) struct AuditPlace {
     /// Journal position.
     pub position: u64,
     /// Where.
     pub place: Place,
-    /// What.
-    pub kind: audit::Kind,
     /// About whom.
     pub patient: Option<PatientId>,
 }
 
 /// A fetch that was answered and whose release may be asked for.
 #[derive(Clone, Copy)]
-pub struct Pending {
+pub(super) struct Pending {
     /// By whom.
     pub asker: MemberId,
     /// Which document or snapshot.
@@ -89,7 +87,7 @@ pub struct Pending {
 
 /// A handle another node gave us.
 #[derive(Clone, Copy)]
-pub struct Received {
+pub(super) struct Received {
     /// Who gave it.
     pub holder: MemberId,
     /// Until when.
@@ -98,7 +96,7 @@ pub struct Received {
 
 /// A join request that came in, as it stands.
 #[derive(Clone)]
-pub struct Join {
+pub(super) struct Join {
     /// The record.
     pub record: JoinRecord,
     /// When it came.
@@ -108,9 +106,7 @@ pub struct Join {
 }
 
 /// Everything a decision may look at.
-pub struct State {
-    pub(super) me: MemberId,
-    pub(super) node_key: NodeKey,
+pub(super) struct State {
     // ---- the fold of the journal
     pub(super) position: u64,
     pub(super) network: Option<Network>,
@@ -190,7 +186,10 @@ impl State {
         if pending.asker != permit.to() {
             return None;
         }
-        let document = self.documents.get(&permit.patient())?.get(&pending.document)?;
+        let document = self
+            .documents
+            .get(&permit.patient())?
+            .get(&pending.document)?;
         let named = document.id == request.document
             || self
                 .patients
@@ -232,10 +231,8 @@ pub struct Fold(Arc<Mutex<State>>);
 
 impl Fold {
     /// An empty state for a node; `boot` is drawn at each start.
-    pub fn new(me: MemberId, node_key: NodeKey, boot: SecretKey) -> Self {
+    pub fn new(me: MemberId, boot: SecretKey) -> Self {
         Self(Arc::new(Mutex::new(State {
-            me,
-            node_key,
             position: 0,
             network: None,
             members: Members::default(),

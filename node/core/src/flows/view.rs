@@ -1,14 +1,13 @@
 //! What this node's own people may see of its records.
 
+use super::apply::Locator;
 use super::{error::FlowError, node::Node, state::Patient};
 use crate::{
-    formats,
-    matching,
+    formats, matching,
     ports::{Table, World},
     records::{Document, Manifest},
     types::{Code, PatientId},
 };
-use super::apply::Locator;
 use std::collections::BTreeMap;
 
 /// Counts of what a node holds.
@@ -32,10 +31,7 @@ impl<W: World> Node<W> {
     /// Every patient whose name, birth date or identifier holds each word of a text; all for none.
     /// In order of name.
     pub fn patients(&self, text: &str) -> Vec<Patient> {
-        let words: Vec<String> = text
-            .split_whitespace()
-            .map(matching::searchable)
-            .collect();
+        let words: Vec<String> = text.split_whitespace().map(matching::searchable).collect();
         let state = self.state();
         let mut found: Vec<Patient> = state
             .patients

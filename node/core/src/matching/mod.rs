@@ -13,3 +13,4 @@ pub use attribute::{Agreement, Attribute, Grade};
 pub use compare::{compare, conflicts};
 pub use grade::{Verdict, missing, verdict};
 pub use keys::blocking_keys;
+pub use normalise::searchable;

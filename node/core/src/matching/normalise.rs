@@ -38,6 +38,11 @@ const JUNK_DATES: &[&str] = &[
 /// (`https://www.ssa.gov/history/ssn/misused.html`).
 const JUNK_SSN: &[&str] = &["078051120", "219099999", "123456789"];
 
+/// A word as a search compares it: no marks, case, punctuation or space.
+pub fn searchable(text: &str) -> String {
+    fold(text)
+}
+
 /// A part of a name: no marks, case, punctuation or space. `María` is `MARIA`, `O'Brien` is `obrien`.
 pub(super) fn name(text: &str) -> Option<String> {
     let folded = fold(text);

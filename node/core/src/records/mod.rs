@@ -26,5 +26,6 @@ pub use log::{Log, Opened, Pending, Tail, Verified, read_record, verify};
 pub use patient::{Address, Demographics, Identifier, Name};
 pub use row::RowSeal;
 pub use stored::{
-    AuditFields, HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord, TicketIssued,
+    AuditFields, HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord,
+    TicketIssued,
 };

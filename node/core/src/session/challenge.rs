@@ -33,8 +33,7 @@ impl Challenges {
     }
 
     fn at(&self, peer: MemberId, slot: u64) -> [u8; 16] {
-        let input = [&peer.0[..], &slot.to_be_bytes()].concat();
-        let mac = keyed_hash(&self.boot, &input);
+        let mac = keyed_hash(&self.boot[..], &[&peer.0, &slot.to_be_bytes()]);
         let mut challenge = [0; 16];
         challenge.copy_from_slice(&mac[..16]);
         challenge

@@ -5,7 +5,7 @@ use crate::types::limits::{SESSION_MESSAGES_MAX, WINDOW_BITS};
 const WORDS: usize = (WINDOW_BITS / 64) as usize;
 
 /// Counters seen, the newest and the 1,023 before it.
-pub struct Window {
+pub(super) struct Window {
     /// One above the highest counter seen.
     next: u64,
     seen: [u64; WORDS],
@@ -13,7 +13,7 @@ pub struct Window {
 
 impl Window {
     /// Nothing seen.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             next: 0,
             seen: [0; WORDS],
@@ -22,7 +22,7 @@ impl Window {
 
     /// Takes a counter once. Refuses one that was seen, that is older than the window, or that is
     /// beyond what one session may count.
-    pub fn take(&mut self, counter: u64) -> bool {
+    pub(super) fn take(&mut self, counter: u64) -> bool {
         if counter >= SESSION_MESSAGES_MAX || counter + WINDOW_BITS < self.next {
             return false;
         }

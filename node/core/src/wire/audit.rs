@@ -37,8 +37,8 @@ pub fn encode_audit(entry: &AuditFields) -> Vec<u8> {
 /// # Errors
 /// [`WireError`] where the bytes are no such body.
 pub fn decode_audit(bytes: &[u8]) -> Result<AuditFields, WireError> {
-    let record = <store::AuditRecord as prost::Message>::decode(bytes)
-        .map_err(|_| WireError::Encoding)?;
+    let record =
+        <store::AuditRecord as prost::Message>::decode(bytes).map_err(|_| WireError::Encoding)?;
     Ok(AuditFields {
         kind: record.kind,
         member: optional_array(&record.member)?.map(MemberId),
