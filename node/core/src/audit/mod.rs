@@ -1,5 +1,14 @@
-//! What is proved of what was disclosed: checkpoints of the audit log.
+//! The audit log: what is written, what a patient is shown of it, what the law wants counted, and
+//! what is proved of it: checkpoints.
+//!
+//! Entries hold ids and terms only. Nothing here writes: an entry becomes true in the journal.
 
+mod accounting;
 mod checkpoint;
+mod entry;
+mod flood;
 
+pub use accounting::{AccountingLine, Basis, access, accounting, is_accountable};
 pub use checkpoint::{Checkpoint, CheckpointError, JournalHead};
+pub use entry::{Entry, Kind, Logged, description};
+pub use flood::{Counted, FloodCounter, FloodKey, Heed};

@@ -100,6 +100,10 @@ pub const WORK_QUEUE_MAX: usize = 256;
 pub const JOURNAL_QUEUE_MAX: usize = 1_024;
 /// Denials of one (peer, user, code) kept whole a day; the rest is counted (protocol.md 6).
 pub const DENIALS_WHOLE_MAX: u32 = 20;
+/// Sorts of denials, (peer, user, code), told apart in a day; those beyond share one count.
+pub const FLOOD_KEYS_MAX: usize = 10_000;
+/// Sorts of denials of one peer told apart; more users than these are not told apart.
+pub const FLOOD_KEYS_PER_MEMBER_MAX: usize = 100;
 /// How long a patient's step may wait for the turn before the caller is told to come again.
 pub const TURN_WAIT_MAX: Span = Span::seconds(30);
 /// Sealing keys in one key set.

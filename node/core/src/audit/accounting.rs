@@ -1,0 +1,123 @@
+//! What a patient may ask for: the accounting of 45 CFR 164.528, and who had access.
+
+use crate::types::{
+    ConsentId, DisclosureId, DocumentId, MemberId, PatientId, Purpose, Span, Timestamp,
+};
+
+use super::{Kind, Logged};
+use crate::policy::Rule;
+
+/// How far back an accounting reaches: six years (45 CFR 164.528(a)(1)).
+const REACH: Span = Span::days(6 * 365 + 2);
+
+/// What a disclosure rested on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// The consent; none where the network's policy permitted.
+    pub consent: Option<ConsentId>,
+    /// The rule that decided.
+    pub rule: Option<Rule>,
+}
+
+impl std::fmt::Display for Basis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.consent, self.rule) {
+            (Some(consent), Some(rule)) => write!(f, "{consent}: {}", rule.text()),
+            (Some(consent), None) => write!(f, "{consent}"),
+            (None, Some(rule)) => f.write_str(rule.text()),
+            (None, None) => f.write_str("not recorded"),
+        }
+    }
+}
+
+/// One line of the accounting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountingLine {
+    /// Index of the entry in the log.
+    pub index: u64,
+    /// When.
+    pub at: Timestamp,
+    /// To whom; name and address come from its credential.
+    pub recipient: MemberId,
+    /// What for.
+    pub purpose: Purpose,
+    /// What.
+    pub description: String,
+    /// Which document.
+    pub document: Option<DocumentId>,
+    /// On what it rested.
+    pub basis: Basis,
+    /// Whether the law's accounting must list it.
+    pub accountable: bool,
+    /// Joins the entries at both ends.
+    pub disclosure: DisclosureId,
+}
+
+/// Whether a disclosure for a purpose belongs in the law's accounting: treatment, payment and
+/// operations are excepted by 45 CFR 164.528(a)(1)(i), and listed all the same, marked apart.
+pub fn is_accountable(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Treat
+        | Purpose::Etreat
+        | Purpose::Hpaymt
+        | Purpose::Hoperat
+        | Purpose::Coverage
+        | Purpose::Covauth => false,
+        Purpose::Btg
+        | Purpose::Patrqt
+        | Purpose::Famrqt
+        | Purpose::Pwatrny
+        | Purpose::Supnwk
+        | Purpose::Hresch
+        | Purpose::Pubhlth => true,
+    }
+}
+
+/// The disclosures of one patient's record in the six years before `now`, oldest first.
+///
+/// An entry that lacks recipient, purpose or disclosure is none this node wrote; it is left out here
+/// and still seen by [`access`].
+pub fn accounting<'a>(
+    log: impl IntoIterator<Item = &'a Logged>,
+    patient: PatientId,
+    now: Timestamp,
+) -> Vec<AccountingLine> {
+    let since = now.minus(REACH);
+    let mut lines: Vec<AccountingLine> = log
+        .into_iter()
+        .filter(|logged| logged.at >= since)
+        .filter(|logged| logged.entry.patient == Some(patient))
+        .filter(|logged| logged.entry.kind == Kind::Disclosed)
+        .filter_map(line)
+        .collect();
+    lines.sort_by_key(|line| line.index);
+    lines
+}
+
+fn line(logged: &Logged) -> Option<AccountingLine> {
+    let entry = &logged.entry;
+    let purpose = entry.purpose?;
+    Some(AccountingLine {
+        index: logged.index,
+        at: logged.at,
+        recipient: entry.member?,
+        purpose,
+        description: entry.description.clone(),
+        document: entry.document,
+        basis: Basis {
+            consent: entry.consent,
+            rule: entry.rule,
+        },
+        accountable: is_accountable(purpose),
+        disclosure: entry.disclosure?,
+    })
+}
+
+/// Every entry about one patient, in the order of the log.
+pub fn access<'a>(
+    log: impl IntoIterator<Item = &'a Logged>,
+    patient: PatientId,
+) -> impl Iterator<Item = &'a Logged> {
+    log.into_iter()
+        .filter(move |logged| logged.entry.patient == Some(patient))
+}
