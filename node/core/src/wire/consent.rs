@@ -48,8 +48,8 @@ pub fn decode_consent(
     position: u64,
     recorded_at: Timestamp,
 ) -> Result<Consent, WireError> {
-    let record = <store::ConsentRecord as prost::Message>::decode(bytes)
-        .map_err(|_| WireError::Encoding)?;
+    let record =
+        <store::ConsentRecord as prost::Message>::decode(bytes).map_err(|_| WireError::Encoding)?;
     let sha256 = optional_array(&record.form_sha256)?;
     if sha256.is_none() && (record.form_size != 0 || !record.form_type.is_empty()) {
         return Err(WireError::Contradiction);
