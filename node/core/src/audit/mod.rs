@@ -1,4 +1,5 @@
-//! The audit log: what is written, what a patient is shown of it, what the law wants counted.
+//! The audit log: what is written, what a patient is shown of it, what the law wants counted, and
+//! what is proved of it: checkpoints.
 //!
 //! Entries hold ids and terms only. Nothing here writes: an entry becomes true in the journal.
 
@@ -9,5 +10,5 @@ mod flood;
 
 pub use accounting::{AccountingLine, Basis, access, accounting, is_accountable};
 pub use checkpoint::{Checkpoint, CheckpointError, JournalHead};
-pub use entry::{Entry, Kind, Logged};
+pub use entry::{Entry, Kind, Logged, description};
 pub use flood::{Counted, FloodCounter, FloodKey, Heed};

@@ -186,3 +186,173 @@ pub fn verify_genesis(genesis: &Envelope) -> Result<(NetworkId, Charter), Charte
     }
     Ok((network, signed.into_value()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::SigningKey,
+        membership::fixture::{NOW, founding, key, sign_by, sign_genesis},
+    };
+
+    fn three() -> [SigningKey; 3] {
+        [key(1), key(2), key(3)]
+    }
+
+    fn genesis(founding: Founding) -> Result<Charter, CharterError> {
+        Charter::genesis(founding, NOW, [7; 16])
+    }
+
+    #[test]
+    fn a_charter_signed_by_enough_authorities_founds_the_network_of_its_hash() {
+        let charter = genesis(founding(&three(), 2)).unwrap();
+        let signed = sign_genesis(&charter, &three()[..2]);
+
+        let (network, read) = verify_genesis(&signed).unwrap();
+
+        assert_eq!(network, NetworkId(sha256(&[&signed.body])));
+        assert_eq!(read, charter);
+        assert!(read.authorities.is_sorted());
+    }
+
+    #[test]
+    fn one_signature_fewer_or_a_strangers_founds_nothing() {
+        let charter = genesis(founding(&three(), 2)).unwrap();
+        assert!(verify_genesis(&sign_genesis(&charter, &three()[1..])).is_ok());
+
+        let too_few = Err(CharterError::Quorum {
+            signed: 1,
+            threshold: 2,
+        });
+        assert_eq!(
+            verify_genesis(&sign_genesis(&charter, &three()[1..2])),
+            too_few
+        );
+        let with_stranger = sign_genesis(&charter, &[key(1), key(50), key(51)]);
+        assert_eq!(verify_genesis(&with_stranger), too_few);
+        let twice = sign_genesis(&charter, &[key(1), key(1)]);
+        assert_eq!(
+            verify_genesis(&twice),
+            Err(CharterError::Signature(SignatureError::Repeated))
+        );
+    }
+
+    #[test]
+    fn a_charter_signed_under_another_network_founds_nothing() {
+        let charter = genesis(founding(&three(), 2)).unwrap();
+        assert!(verify_genesis(&sign_genesis(&charter, &three())).is_ok());
+
+        let foreign = sign_by(&charter, &NetworkId([1; 32]), &three());
+
+        assert_eq!(
+            verify_genesis(&foreign),
+            Err(CharterError::Signature(SignatureError::Forged))
+        );
+    }
+
+    #[test]
+    fn a_charter_altered_after_signing_founds_nothing() {
+        let charter = genesis(founding(&three(), 2)).unwrap();
+        let mut signed = sign_genesis(&charter, &three());
+        assert!(verify_genesis(&signed).is_ok());
+
+        let mut other = charter;
+        other.test = false;
+        signed.body = crate::crypto::Body::encode(&other).into();
+
+        assert!(matches!(
+            verify_genesis(&signed),
+            Err(CharterError::Signature(SignatureError::Forged))
+        ));
+    }
+
+    #[test]
+    fn half_of_the_authorities_are_no_quorum() {
+        for (threshold, count, accepted) in [
+            (1, 1, true),
+            (2, 2, true),
+            (2, 3, true),
+            (3, 5, true),
+            (0, 1, false),
+            (1, 2, false),
+            (1, 3, false),
+            (2, 4, false),
+            (4, 3, false),
+        ] {
+            let authorities: Vec<_> = (1..=count).map(key).collect();
+            let result = genesis(founding(&authorities, threshold));
+            let count = usize::from(count);
+            let error = Some(CharterError::Threshold { threshold, count });
+            assert_eq!(result.err(), error.filter(|_| !accepted));
+        }
+    }
+
+    #[test]
+    fn authorities_must_be_there_distinct_ascending_and_strong() {
+        let good = founding(&three(), 2);
+        assert!(genesis(good.clone()).is_ok());
+
+        let mut none = good.clone();
+        none.authorities.clear();
+        assert_eq!(genesis(none), Err(CharterError::Authorities { count: 0 }));
+        let mut twice = good.clone();
+        twice.authorities[1] = twice.authorities[0];
+        assert_eq!(genesis(twice), Err(CharterError::Order));
+        // The neutral element, a point of small order.
+        let mut weak = good.clone();
+        weak.authorities[0] = [0; 32];
+        weak.authorities[0][0] = 1;
+        assert_eq!(genesis(weak), Err(CharterError::Key));
+        let mut reversed = genesis(good).unwrap();
+        reversed.authorities.reverse();
+        let signed = sign_genesis(&reversed, &three());
+        assert_eq!(verify_genesis(&signed), Err(CharterError::Order));
+    }
+
+    #[test]
+    fn more_authorities_than_signatures_are_allowed_are_refused() {
+        let most: Vec<_> = (0..=64).map(key).collect();
+        assert!(genesis(founding(&most[..limits::SIGNATURES_MAX], 33)).is_ok());
+
+        let more = genesis(founding(&most, 33));
+
+        assert_eq!(more, Err(CharterError::Authorities { count: 65 }));
+    }
+
+    #[test]
+    fn a_name_suite_version_or_rule_that_cannot_be_used_is_refused() {
+        let good = genesis(founding(&three(), 2)).unwrap();
+        let error = |change: fn(&mut Charter)| {
+            let mut charter = good.clone();
+            change(&mut charter);
+            verify_genesis(&sign_genesis(&charter, &three())).err()
+        };
+        assert_eq!(error(|_| ()), None);
+
+        assert_eq!(error(|c| c.name.clear()), Some(CharterError::Name));
+        assert_eq!(
+            error(|c| c.name = "n".repeat(limits::NAME_CHARS_MAX + 1)),
+            Some(CharterError::Name)
+        );
+        assert_eq!(error(|c| c.version = 1), Some(CharterError::NotGenesis));
+        assert_eq!(
+            error(|c| c.previous = Some([1; 32])),
+            Some(CharterError::NotGenesis)
+        );
+        assert_eq!(
+            error(|c| c.network = Some(NetworkId([1; 32]))),
+            Some(CharterError::NotGenesis)
+        );
+        assert_eq!(
+            error(|c| c.minimum_suite = 0x20),
+            Some(CharterError::Suite { suite: 0x20 })
+        );
+        assert!(matches!(
+            error(|c| c.rules.direct_max = 51),
+            Some(CharterError::Rules(RulesError::Range {
+                field: "direct_max",
+                ..
+            }))
+        ));
+    }
+}

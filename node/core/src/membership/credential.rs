@@ -103,3 +103,118 @@ pub(super) fn verify_credential_at_any_time(
     signed.value().check(network)?;
     Ok(signed.into_value())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::SignatureError,
+        membership::{
+            OrganizationError,
+            fixture::{NOW, Network, key, sign_by},
+        },
+        types::{MemberId, NodeKey, Span},
+    };
+
+    #[test]
+    fn a_credential_signed_by_enough_authorities_is_believed() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        for signers in [
+            &network.authorities[..2],
+            &network.authorities[1..],
+            &network.authorities,
+        ] {
+            let signed = sign_by(&credential, &network.id, signers);
+            let verified = verify_credential(&signed, &network.id, &network.charter, NOW);
+            assert_eq!(verified, Ok(credential.clone()));
+        }
+
+        for signers in [vec![key(101)], vec![key(101), key(1)], vec![key(1), key(2)]] {
+            let signed = sign_by(&credential, &network.id, &signers);
+            let error = verify_credential(&signed, &network.id, &network.charter, NOW);
+            assert!(matches!(
+                error,
+                Err(StatementError::Quorum { threshold: 2, .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_credential_counts_from_its_first_to_before_its_last_millisecond() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let signed = network.sign(&credential);
+        let verified = |now| verify_credential(&signed, &network.id, &network.charter, now).err();
+        let (valid_from, valid_until) = (credential.valid_from, credential.valid_until);
+        assert_eq!(verified(valid_from), None);
+        assert_eq!(verified(valid_until.minus(Span(1))), None);
+
+        let early = verified(valid_from.minus(Span(1)));
+        assert_eq!(early, Some(StatementError::NotYet { valid_from }));
+        let late = verified(valid_until);
+        assert_eq!(late, Some(StatementError::Expired { valid_until }));
+    }
+
+    #[test]
+    fn a_credential_of_another_network_is_refused() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let own = verify_credential(
+            &network.sign(&credential),
+            &network.id,
+            &network.charter,
+            NOW,
+        );
+        assert!(own.is_ok());
+
+        // Signed for the other network, and signed here although it names the other one.
+        let other = NetworkId([1; 32]);
+        let foreign = sign_by(&credential, &other, &network.authorities);
+        let error = verify_credential(&foreign, &network.id, &network.charter, NOW);
+        assert_eq!(
+            error,
+            Err(StatementError::Signature(SignatureError::Forged))
+        );
+        let misnamed = Credential {
+            network: other,
+            ..credential
+        };
+        let error = verify_credential(&network.sign(&misnamed), &network.id, &network.charter, NOW);
+        assert_eq!(error, Err(StatementError::Network));
+    }
+
+    #[test]
+    fn a_credential_with_one_field_off_is_refused_although_authorities_signed_it() {
+        let network = Network::new();
+        let error = |change: fn(&mut Credential)| {
+            let mut credential = network.credential(1, 1);
+            change(&mut credential);
+            let signed = network.sign(&credential);
+            verify_credential(&signed, &network.id, &network.charter, NOW).err()
+        };
+        assert_eq!(error(|_| ()), None);
+
+        assert_eq!(error(|c| c.sequence = 0), Some(StatementError::Sequence));
+        assert_eq!(
+            error(|c| c.member = MemberId([0; 16])),
+            Some(StatementError::Member)
+        );
+        assert_eq!(
+            error(|c| c.node_key = NodeKey([0; 32])),
+            Some(StatementError::Key)
+        );
+        assert_eq!(
+            error(|c| c.valid_until = c.valid_until.plus(Span(1))),
+            Some(StatementError::Life)
+        );
+        assert_eq!(
+            error(|c| c.valid_until = c.valid_from),
+            Some(StatementError::Life)
+        );
+        assert_eq!(
+            error(|c| c.organization.npi = "1234567890".to_owned()),
+            Some(StatementError::Organization(OrganizationError::Npi))
+        );
+    }
+}

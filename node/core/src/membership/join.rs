@@ -209,3 +209,197 @@ impl JoinAnswer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::SigningKey,
+        membership::{
+            HpkeKey,
+            fixture::{NOW, Network, key, organization, subject},
+        },
+        types::{MemberId, Span},
+    };
+
+    const INVITER: u8 = 60;
+    const APPLICANT: u8 = 61;
+
+    fn ticket_key() -> SecretKey {
+        SecretKey::new([5; 32])
+    }
+
+    fn inviter() -> NodeKey {
+        NodeKey(key(INVITER).public())
+    }
+
+    fn request(network: &Network) -> JoinRequest {
+        let of = |key: SigningKey, set| key.sign(&network.id, set);
+        JoinRequest {
+            ticket: [0; 32],
+            mac: BLANK,
+            node_key: subject(APPLICANT).node_key,
+            member: subject(APPLICANT).member,
+            key_set: of(key(APPLICANT), &network.key_set(APPLICANT, 1)),
+            organization: organization(),
+            sent_at: NOW,
+            node_record: None,
+        }
+    }
+
+    fn verify(network: &Network, envelope: &Envelope) -> Option<JoinError> {
+        let key = ticket_key();
+        verify_join_request(
+            envelope,
+            &network.id,
+            &network.charter,
+            &key,
+            inviter(),
+            NOW,
+        )
+        .err()
+    }
+
+    #[test]
+    fn a_request_proves_its_ticket_and_its_keys() {
+        let network = Network::new();
+        let good = request(&network).proved(&ticket_key(), inviter());
+        assert_eq!(
+            verify(&network, &key(APPLICANT).sign(&network.id, &good)),
+            None
+        );
+
+        let by_another = key(62).sign(&network.id, &good);
+        assert_eq!(verify(&network, &by_another), Some(JoinError::Signer));
+        let other_ticket = request(&network).proved(&SecretKey::new([6; 32]), inviter());
+        let signed = key(APPLICANT).sign(&network.id, &other_ticket);
+        assert_eq!(verify(&network, &signed), Some(JoinError::Ticket));
+        let other_inviter = request(&network).proved(&ticket_key(), NodeKey(key(63).public()));
+        let signed = key(APPLICANT).sign(&network.id, &other_inviter);
+        assert_eq!(verify(&network, &signed), Some(JoinError::Proof));
+    }
+
+    #[test]
+    fn a_request_changed_in_any_field_after_its_proof_is_refused() {
+        let network = Network::new();
+        let error = |change: fn(&mut JoinRequest)| {
+            let mut request = request(&network).proved(&ticket_key(), inviter());
+            change(&mut request);
+            verify(&network, &key(APPLICANT).sign(&network.id, &request))
+        };
+        assert_eq!(error(|_| ()), None);
+
+        assert_eq!(error(|r| r.mac[31] ^= 1), Some(JoinError::Proof));
+        assert_eq!(error(|r| r.mac = BLANK), Some(JoinError::Proof));
+        assert_eq!(
+            error(|r| r.member = MemberId([1; 16])),
+            Some(JoinError::Proof)
+        );
+        assert_eq!(
+            error(|r| r.organization.part2 = true),
+            Some(JoinError::Proof)
+        );
+        assert_eq!(
+            error(|r| r.sent_at = NOW.plus(Span(1))),
+            Some(JoinError::Proof)
+        );
+        assert_eq!(
+            error(|r| r.node_record = Some(r.key_set.clone())),
+            Some(JoinError::Proof)
+        );
+    }
+
+    #[test]
+    fn a_request_with_foreign_keys_bad_organisation_or_old_date_is_refused() {
+        let network = Network::new();
+        let error = |change: &dyn Fn(&mut JoinRequest)| {
+            let mut request = request(&network);
+            change(&mut request);
+            let proved = request.proved(&ticket_key(), inviter());
+            verify(&network, &key(APPLICANT).sign(&network.id, &proved))
+        };
+        assert_eq!(error(&|_| ()), None);
+        let window = network.charter.rules.clock_window;
+        assert_eq!(error(&|r| r.sent_at = NOW.minus(window)), None);
+
+        let sent_at = NOW.minus(window).minus(Span(1));
+        let late = error(&|r| r.sent_at = sent_at);
+        assert_eq!(late, Some(JoinError::ClockSkew { sent_at }));
+        let nameless = error(&|r| r.organization.name.clear());
+        assert_eq!(
+            nameless,
+            Some(JoinError::Organization(OrganizationError::Name))
+        );
+        let foreign = error(&|r| {
+            r.key_set = key(62).sign(&network.id, &network.key_set(APPLICANT, 1));
+        });
+        assert_eq!(foreign, Some(JoinError::Statement(StatementError::Signer)));
+    }
+
+    fn approval(network: &Network) -> JoinAnswer {
+        JoinAnswer {
+            state: JoinState::Approved,
+            mac: BLANK,
+            credential: Some(network.sign(&network.credential(APPLICANT, 1))),
+            charter: Some(network.genesis.clone()),
+            peers: vec![network.known(1)],
+            node_key: inviter(),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_believed_from_the_inviter_to_this_request_only() {
+        let network = Network::new();
+        let answer = approval(&network).proved(&ticket_key(), &[1; 32]);
+        let signed = key(INVITER).sign(&network.id, &answer);
+        let verify = |signed: &Envelope, request: u8| {
+            let key = ticket_key();
+            verify_join_answer(signed, &network.id, &key, inviter(), &[request; 32]).err()
+        };
+        assert_eq!(verify(&signed, 1), None);
+
+        assert_eq!(verify(&signed, 2), Some(JoinError::Proof));
+        let by_another = key(62).sign(&network.id, &answer);
+        assert_eq!(verify(&by_another, 1), Some(JoinError::Signer));
+        let mut changed = answer.clone();
+        changed.peers.clear();
+        let signed = key(INVITER).sign(&network.id, &changed);
+        assert_eq!(verify(&signed, 1), Some(JoinError::Proof));
+    }
+
+    #[test]
+    fn an_admission_is_to_the_network_of_the_ticket_and_for_this_applicant() {
+        let network = Network::new();
+        let admission = |answer: &JoinAnswer, network_id, applicant, now| {
+            let admitted = answer.admission(&network_id, subject(applicant), now);
+            admitted.map(|admitted| admitted.credential.member).err()
+        };
+        let good = approval(&network);
+        assert_eq!(admission(&good, network.id, APPLICANT, NOW), None);
+
+        let elsewhere = admission(&good, NetworkId([1; 32]), APPLICANT, NOW);
+        assert_eq!(elsewhere, Some(JoinError::Network));
+        let anothers = admission(&good, network.id, 62, NOW);
+        assert_eq!(anothers, Some(JoinError::Applicant));
+        let later = admission(&good, network.id, APPLICANT, NOW.plus(Span::days(400)));
+        assert!(matches!(
+            later,
+            Some(JoinError::Statement(StatementError::Expired { .. }))
+        ));
+        let mut pending = good;
+        pending.state = JoinState::Pending;
+        let waiting = admission(&pending, network.id, APPLICANT, NOW);
+        assert_eq!(waiting, Some(JoinError::NotApproved));
+    }
+
+    #[test]
+    fn a_sealing_key_of_another_form_cannot_be_offered() {
+        let network = Network::new();
+        let good = network.key_set(APPLICANT, 1).keys[0].public.clone();
+        assert!(HpkeKey::xwing(good.clone()).is_ok());
+
+        let shorter = HpkeKey::xwing(good.slice(1..));
+
+        assert_eq!(shorter, Err(StatementError::Key));
+    }
+}

@@ -140,3 +140,110 @@ pub(super) fn verify_key_set_at_any_time(
     signed.value().check(subject)?;
     Ok(signed.into_value())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::SignatureError,
+        membership::fixture::{NOW, Network, key, sign_by},
+        types::{MemberId, Span},
+    };
+
+    #[test]
+    fn a_key_set_is_signed_by_the_members_node_key_alone() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let set = network.key_set(1, 1);
+        let verified = |signed| verify_key_set(&signed, &network.id, &credential, NOW);
+        assert_eq!(verified(key(1).sign(&network.id, &set)), Ok(set.clone()));
+
+        assert_eq!(
+            verified(key(2).sign(&network.id, &set)),
+            Err(StatementError::Signer)
+        );
+        assert_eq!(
+            verified(sign_by(&set, &network.id, &[key(1), key(2)])),
+            Err(StatementError::Signer)
+        );
+        assert_eq!(
+            verified(key(1).sign(&NetworkId([1; 32]), &set)),
+            Err(StatementError::Signature(SignatureError::Forged))
+        );
+    }
+
+    #[test]
+    fn a_key_set_lives_seven_days_and_no_longer() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let set = network.key_set(1, 1);
+        let signed = key(1).sign(&network.id, &set);
+        let error = |now| verify_key_set(&signed, &network.id, &credential, now).err();
+        let (valid_from, valid_until) = (set.valid_from, set.valid_until);
+        assert_eq!(valid_until.since(valid_from), KEY_SET_LIFE);
+        assert_eq!(error(valid_from), None);
+
+        let early = error(valid_from.minus(Span(1)));
+        assert_eq!(early, Some(StatementError::NotYet { valid_from }));
+        assert_eq!(
+            error(valid_until),
+            Some(StatementError::Expired { valid_until })
+        );
+    }
+
+    #[test]
+    fn a_key_set_with_one_field_off_is_refused_although_it_is_signed() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let error = |change: fn(&mut KeySet)| {
+            let mut set = network.key_set(1, 1);
+            change(&mut set);
+            let signed = key(1).sign(&network.id, &set);
+            verify_key_set(&signed, &network.id, &credential, NOW).err()
+        };
+        assert_eq!(error(|_| ()), None);
+
+        assert_eq!(
+            error(|s| s.member = MemberId([2; 16])),
+            Some(StatementError::Member)
+        );
+        assert_eq!(error(|s| s.sequence = 0), Some(StatementError::Sequence));
+        assert_eq!(
+            error(|s| s.valid_until = s.valid_until.plus(Span(1))),
+            Some(StatementError::Life)
+        );
+        assert_eq!(error(|s| s.keys.clear()), Some(StatementError::Key));
+        assert_eq!(
+            error(|s| s.keys.push(s.keys[0].clone())),
+            Some(StatementError::Key)
+        );
+        assert_eq!(error(|s| s.keys[0].id = [0; 8]), Some(StatementError::Key));
+        assert_eq!(
+            error(|s| s.keys[0].suite = 0x20),
+            Some(StatementError::Suite { suite: 0x20 })
+        );
+        assert_eq!(
+            error(|s| s.keys[0].public.truncate(1_215)),
+            Some(StatementError::Key)
+        );
+        assert_eq!(error(|s| s.audit_key = [0; 32]), Some(StatementError::Key));
+        assert_eq!(
+            error(|s| s.audit_key = key(1).public()),
+            Some(StatementError::Key)
+        );
+    }
+
+    #[test]
+    fn a_key_set_holds_four_keys_at_most() {
+        let network = Network::new();
+        let subject = network.credential(1, 1).subject();
+        let keys = |count: usize| -> Vec<HpkeKey> {
+            let sets = (0..count as u8).map(|number| network.key_set(number, 1));
+            sets.map(|set| set.keys[0].clone()).collect()
+        };
+        let issue = |count| KeySet::issue(subject, 1, keys(count), key(99).public(), NOW);
+        assert!(issue(KEY_SET_KEYS_MAX).is_ok());
+
+        assert_eq!(issue(KEY_SET_KEYS_MAX + 1), Err(StatementError::Key));
+    }
+}

@@ -416,3 +416,309 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        membership::fixture::{NOW, Network, key, organization, subject},
+        types::Span,
+    };
+
+    fn offer(
+        members: &mut Members,
+        network: &Network,
+        known: &Known,
+    ) -> Result<Offered, MembershipError> {
+        members.offer(known, &network.id, &network.charter, NOW)
+    }
+
+    fn sign_set(network: &Network, sequence: u64) -> Option<Envelope> {
+        Some(key(1).sign(&network.id, &network.key_set(1, sequence)))
+    }
+
+    #[test]
+    fn a_member_is_new_once_then_the_same() {
+        let network = Network::new();
+        let mut members = Members::default();
+
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::Same)
+        );
+
+        let member = members.by_node_key(&subject(1).node_key).unwrap();
+        assert_eq!(member.id(), subject(1).member);
+        assert!(member.key_set(NOW).is_some() && member.node_record().is_some());
+        assert_eq!(members.len(), 1);
+    }
+
+    #[test]
+    fn considering_changes_nothing() {
+        let network = Network::new();
+        let members = Members::default();
+
+        let (verdict, known) = members
+            .consider(&network.known(1), &network.id, &network.charter, NOW)
+            .unwrap();
+
+        assert_eq!(verdict, Offered::New);
+        assert!(known == network.known(1));
+        assert!(members.is_empty());
+    }
+
+    #[test]
+    fn an_older_key_set_or_record_never_comes_back() {
+        let network = Network::new();
+        let mut members = Members::default();
+        let mut newer = network.known(1);
+        newer.key_set = sign_set(&network, 2);
+        assert_eq!(offer(&mut members, &network, &newer), Ok(Offered::New));
+
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::Same)
+        );
+
+        let member = members.get(&subject(1).member).unwrap();
+        assert_eq!(member.key_set(NOW).unwrap().sequence, 2);
+        newer.key_set = sign_set(&network, 3);
+        assert_eq!(offer(&mut members, &network, &newer), Ok(Offered::Newer));
+    }
+
+    #[test]
+    fn an_older_credential_is_not_taken() {
+        let network = Network::new();
+        let mut members = Members::default();
+        let mut newer = network.known(1);
+        newer.credential = network.sign(&network.credential(1, 2));
+        assert_eq!(offer(&mut members, &network, &newer), Ok(Offered::New));
+
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::Older)
+        );
+
+        let member = members.get(&subject(1).member).unwrap();
+        assert_eq!(member.credential().sequence, 2);
+    }
+
+    #[test]
+    fn two_statements_of_one_sequence_are_a_conflict() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        let conflict = Err(MembershipError::Conflict {
+            member: subject(1).member,
+        });
+
+        let mut other = network.known(1);
+        let mut credential = network.credential(1, 1);
+        credential.organization.phone = "+1 555 0199".to_owned();
+        other.credential = network.sign(&credential);
+        assert_eq!(offer(&mut members, &network, &other), conflict);
+        other = network.known(1);
+        let mut set = network.key_set(1, 1);
+        set.audit_key = key(98).public();
+        other.key_set = Some(key(1).sign(&network.id, &set));
+        assert_eq!(offer(&mut members, &network, &other), conflict);
+    }
+
+    #[test]
+    fn another_node_key_needs_a_higher_sequence_and_ends_what_the_old_key_signed() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        let rekeyed = |sequence| {
+            let mut credential = network.credential(1, sequence);
+            credential.node_key = subject(2).node_key;
+            Known {
+                credential: network.sign(&credential),
+                key_set: None,
+                node_record: None,
+            }
+        };
+
+        assert!(matches!(
+            offer(&mut members, &network, &rekeyed(1)),
+            Err(MembershipError::Conflict { .. })
+        ));
+        assert_eq!(
+            offer(&mut members, &network, &rekeyed(2)),
+            Ok(Offered::Newer)
+        );
+
+        assert!(members.by_node_key(&subject(1).node_key).is_none());
+        let member = members.by_node_key(&subject(2).node_key).unwrap();
+        assert!(member.key_set(NOW).is_none() && member.node_record().is_none());
+    }
+
+    #[test]
+    fn a_node_key_belongs_to_one_member() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        assert_eq!(
+            offer(&mut members, &network, &network.known(2)),
+            Ok(Offered::New)
+        );
+
+        let mut credential = network.credential(3, 1);
+        credential.node_key = subject(1).node_key;
+        let stolen = Known {
+            credential: network.sign(&credential),
+            key_set: None,
+            node_record: None,
+        };
+
+        let error = Err(MembershipError::NodeKeyTaken {
+            member: subject(3).member,
+        });
+        assert_eq!(offer(&mut members, &network, &stolen), error);
+    }
+
+    #[test]
+    fn a_key_set_signed_by_another_refuses_all_that_came_with_it() {
+        let network = Network::new();
+        let mut members = Members::default();
+        let mut forged = network.known(1);
+        forged.key_set = Some(key(2).sign(&network.id, &network.key_set(1, 1)));
+
+        let refused = offer(&mut members, &network, &forged);
+
+        assert_eq!(
+            refused,
+            Err(MembershipError::Statement(StatementError::Signer))
+        );
+        assert!(members.is_empty());
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+    }
+
+    #[test]
+    fn an_expired_member_is_restored_from_the_journal_but_not_taken_from_a_peer() {
+        let network = Network::new();
+        let later = NOW.plus(Span::days(366));
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members.clone(), &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+
+        let from_peer = members.offer(&network.known(1), &network.id, &network.charter, later);
+        assert!(matches!(
+            from_peer,
+            Err(MembershipError::Statement(StatementError::Expired { .. }))
+        ));
+        let restored = members.restore(&network.known(1), &network.id, &network.charter);
+        assert_eq!(restored, Ok(Offered::New));
+
+        let member = members.get(&subject(1).member).unwrap();
+        assert_eq!(member.status(NOW), Status::Active);
+        assert_eq!(member.status(later), Status::Expired);
+        assert!(member.key_set(later).is_none());
+        assert!(members.page(None, 10, later).known.is_empty());
+    }
+
+    #[test]
+    fn a_key_set_that_is_over_is_left_out_and_the_member_taken() {
+        let network = Network::new();
+        let later = NOW.plus(Span::days(8));
+        let mut members = Members::default();
+
+        let taken = members.offer(&network.known(1), &network.id, &network.charter, later);
+
+        assert_eq!(taken, Ok(Offered::New));
+        let member = members.get(&subject(1).member).unwrap();
+        assert!(member.known().key_set.is_none() && member.known().node_record.is_none());
+    }
+
+    #[test]
+    fn an_npi_or_oid_of_another_active_member_is_found() {
+        let network = Network::new();
+        let mut credential = network.credential(1, 1);
+        credential.organization = organization();
+        credential.organization.oid = "2.999.1".to_owned();
+        let mut members = Members::default();
+        let known = Known {
+            credential: network.sign(&credential),
+            key_set: None,
+            node_record: None,
+        };
+        assert_eq!(offer(&mut members, &network, &known), Ok(Offered::New));
+        let mut same = organization();
+        let found = |same: &Organization, applicant, now| {
+            members.organization_active(same, subject(applicant).member, now)
+        };
+
+        assert_eq!(found(&same, 2, NOW), Some(subject(1).member));
+        assert_eq!(found(&same, 1, NOW), None);
+        assert_eq!(found(&same, 2, NOW.plus(Span::days(366))), None);
+        same.npi.clear();
+        assert_eq!(found(&same, 2, NOW), None);
+        same.oid = "2.999.1".to_owned();
+        assert_eq!(found(&same, 2, NOW), Some(subject(1).member));
+    }
+
+    #[test]
+    fn pages_go_on_behind_the_last_until_there_are_no_more() {
+        let network = Network::new();
+        let mut members = Members::default();
+        for number in 1..=5 {
+            assert_eq!(
+                offer(&mut members, &network, &network.known(number)),
+                Ok(Offered::New)
+            );
+        }
+
+        let first = members.page(None, 2, NOW);
+        let second = members.page(Some(subject(2).member), 2, NOW);
+        let last = members.page(Some(subject(4).member), 2, NOW);
+
+        assert_eq!((first.known.len(), first.more), (2, true));
+        assert!(second.known[0] == network.known(3) && second.more);
+        assert_eq!((last.known.len(), last.more), (1, false));
+        assert!(members.page(None, usize::MAX, NOW).known.len() <= limits::MEMBERS_PAGE_MAX);
+    }
+
+    #[test]
+    fn a_full_table_takes_no_new_member() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        let one = members.get(&subject(1).member).unwrap().clone();
+        for number in 1..limits::MEMBERS_MAX as u64 {
+            let mut id = [0xEE; 16];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            members.members.insert(MemberId(id), one.clone());
+        }
+
+        assert_eq!(
+            offer(&mut members, &network, &network.known(2)),
+            Err(MembershipError::Full)
+        );
+        members.members.pop_first();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(2)),
+            Ok(Offered::New)
+        );
+    }
+}

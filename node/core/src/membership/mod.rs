@@ -5,6 +5,8 @@
 mod charter;
 mod check;
 mod credential;
+#[cfg(test)]
+mod fixture;
 mod join;
 mod keyset;
 mod members;

@@ -86,3 +86,43 @@ pub(super) fn verify_node_record_at_any_time(
     }
     Ok(signed.into_value())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        membership::fixture::{NOW, Network, key},
+        types::{MemberId, Span},
+    };
+
+    #[test]
+    fn a_node_record_is_its_members_own_and_dies_in_time() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let record = network.node_record(1, 1);
+        let verified = |record: &NodeRecord, now| {
+            let signed = key(1).sign(&network.id, record);
+            verify_node_record(&signed, &network.id, &credential, now).err()
+        };
+        assert_eq!(verified(&record, NOW), None);
+        assert_eq!(verified(&record, record.expiry.minus(Span(1))), None);
+
+        let valid_until = record.expiry;
+        let late = verified(&record, valid_until);
+        assert_eq!(late, Some(StatementError::Expired { valid_until }));
+        let mut other = record.clone();
+        other.member = MemberId([2; 16]);
+        assert_eq!(verified(&other, NOW), Some(StatementError::Member));
+        other = record.clone();
+        other.sequence = 0;
+        assert_eq!(verified(&other, NOW), Some(StatementError::Sequence));
+        other = record.clone();
+        other.expiry = other.expiry.plus(CLOCK_WINDOW);
+        assert_eq!(verified(&other, NOW), None);
+        other.expiry = other.expiry.plus(Span(1));
+        assert_eq!(verified(&other, NOW), Some(StatementError::Life));
+        let signed = key(2).sign(&network.id, &record);
+        let error = verify_node_record(&signed, &network.id, &credential, NOW);
+        assert_eq!(error, Err(StatementError::Signer));
+    }
+}

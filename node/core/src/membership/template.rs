@@ -371,3 +371,120 @@ fn parse_hash(text: &str) -> Result<[u8; 32], RulesError> {
             expected: "64 hexadecimal digits",
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn both_templates_have_rules_that_hold() {
+        for template in [Template::OptIn, Template::UsTreatment] {
+            assert_eq!(Rules::of(template).check(), Ok(()));
+            assert_eq!(template.name().parse(), Ok(template));
+        }
+        assert!(
+            Template::OptIn
+                .policy_uri()
+                .ends_with("Policy-break-glass-only")
+        );
+        assert!(
+            Template::UsTreatment
+                .policy_uri()
+                .ends_with("Policy-basic-normal")
+        );
+    }
+
+    #[test]
+    fn a_rules_file_starts_from_its_template_and_changes_what_it_names() {
+        let file = pairs(&[("template", "us-treatment"), ("handle_hours", "4")]);
+
+        let (template, rules) = Rules::from_pairs(&file).unwrap();
+
+        assert_eq!(template, Template::UsTreatment);
+        assert_eq!(rules.handle_life, Span::hours(4));
+        assert_eq!(rules.review, Rules::of(template).review);
+        assert_eq!(
+            Rules::from_pairs(&[]),
+            Ok((Template::OptIn, Rules::of(Template::OptIn)))
+        );
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_is_named() {
+        let error = |file: &[(&str, &str)]| Rules::from_pairs(&pairs(file)).err();
+        assert_eq!(error(&[("notice_days", "30")]), None);
+
+        assert_eq!(
+            error(&[("notice_day", "30")]),
+            Some(RulesError::Unknown {
+                name: "notice_day".to_owned()
+            })
+        );
+        assert_eq!(
+            error(&[("notice_days", "30"), ("notice_days", "31")]),
+            Some(RulesError::Repeated {
+                field: "notice_days"
+            })
+        );
+        assert_eq!(
+            error(&[("notice_days", "a month")]),
+            Some(RulesError::Value {
+                field: "notice_days",
+                expected: "a whole number"
+            })
+        );
+        assert_eq!(
+            error(&[("notice_days", "366")]),
+            Some(RulesError::Range {
+                field: "notice_days",
+                least: 0,
+                most: 365
+            })
+        );
+        assert!(matches!(
+            error(&[("template", "deny")]),
+            Some(RulesError::Value {
+                field: "template",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn an_agreement_has_a_hash_and_an_address_or_neither() {
+        let hash = "ab".repeat(32);
+        let whole = [
+            ("agreement_sha256", &hash[..]),
+            ("agreement_url", "https://x.example/a"),
+        ];
+        assert!(Rules::from_pairs(&pairs(&whole)).is_ok());
+
+        assert_eq!(
+            Rules::from_pairs(&pairs(&whole[..1])),
+            Err(RulesError::Agreement)
+        );
+        assert_eq!(
+            Rules::from_pairs(&pairs(&whole[1..])),
+            Err(RulesError::Agreement)
+        );
+        assert!(Rules::from_pairs(&pairs(&[("agreement_sha256", "abcd"), whole[1]])).is_err());
+        assert!(Rules::from_pairs(&pairs(&[whole[0], ("agreement_url", "a b")])).is_err());
+    }
+
+    #[test]
+    fn every_rule_has_a_line_in_plain_words() {
+        let rules = Rules::of(Template::UsTreatment);
+
+        let lines = rules.lines(Template::UsTreatment);
+
+        assert_eq!(lines.len(), 2 + NUMBERS.len());
+        let window = lines.iter().find(|line| line.name == "clock_window_min");
+        assert_eq!(window.unwrap().value, "5 minutes");
+        assert!(lines.iter().all(|line| !line.meaning.is_empty()));
+    }
+}

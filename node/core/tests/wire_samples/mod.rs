@@ -1,0 +1,646 @@
+//! One fixed value of every signed and stored type, invented.
+
+use bytes::Bytes;
+use chartmesh_core::{
+    crypto::{
+        Body, ENCAPSULATED_BYTES, Envelope, OpeningKey, OuterHeader, SecretKey, SignatureError,
+        SigningKey,
+    },
+    matching::{Agreement, Attribute, Grade},
+    membership::{
+        Charter, Credential, Founding, HpkeKey, JoinAnswer, JoinRecord, JoinRequest, JoinState,
+        KeySet, Known, NodeRecord, Organization, Rules, Subject, Template, Ticket,
+    },
+    records::{
+        Address, Class, Coding, Consent, ConsentForm, Demographics, Disclosure, Document, Evidence,
+        HandleReceived, HandleRecord, Identifier, Manifest, Name, PatientRecord, Provision,
+        ResourceRecord, RevokeRecord, Target, TicketIssued,
+    },
+    types::{
+        ConsentId, DisclosureId, DocumentId, FileId, Handle, Kind, MemberId, NetworkId, NodeKey,
+        PatientId, PeerCode, Purpose, QueryId, Role, Sex, Span, Timestamp, UserId,
+    },
+    wire::{
+        self, DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer, ListRequest,
+        LocateAnswer, LocateRequest, Match, MembersAnswer, MembersRequest, Outcome, Refused,
+        ReleaseAnswer, ReleaseRequest, Sealed,
+    },
+};
+
+pub(crate) const SEED: [u8; 32] = [0x5E; 32];
+pub(crate) const NETWORK: NetworkId = NetworkId([0xA1; 32]);
+pub(crate) const NOW: Timestamp = Timestamp(1_795_000_000_000);
+const MEMBER: MemberId = MemberId([0x11; 16]);
+const OTHER: MemberId = MemberId([0x22; 16]);
+const HANDLE: Handle = Handle([0x33; 20]);
+const DOCUMENT: DocumentId = DocumentId([0x44; 16]);
+const DISCLOSURE: DisclosureId = DisclosureId([0x55; 16]);
+const USER: UserId = UserId([0x66; 16]);
+const PATIENT: PatientId = PatientId([0x77; 16]);
+
+/// A body, what signs it, and what reads it; its type is behind the function.
+pub(crate) struct Sample {
+    pub(crate) name: &'static str,
+    pub(crate) domain: &'static str,
+    pub(crate) envelope: Envelope,
+    pub(crate) verify: fn(&Envelope) -> Result<(), SignatureError>,
+    /// The value's bytes, read and written again; signed as this type.
+    pub(crate) sign: fn(Vec<u8>) -> Envelope,
+    pub(crate) again: fn(&[u8]) -> Option<Vec<u8>>,
+}
+
+pub(crate) fn node() -> SigningKey {
+    SigningKey::from_seed(&SecretKey::new(SEED))
+}
+
+fn sample<T: Body>(name: &'static str, value: &T) -> Sample {
+    Sample {
+        name,
+        domain: T::DOMAIN,
+        envelope: node().sign(&NETWORK, value),
+        verify: |envelope| envelope.verify::<T>(&NETWORK).map(|_| ()),
+        sign: |bytes| node().sign_bytes::<T>(&NETWORK, bytes),
+        again: |bytes| T::decode(bytes).ok().map(|value| value.encode()),
+    }
+}
+
+/// Every type that can be signed.
+pub(crate) fn bodies() -> Vec<Sample> {
+    vec![
+        sample("Organization", &organization()),
+        sample("Charter", &charter()),
+        sample("Credential", &credential()),
+        sample("KeySet", &key_set()),
+        sample("NodeRecord", &node_record()),
+        sample("JoinRequest", &join_request()),
+        sample("JoinAnswer", &join_answer()),
+        sample("Hello", &hello()),
+        sample(
+            "MembersRequest",
+            &MembersRequest {
+                head: head(),
+                after: Some(OTHER),
+            },
+        ),
+        sample(
+            "MembersAnswer",
+            &MembersAnswer {
+                head: head(),
+                known: vec![known()],
+                more: true,
+            },
+        ),
+        sample("LocateRequest", &locate_request()),
+        sample("LocateAnswer", &locate_answer()),
+        sample("ListRequest", &list_request()),
+        sample("ListAnswer", &list_answer()),
+        sample("FetchRequest", &fetch_request()),
+        sample("FetchHead", &fetch_head()),
+        sample("Manifest", &manifest()),
+        sample("ReleaseRequest", &release_request()),
+        sample("ReleaseAnswer", &release_answer()),
+        sample("Release", &disclosure()),
+        sample(
+            "Refused",
+            &Refused {
+                head: head(),
+                code: PeerCode::ClockSkew,
+                now: NOW,
+            },
+        ),
+    ]
+}
+
+/// What reads a stored body and writes it again.
+type Again = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// Every body of the journal that is made in `wire`.
+pub(crate) fn stored() -> Vec<(&'static str, Vec<u8>, Again)> {
+    vec![
+        (
+            "CharterRecord",
+            wire::encode_charter(&sign(&charter())),
+            |bytes| {
+                wire::decode_charter(bytes)
+                    .ok()
+                    .map(|value| wire::encode_charter(&value))
+            },
+        ),
+        ("MemberRecord", wire::encode_member(&known()), |bytes| {
+            wire::decode_member(bytes)
+                .ok()
+                .map(|value| wire::encode_member(&value))
+        }),
+        (
+            "TicketIssued",
+            wire::encode_ticket_issued(&ticket_issued()),
+            |bytes| {
+                wire::decode_ticket_issued(bytes)
+                    .ok()
+                    .map(|value| wire::encode_ticket_issued(&value))
+            },
+        ),
+        ("JoinRecord", wire::encode_join(&join_record()), |bytes| {
+            wire::decode_join(bytes)
+                .ok()
+                .map(|value| wire::encode_join(&value))
+        }),
+        (
+            "JoinAsked",
+            wire::encode_join_asked("chartmesh1abc"),
+            |bytes| {
+                wire::decode_join_asked(bytes)
+                    .ok()
+                    .map(|value| wire::encode_join_asked(&value))
+            },
+        ),
+        ("PatientRecord", wire::encode_patient(&patient()), |bytes| {
+            wire::decode_patient(bytes)
+                .ok()
+                .map(|value| wire::encode_patient(&value))
+        }),
+        (
+            "ResourceRecord",
+            wire::encode_resource(&resource()),
+            |bytes| {
+                wire::decode_resource(bytes)
+                    .ok()
+                    .map(|value| wire::encode_resource(&value))
+            },
+        ),
+        (
+            "DocumentRecord",
+            wire::encode_document(&document()),
+            |bytes| {
+                wire::decode_document(bytes)
+                    .ok()
+                    .map(|value| wire::encode_document(&value))
+            },
+        ),
+        ("ConsentRecord", wire::encode_consent(&consent()), |bytes| {
+            let value = wire::decode_consent(bytes, 7, NOW).ok();
+            value.map(|value| wire::encode_consent(&value))
+        }),
+        ("RevokeRecord", wire::encode_revoke(&revoke()), |bytes| {
+            wire::decode_revoke(bytes)
+                .ok()
+                .map(|value| wire::encode_revoke(&value))
+        }),
+        ("HandleRecord", wire::encode_handle(&handle()), |bytes| {
+            wire::decode_handle(bytes)
+                .ok()
+                .map(|value| wire::encode_handle(&value))
+        }),
+        (
+            "HandleReceived",
+            wire::encode_handle_received(&received()),
+            |bytes| {
+                let value = wire::decode_handle_received(bytes).ok();
+                value.map(|value| wire::encode_handle_received(&value))
+            },
+        ),
+    ]
+}
+
+fn sign<T: Body>(value: &T) -> Envelope {
+    node().sign(&NETWORK, value)
+}
+
+pub(crate) fn head() -> Head {
+    Head {
+        member: MEMBER,
+        key: NodeKey(node().public()),
+        network: NETWORK,
+        audience: OTHER,
+        challenge: Some([1; 16]),
+        sent_at: NOW,
+        expiry: NOW.plus(Span::seconds(60)),
+        answers: Some([2; 32]),
+        next_challenge: Some([3; 16]),
+    }
+}
+
+pub(crate) fn organization() -> Organization {
+    Organization {
+        name: "Cedar Clinic".to_owned(),
+        kind: Kind::Clinic,
+        npi: "1234567893".to_owned(),
+        oid: "2.16.840.1.113883.3.72".to_owned(),
+        address: "1 Elm St, Springfield MA 01101".to_owned(),
+        contact: "records@cedar.example".to_owned(),
+        phone: "+1 555 0100".to_owned(),
+        hours: "Mon-Fri 8-17".to_owned(),
+        state: "MA".to_owned(),
+        part2: true,
+        test: true,
+    }
+}
+
+pub(crate) fn charter() -> Charter {
+    let mut rules = Rules::of(Template::OptIn);
+    rules.agreement_sha256 = Some([4; 32]);
+    rules.agreement_url = "https://cedar.example/agreement".to_owned();
+    let founding = Founding {
+        name: "Springfield".to_owned(),
+        template: Template::OptIn,
+        rules,
+        authorities: vec![node().public()],
+        threshold: 1,
+        test: true,
+    };
+    Charter::genesis(founding, NOW, [5; 16]).expect("a charter that founds a network")
+}
+
+fn subject() -> Subject {
+    Subject {
+        member: MEMBER,
+        node_key: NodeKey(node().public()),
+    }
+}
+
+pub(crate) fn credential() -> Credential {
+    Credential::issue(NETWORK, subject(), organization(), 1, NOW).expect("a good organisation")
+}
+
+pub(crate) fn key_set() -> KeySet {
+    let public = OpeningKey::from_bytes(&SecretKey::new([6; 32])).public();
+    let key = HpkeKey::xwing(public).expect("a public key");
+    let audit = SigningKey::from_seed(&SecretKey::new([7; 32])).public();
+    KeySet::issue(subject(), 2, vec![key], audit, NOW).expect("good keys")
+}
+
+fn node_record() -> NodeRecord {
+    let address = Bytes::from_static(&[4, 127, 0, 0, 1, 6, 28, 252]);
+    let mut record = NodeRecord::issue(subject(), 3, vec![address], NOW);
+    record.capabilities = vec![1, 300];
+    record
+}
+
+fn known() -> Known {
+    Known {
+        credential: sign(&credential()),
+        key_set: Some(sign(&key_set())),
+        node_record: Some(sign(&node_record())),
+    }
+}
+
+pub(crate) fn ticket() -> Ticket {
+    Ticket {
+        network: NETWORK,
+        inviter: NodeKey(node().public()),
+        addresses: vec![Bytes::from_static(&[4, 127, 0, 0, 1, 6, 28, 252])],
+        expiry: NOW.plus(Span::days(7)),
+        secret: [8; 16].into(),
+    }
+}
+
+pub(crate) fn join_request() -> JoinRequest {
+    let request = JoinRequest {
+        ticket: [0; 32],
+        mac: [0; 32],
+        node_key: NodeKey(node().public()),
+        member: MEMBER,
+        key_set: sign(&key_set()),
+        organization: organization(),
+        sent_at: NOW,
+        node_record: Some(sign(&node_record())),
+    };
+    request.proved(&ticket().key(), ticket().inviter)
+}
+
+pub(crate) fn join_answer() -> JoinAnswer {
+    let answer = JoinAnswer {
+        state: JoinState::Approved,
+        mac: [0; 32],
+        credential: Some(sign(&credential())),
+        charter: Some(sign(&charter())),
+        peers: vec![known()],
+        node_key: NodeKey(node().public()),
+    };
+    answer.proved(&ticket().key(), &[9; 32])
+}
+
+fn hello() -> Hello {
+    Hello {
+        head: head(),
+        version: 1,
+        credential: sign(&credential()),
+        key_set: sign(&key_set()),
+        charter_version: 1,
+        charter_hash: [10; 32],
+        revocations: 2,
+        node_record: Some(sign(&node_record())),
+    }
+}
+
+pub(crate) fn demographics() -> Demographics {
+    Demographics {
+        names: vec![Name {
+            family: "Núñez".to_owned(),
+            given: vec!["Ana".to_owned(), "María".to_owned()],
+        }],
+        birth_date: Some("1980-02-29".to_owned()),
+        sex: Some(Sex::Female),
+        identifiers: vec![Identifier {
+            system: "urn:oid:2.16.840.1.113883.3.72".to_owned(),
+            value: "000-1".to_owned(),
+        }],
+        addresses: vec![Address {
+            line: vec!["2 Oak St".to_owned()],
+            city: "Springfield".to_owned(),
+            state: "MA".to_owned(),
+            postal_code: "01101".to_owned(),
+            country: "US".to_owned(),
+        }],
+        phones: vec!["+1 555 0101".to_owned()],
+        emails: vec!["ana@example.org".to_owned()],
+    }
+}
+
+pub(crate) fn locate_request() -> LocateRequest {
+    LocateRequest {
+        head: head(),
+        query: QueryId([12; 16]),
+        purpose: Purpose::Treat,
+        user: USER,
+        role: Role::Clinician,
+        demographics: demographics(),
+        deadline_ms: 9_000,
+        round: 1,
+    }
+}
+
+pub(crate) fn locate_answer() -> LocateAnswer {
+    LocateAnswer {
+        head: head(),
+        outcome: Outcome::Match,
+        matches: vec![Match {
+            handle: HANDLE,
+            grade: Grade::Certain,
+            score_permille: 1_000,
+            mirror: vec![
+                (Attribute::Family, Agreement::Agrees),
+                (Attribute::Phone, Agreement::Absent),
+            ],
+            demographics: Some(demographics()),
+        }],
+        requested: Vec::new(),
+    }
+}
+
+pub(crate) fn list_request() -> ListRequest {
+    ListRequest {
+        head: head(),
+        handle: HANDLE,
+        purpose: Purpose::Etreat,
+        user: USER,
+        role: Role::PrivacyOfficer,
+        types: vec!["34133-9".to_owned()],
+        since: Some("2020-01-01".to_owned()),
+        until: Some("2026-12-31".to_owned()),
+        limit: 20,
+    }
+}
+
+fn coding() -> Coding {
+    Coding {
+        system: Coding::LOINC.to_owned(),
+        code: "34133-9".to_owned(),
+        display: "Summary of episode note".to_owned(),
+    }
+}
+
+pub(crate) fn list_answer() -> ListAnswer {
+    let stored = DocumentEntry {
+        id: DOCUMENT,
+        coding: coding(),
+        title: "Discharge summary".to_owned(),
+        status: "current".to_owned(),
+        date: NOW,
+        author: "Dr. Lee".to_owned(),
+        author_organization: "Cedar Clinic".to_owned(),
+        content_type: "application/pdf".to_owned(),
+        format: "urn:ihe:iti:xds:2017:mimeTypeSufficient".to_owned(),
+        on_demand: false,
+        size: Some(0),
+        sha256: Some([13; 32]),
+        labels: vec!["N".to_owned()],
+    };
+    let on_demand = DocumentEntry {
+        on_demand: true,
+        size: None,
+        sha256: None,
+        labels: Vec::new(),
+        ..stored.clone()
+    };
+    ListAnswer {
+        head: head(),
+        entries: vec![stored, on_demand],
+        complete: true,
+        leaf: [14; 32],
+    }
+}
+
+fn fetch_request() -> FetchRequest {
+    FetchRequest {
+        head: head(),
+        handle: HANDLE,
+        document: DOCUMENT,
+        purpose: Purpose::Treat,
+        user: USER,
+        role: Role::FrontDesk,
+        resume: Some(([15; 32], 3)),
+    }
+}
+
+fn fetch_head() -> FetchHead {
+    FetchHead {
+        head: head(),
+        manifest: sign(&manifest()),
+        disclosure: DISCLOSURE,
+        chunks: 5,
+        from_chunk: 3,
+        subject: [16; 16],
+    }
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        member: MEMBER,
+        file: FileId([17; 16]),
+        root: [18; 32],
+        sealed_size: 1_000,
+        size: 900,
+        commitment: [19; 32],
+        plain_sha256: [20; 32],
+        coding: coding(),
+        format: "f".to_owned(),
+        content_type: "application/pdf".to_owned(),
+        author: "Dr. Lee".to_owned(),
+        from: Timestamp(0),
+        until: NOW,
+        labels: vec!["N".to_owned(), "R".to_owned()],
+        sequence: 4,
+        issued_at: NOW,
+    }
+}
+
+fn release_request() -> ReleaseRequest {
+    ReleaseRequest {
+        head: head(),
+        handle: HANDLE,
+        document: DOCUMENT,
+        disclosure: DISCLOSURE,
+        manifest_hash: [21; 32],
+        root: [22; 32],
+        purpose: Purpose::Treat,
+        user: USER,
+        role: Role::Clinician,
+    }
+}
+
+fn release_answer() -> ReleaseAnswer {
+    ReleaseAnswer {
+        head: head(),
+        content_key: SecretKey::new([23; 32]),
+        release: sign(&disclosure()),
+    }
+}
+
+fn disclosure() -> Disclosure {
+    Disclosure {
+        holder: MEMBER,
+        asker: OTHER,
+        disclosure: DISCLOSURE,
+        receipt: [24; 32],
+        salt: [25; 32],
+        consent: Some(ConsentId([26; 16])),
+        rule: 3,
+        obligations: vec![1, 2],
+        query_hash: [27; 32],
+        audit_leaf: [28; 32],
+        audit_index: 300,
+        issued_at: NOW,
+    }
+}
+
+pub(crate) fn sealed() -> Sealed {
+    Sealed {
+        header: OuterHeader {
+            suite: 0x647A,
+            key_id: [29; 8],
+            session: [30; 16],
+            counter: 1,
+            enc: Bytes::from(vec![31; ENCAPSULATED_BYTES]),
+        },
+        ciphertext: Bytes::from_static(&[32; 48]),
+    }
+}
+
+fn ticket_issued() -> TicketIssued {
+    TicketIssued {
+        key: ticket().key(),
+        expiry: ticket().expiry,
+    }
+}
+
+fn join_record() -> JoinRecord {
+    JoinRecord {
+        ticket: ticket().name(),
+        request: sign(&join_request()),
+        state: JoinState::Approved,
+        credential: Some(sign(&credential())),
+    }
+}
+
+fn patient() -> PatientRecord {
+    PatientRecord {
+        patient: PATIENT,
+        resource: Bytes::from_static(br#"{"resourceType":"Patient"}"#),
+        source: "bundle.json".to_owned(),
+        summary: DOCUMENT,
+        discoverability: 3,
+    }
+}
+
+fn resource() -> ResourceRecord {
+    ResourceRecord {
+        patient: Some(PATIENT),
+        id: [33; 16],
+        resource_type: "Observation".to_owned(),
+        local_id: "obs-1".to_owned(),
+        source: "bundle.json".to_owned(),
+        content: [34; 32],
+        resource: Bytes::from_static(br#"{"resourceType":"Observation"}"#),
+    }
+}
+
+fn document() -> Document {
+    Document {
+        patient: PATIENT,
+        id: DOCUMENT,
+        manifest: sign(&manifest()),
+        wrapped_key: vec![35; 72],
+        title: "Discharge summary".to_owned(),
+        status: "current".to_owned(),
+        date: NOW,
+        author_organization: "Cedar Clinic".to_owned(),
+        content: [36; 32],
+        snapshot: Some((12, NOW.plus(Span::hours(24)))),
+    }
+}
+
+fn consent() -> Consent {
+    Consent {
+        id: ConsentId([26; 16]),
+        patient: PATIENT,
+        provision: Provision::Permit,
+        form: ConsentForm::OptIn,
+        target: Target::Kind(Kind::UrgentCare),
+        purposes: vec![Purpose::Treat, Purpose::Etreat],
+        class: Class::Patient,
+        by: "patient".to_owned(),
+        from: NOW,
+        until: Some(NOW.plus(Span::days(30))),
+        evidence: Some(Evidence {
+            sha256: [37; 32],
+            content_type: "application/pdf".to_owned(),
+            size: 1_234,
+        }),
+        witness: Some("rosa".to_owned()),
+        recorded_by: "lee".to_owned(),
+        even_emergency: true,
+        policy: Template::OptIn.policy_uri().to_owned(),
+        position: 7,
+        recorded_at: NOW,
+        revoked: None,
+    }
+}
+
+fn revoke() -> RevokeRecord {
+    RevokeRecord {
+        consent: ConsentId([26; 16]),
+        patient: PATIENT,
+        recorded_by: "lee".to_owned(),
+    }
+}
+
+fn handle() -> HandleRecord {
+    HandleRecord {
+        handle: HANDLE,
+        asker: OTHER,
+        patient: PATIENT,
+        purpose: Purpose::Treat,
+        query_hash: [27; 32],
+        until: NOW.plus(Span::hours(12)),
+    }
+}
+
+fn received() -> HandleReceived {
+    HandleReceived {
+        handle: HANDLE,
+        holder: OTHER,
+        patient: Some(PATIENT),
+        until: NOW.plus(Span::hours(12)),
+    }
+}
