@@ -1,1 +1,3 @@
 //! Library of the node daemon.
+
+pub mod store;
