@@ -249,7 +249,7 @@ impl Entry {
 ///
 /// Title and display come from whoever wrote the document and may name the patient, so neither is
 /// used; nor is anything that has not the form of a content type or a code.
-pub(super) fn description(content_type: &str, coding: &Coding) -> String {
+pub fn description(content_type: &str, coding: &Coding) -> String {
     let media = if is_media_type(content_type) {
         content_type
     } else {

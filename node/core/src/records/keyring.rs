@@ -183,9 +183,13 @@ impl Keyring {
         let mut entries = self.read().clone();
         let before = entries.len();
         for (id, key) in keys {
-            if !entries.contains_key(id) {
-                let entry = self.wrap_entry(*id, key, rng);
-                entries.insert(*id, entry);
+            match entries.get(id) {
+                None => {
+                    let entry = self.wrap_entry(*id, key, rng);
+                    entries.insert(*id, entry);
+                }
+                Some(entry) if entry.key != *key => return Err(StoreError::Key),
+                Some(_) => {}
             }
         }
         if entries.len() == before {

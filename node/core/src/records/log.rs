@@ -373,8 +373,8 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     /// [`StoreError::Failed`], [`StoreError::FormatTooNew`].
-    pub fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verified, StoreError> {
-        verify(&self.disk, &self.keyring, self.head, progress)
+    pub fn verify(&self, on_record: &mut dyn FnMut(&Record)) -> Result<Verified, StoreError> {
+        verify(&self.disk, &self.keyring, self.head, on_record)
     }
 
     /// Reads a small file that was sealed under the key-encryption key.
@@ -459,7 +459,7 @@ pub fn read_record<D: Disk>(
 }
 
 /// Reads the journal anew up to a head that is known to be on the disk, opens every record whose key
-/// is there, and compares. `progress` is told the position reached.
+/// is there, and compares. `on_record` sees each good one.
 ///
 /// # Errors
 /// [`StoreError::Failed`], [`StoreError::FormatTooNew`]; changed bytes are a finding, not an error.
@@ -467,7 +467,7 @@ pub fn verify<D: Disk>(
     disk: &D,
     keyring: &Keyring,
     until: Head,
-    progress: &mut dyn FnMut(u64),
+    on_record: &mut dyn FnMut(&Record),
 ) -> Result<Verified, StoreError> {
     let store_id = keyring.store_id();
     let mut scan = Scan::new(disk, &store_id)?;
@@ -497,7 +497,7 @@ pub fn verify<D: Disk>(
                     .filter(|record| record.kind == RecordKind::Audit);
                 leaves.extend(audit.map(|record| record.leaf));
                 head = scan.head();
-                progress(head.position);
+                records.iter().for_each(&mut *on_record);
             }
             Err(Flaw::Store(StoreError::Integrity { position })) => {
                 first_bad = Some(position);
