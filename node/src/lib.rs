@@ -3,8 +3,20 @@
 //! They decide nothing: each implements a port of [`chartmesh_core::ports`] or turns a request into
 //! the call of a flow.
 
+pub mod config;
+
+pub mod telemetry;
+
 pub mod store;
 
 pub mod net;
 
+pub mod world;
+
+pub mod boot;
+
 pub mod api;
+
+pub mod daemon;
+
+pub mod once;

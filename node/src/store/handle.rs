@@ -224,6 +224,21 @@ impl Store {
         &self.inner.keyring
     }
 
+    /// Says who is told of every commit, in journal order, before it is acknowledged. Once only.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] where somebody is told already.
+    pub fn follow(
+        &self,
+        follower: impl Fn(&Recorded) + Send + Sync + 'static,
+    ) -> Result<(), StoreError> {
+        let shared = &self.inner.journal.shared;
+        shared
+            .follower
+            .set(Box::new(follower))
+            .map_err(|_| StoreError::ReadOnly)
+    }
+
     /// See [`chartmesh_core::ports::Journal::commit`].
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
     },
@@ -43,6 +43,9 @@ pub(super) fn system_rng() -> impl CryptoRng {
     UnwrapErr(SysRng)
 }
 
+/// What takes a commit that is on the disk into the state of the node.
+pub type Follower = Box<dyn Fn(&Recorded) + Send + Sync>;
+
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Command {
@@ -71,6 +74,8 @@ pub(super) struct Shared {
     pub(super) failed: AtomicBool,
     /// How many times the journal was synced.
     pub(super) syncs: AtomicU64,
+    /// Who is told of every commit, in journal order, before it is acknowledged.
+    pub(super) follower: OnceLock<Follower>,
 }
 
 impl Shared {
@@ -102,6 +107,7 @@ impl JournalHandle {
             head: Mutex::new(log.head()),
             failed: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
+            follower: OnceLock::new(),
         });
         let writer = Writer {
             log,
@@ -372,6 +378,16 @@ impl<D: Disk> Writer<D> {
             tracing::error!(%error, "the index does not follow the journal");
             self.index.give_up();
             self.log.refuse_writes();
+        }
+        let Some(follower) = self.shared.follower.get() else {
+            return;
+        };
+        for recorded in recorded {
+            let told = catch_unwind(AssertUnwindSafe(|| follower(recorded)));
+            if told.is_err() {
+                tracing::error!("the state does not follow the journal");
+                self.log.refuse_writes();
+            }
         }
     }
 

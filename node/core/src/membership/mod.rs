@@ -7,6 +7,7 @@ mod check;
 mod credential;
 #[cfg(test)]
 mod fixture;
+mod identity;
 mod join;
 mod keyset;
 mod members;
@@ -20,6 +21,7 @@ mod words;
 pub use charter::{CharterError, Founding, genesis_id, network_id, verify_genesis};
 pub use check::OrganizationError;
 pub use credential::verify_credential;
+pub use identity::{StoredIdentity, StoredOpeningKey};
 pub use join::{Admission, JoinError, verify_join_answer, verify_join_request};
 pub use keyset::{verify_key_set, verify_key_set_of};
 pub use members::{Member, Members, MembershipError, Offered, Page, Status};

@@ -9,6 +9,7 @@ mod envelope;
 mod exchange;
 mod field;
 mod head;
+mod identity;
 mod locate;
 mod membership;
 mod message;
@@ -19,6 +20,7 @@ pub use audit::{decode_audit, encode_audit};
 pub use consent::{decode_consent, encode_consent};
 pub use envelope::{decode_envelope, decode_sealed, encode_envelope, encode_sealed};
 pub use field::WireError;
+pub use identity::{decode_identity, encode_identity};
 pub use locate::bounded_demographics;
 pub use message::{
     DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer, ListRequest, LocateAnswer,

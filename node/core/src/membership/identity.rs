@@ -1,0 +1,120 @@
+//! What `init` draws for a node, and the keys that open what is sealed to it.
+
+use crate::{
+    crypto::SecretKey,
+    types::{MemberId, Span, Timestamp, limits::KEY_SET_LIFE},
+};
+
+use super::Organization;
+
+/// How old an opening key grows before the next takes its place: half a key set's life, so that a
+/// key set naming it is never close to its end.
+const ROTATE_AFTER: Span = Span(KEY_SET_LIFE.0 / 2);
+/// How long an old private key is kept after the last key set naming it has expired (protocol.md 1).
+const KEEP_AFTER: Span = Span::hours(24);
+
+/// A private key that opens what is sealed to this node.
+#[derive(Clone)]
+pub struct StoredOpeningKey {
+    /// The private key.
+    pub private: SecretKey,
+    /// When it was drawn.
+    pub created: Timestamp,
+}
+
+/// Who a node is, as its sealed `identity` file has it.
+#[derive(Clone)]
+pub struct StoredIdentity {
+    /// The member id.
+    pub member: MemberId,
+    /// Seed of the node key.
+    pub node_seed: SecretKey,
+    /// Seed of the key that signs audit checkpoints.
+    pub audit_seed: SecretKey,
+    /// Seed of the key that signs as an authority.
+    pub authority_seed: SecretKey,
+    /// The organisation.
+    pub organization: Organization,
+    /// Newest first.
+    pub opening: Vec<StoredOpeningKey>,
+}
+
+impl StoredIdentity {
+    /// Whether a new opening key is due, because there is none or the newest is too old.
+    pub fn rotation_due(&self, now: Timestamp) -> bool {
+        self.opening
+            .first()
+            .is_none_or(|newest| now.since(newest.created) >= ROTATE_AFTER)
+    }
+
+    /// Puts a new opening key first and destroys those whose last key set expired a day ago.
+    pub fn rotate(&mut self, private: SecretKey, now: Timestamp) {
+        // A key may be named by a key set signed up to the moment its successor was drawn.
+        let successors: Vec<Timestamp> = std::iter::once(now)
+            .chain(self.opening.iter().map(|key| key.created))
+            .collect();
+        let mut successor = successors.into_iter();
+        self.opening.retain(|_| {
+            successor
+                .next()
+                .is_some_and(|next| now < next.plus(KEY_SET_LIFE).plus(KEEP_AFTER))
+        });
+        self.opening.insert(
+            0,
+            StoredOpeningKey {
+                private,
+                created: now,
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Kind;
+
+    fn identity() -> StoredIdentity {
+        StoredIdentity {
+            member: MemberId([1; 16]),
+            node_seed: SecretKey::new([1; 32]),
+            audit_seed: SecretKey::new([2; 32]),
+            authority_seed: SecretKey::new([3; 32]),
+            organization: Organization {
+                name: "Cedar Clinic".to_owned(),
+                kind: Kind::Clinic,
+                npi: String::new(),
+                oid: String::new(),
+                address: String::new(),
+                contact: String::new(),
+                phone: String::new(),
+                hours: String::new(),
+                state: String::new(),
+                part2: false,
+                test: true,
+            },
+            opening: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_opening_key_is_followed_at_half_a_key_set_and_destroyed_a_day_after_its_last() {
+        let start = Timestamp(1_800_000_000_000);
+        let mut identity = identity();
+        assert!(identity.rotation_due(start));
+
+        identity.rotate(SecretKey::new([7; 32]), start);
+
+        assert!(!identity.rotation_due(start.plus(Span(ROTATE_AFTER.0 - 1))));
+        let second = start.plus(ROTATE_AFTER);
+        assert!(identity.rotation_due(second));
+        identity.rotate(SecretKey::new([8; 32]), second);
+        assert_eq!(identity.opening.len(), 2);
+        let late = second.plus(KEY_SET_LIFE).plus(KEEP_AFTER);
+        identity.rotate(SecretKey::new([9; 32]), late.minus(Span(1)));
+        assert_eq!(identity.opening.len(), 3, "the first may still be needed");
+        identity.rotate(SecretKey::new([10; 32]), late);
+        let kept: Vec<u8> = identity.opening.iter().map(|key| key.private[0]).collect();
+        assert_eq!(kept, [10, 9, 8]);
+    }
+}

@@ -1,0 +1,332 @@
+//! From a directory to a node: make one, or open the one that is there.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chartmesh_core::{
+    crypto::{OpeningKey, SecretKey, SigningKey},
+    flows::{self, Fold, Identity, Node},
+    membership::{Organization, StoredIdentity},
+    ports::Row,
+    records::{KeyId, Keyring, Record, StoreError},
+    types::{Code, MemberId, Span, Timestamp},
+    wire,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{Config, ConfigError, ConfigFile, FILE},
+    store::{DirDisk, OpenError, Store, StoreOpened, key},
+    world::{RealWorld, system_time},
+};
+
+/// The sealed file that says who the node is.
+const IDENTITY: &str = "identity";
+/// The parameters of a passphrase; where it exists there is no key file.
+const PASSPHRASE: &str = "passphrase";
+/// How far the clock may be behind the last record before peers are refused (`decisions.md` 1).
+const CLOCK_BEHIND_MAX: Span = Span::minutes(5);
+/// Says which last record's time was accepted although the clock is behind it.
+const CLOCK_ACCEPTED: &str = "clock-accepted";
+
+/// Why a directory cannot be made or opened as a node.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BootError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be made or opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The store is sealed with a passphrase and none was given.
+    #[error("this store is sealed with a passphrase, and none was given")]
+    Passphrase,
+    /// The identity cannot be read.
+    #[error("the identity of the node cannot be read")]
+    Identity,
+    /// A file cannot be written.
+    #[error("a file of the node cannot be written: {0}")]
+    File(std::io::ErrorKind),
+}
+
+impl BootError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Config(_) => Code::ConfigMalformed,
+            Self::Store(error) => error.code(),
+            Self::Passphrase => Code::KeyRefused,
+            Self::Identity => Code::Integrity,
+            Self::File(_) => Code::StorageFailed,
+        }
+    }
+}
+
+/// What `init` is told.
+pub struct Making {
+    /// Who runs the node.
+    pub organization: Organization,
+    /// Multiaddresses to listen on; empty for the default.
+    pub listen: Vec<String>,
+    /// Passphrase for the store; none for a key file.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// Where the key file goes; none for `key` in the directory.
+    pub key_file: Option<PathBuf>,
+}
+
+/// What `init` made.
+pub struct Made {
+    /// The node key as text.
+    pub node: String,
+    /// The member id.
+    pub member: MemberId,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// An open node, not on any network yet.
+pub struct Booted {
+    /// The node.
+    pub node: Arc<Node<RealWorld>>,
+    /// Who it is, to be stored again when a key is rotated.
+    pub identity: StoredIdentity,
+    /// What opening the store found.
+    pub opened: StoreOpened,
+    /// The configuration.
+    pub config: Config,
+    /// Set where the system's clock is behind the last record.
+    pub clock_behind: Option<Span>,
+    /// Time of the last record.
+    pub last: Timestamp,
+}
+
+/// Makes a node in a directory.
+///
+/// # Errors
+/// [`BootError`]; where the directory holds a node already nothing is touched.
+pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
+    if folder.join("keyring").exists() || folder.join(FILE).exists() {
+        return Err(OpenError::AlreadyInitialised.into());
+    }
+    make_folder(folder)?;
+    let mut warnings = Vec::new();
+    let mut rng = rand_core::UnwrapErr(rand::rngs::SysRng);
+    let kek = match &making.passphrase {
+        Some(passphrase) => {
+            key::create_passphrase(&folder.join(PASSPHRASE), passphrase.as_bytes(), &mut rng)?
+        }
+        None => {
+            let path = making.key_file.clone().unwrap_or(folder.join("key"));
+            if making.key_file.is_none() {
+                warnings.push(
+                    "the store's key lies in a file beside the data: it protects nothing from whoever \
+                     takes the disk; use --passphrase or --key-file on another disk for real patients"
+                        .to_owned(),
+                );
+            }
+            if path.exists() {
+                key::read_file(&path)?
+            } else {
+                key::create_file(&path, &mut rng)?
+            }
+        }
+    };
+    Store::create(folder, &kek, rand::random())?;
+    let file = ConfigFile {
+        listen: (!making.listen.is_empty()).then(|| making.listen.clone()),
+        key_file: making.key_file.clone(),
+        ..ConfigFile::default()
+    };
+    let text = toml::to_string(&file).map_err(|_| BootError::Identity)?;
+    std::fs::write(folder.join(FILE), text).map_err(|error| BootError::File(error.kind()))?;
+
+    let identity = draw(making.organization);
+    let (store, _) = Store::open(folder, &kek, rows, &mut |_| {})?;
+    let sealed = store
+        .replace_sealed(IDENTITY, wire::encode_identity(&identity))
+        .await;
+    sealed.map_err(OpenError::from)?;
+    store.close().await.map_err(OpenError::from)?;
+    let node = SigningKey::from_seed(&identity.node_seed).public();
+    Ok(Made {
+        node: chartmesh_core::types::NodeKey(node).to_string(),
+        member: identity.member,
+        warnings,
+    })
+}
+
+fn make_folder(folder: &Path) -> Result<(), BootError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder);
+    made.map_err(|error| BootError::File(error.kind()))
+}
+
+fn draw(organization: Organization) -> StoredIdentity {
+    let secret = || SecretKey::new(rand::random());
+    let mut identity = StoredIdentity {
+        member: MemberId(rand::random()),
+        node_seed: secret(),
+        audit_seed: secret(),
+        authority_seed: secret(),
+        organization,
+        opening: Vec::new(),
+    };
+    identity.rotate(secret(), system_time());
+    identity
+}
+
+/// Opens the node of a directory. Blocks for as long as it takes to read the journal.
+///
+/// # Errors
+/// [`BootError`].
+pub async fn open(
+    folder: &Path,
+    passphrase: Option<Zeroizing<String>>,
+) -> Result<Booted, BootError> {
+    if !folder.join("keyring").exists() {
+        return Err(OpenError::NotInitialised.into());
+    }
+    let config = Config::load(folder)?;
+    let kek = if folder.join(PASSPHRASE).exists() {
+        let passphrase = passphrase.ok_or(BootError::Passphrase)?;
+        key::read_passphrase(&folder.join(PASSPHRASE), passphrase.as_bytes())?
+    } else {
+        key::read_file(&config.key_file.0)?
+    };
+    // Who the node is comes first: what the journal says is folded as it is read, never held whole.
+    let member = member_of(folder, &kek)?;
+    let fold = Fold::new(member, SecretKey::new(rand::random()));
+    let mut last = Timestamp(0);
+    let (store, opened) = Store::open(folder, &kek, rows, &mut |record| {
+        last = record.time;
+        fold.apply(&record);
+    })?;
+    let identity = read_identity(&store).await?;
+    let keyring = store.keyring();
+    let keys: Vec<(KeyId, SecretKey)> = keyring
+        .ids()
+        .into_iter()
+        .chain([KeyId::STORE])
+        .filter_map(|id| Some((id, keyring.key(id)?)))
+        .collect();
+    fold.add_keys(keys);
+    if let Some(problem) = opened.problem() {
+        fold.halt(problem);
+    }
+    let follower = fold.clone();
+    let followed = store.follow(move |recorded| {
+        follower.add_keys(recorded.keys().iter().cloned());
+        for record in recorded.records() {
+            follower.apply(record);
+        }
+    });
+    followed.map_err(OpenError::from)?;
+    let clock_behind = clock_behind(folder, last);
+    let world = RealWorld::new(store, last);
+    let node = Node::new(identity_of(&identity), fold, world);
+    node.install_opening_keys(opening_keys(&identity));
+    Ok(Booted {
+        node: Arc::new(node),
+        identity,
+        opened,
+        config,
+        clock_behind,
+        last,
+    })
+}
+
+fn member_of(folder: &Path, kek: &SecretKey) -> Result<MemberId, BootError> {
+    let disk = DirDisk::new(folder);
+    let keyring = Keyring::load(&disk, kek).map_err(OpenError::from)?;
+    let sealed = keyring.read_sealed(&disk, IDENTITY);
+    let bytes = sealed.map_err(OpenError::from)?;
+    let identity = wire::decode_identity(&bytes).map_err(|_| BootError::Identity)?;
+    Ok(identity.member)
+}
+
+async fn read_identity(store: &Store) -> Result<StoredIdentity, BootError> {
+    let read = store.read_sealed(IDENTITY).await;
+    let bytes = read.map_err(|error| match error {
+        StoreError::Missing => BootError::Identity,
+        other => BootError::Store(other.into()),
+    })?;
+    let mut identity = wire::decode_identity(&bytes).map_err(|_| BootError::Identity)?;
+    rotate_if_due(store, &mut identity).await?;
+    Ok(identity)
+}
+
+/// Draws a new opening key where one is due, and stores it before anybody is told of it.
+///
+/// # Errors
+/// [`BootError::Store`] where it cannot be stored; the old key then stays in use.
+pub async fn rotate_if_due(
+    store: &Store,
+    identity: &mut StoredIdentity,
+) -> Result<bool, BootError> {
+    let now = system_time();
+    if !identity.rotation_due(now) {
+        return Ok(false);
+    }
+    let mut rotated = identity.clone();
+    rotated.rotate(SecretKey::new(rand::random()), now);
+    let stored = store
+        .replace_sealed(IDENTITY, wire::encode_identity(&rotated))
+        .await;
+    match stored {
+        Ok(()) => {
+            *identity = rotated;
+            Ok(true)
+        }
+        // A store that takes no writes still serves its own people with the keys it has.
+        Err(StoreError::ReadOnly) => Ok(false),
+        Err(error) => Err(BootError::Store(error.into())),
+    }
+}
+
+/// The keys that open what is sealed to the node, newest first.
+pub fn opening_keys(identity: &StoredIdentity) -> Vec<OpeningKey> {
+    identity
+        .opening
+        .iter()
+        .map(|key| OpeningKey::from_bytes(&key.private))
+        .collect()
+}
+
+fn identity_of(stored: &StoredIdentity) -> Identity {
+    Identity {
+        member: stored.member,
+        node: SigningKey::from_seed(&stored.node_seed),
+        audit: SigningKey::from_seed(&stored.audit_seed),
+        authority: SigningKey::from_seed(&stored.authority_seed),
+        organization: stored.organization.clone(),
+    }
+}
+
+fn rows(record: &Record) -> Vec<Row> {
+    // A record that cannot be read is reported by the fold; it has no rows to give.
+    flows::rows(record).unwrap_or_default()
+}
+
+fn clock_behind(folder: &Path, last: Timestamp) -> Option<Span> {
+    let behind = last.since(system_time());
+    if behind <= CLOCK_BEHIND_MAX {
+        return None;
+    }
+    let accepted = std::fs::read_to_string(folder.join(CLOCK_ACCEPTED)).ok();
+    let accepted = accepted.and_then(|text| text.trim().parse::<u64>().ok());
+    (accepted != Some(last.0)).then_some(behind)
+}
+
+/// Accepts that the clock is behind the last record (`doctor --accept-clock`).
+///
+/// # Errors
+/// [`BootError::File`].
+pub fn accept_clock(folder: &Path, last: Timestamp) -> Result<(), BootError> {
+    let written = std::fs::write(folder.join(CLOCK_ACCEPTED), format!("{}\n", last.0));
+    written.map_err(|error| BootError::File(error.kind()))
+}

@@ -1,0 +1,184 @@
+//! The real ports: the system's clock and dice, files and sled, libp2p with tonic.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use chartmesh_core::{
+    ports::{CallError, Clock, Dice, FetchPart, Journal, Peers, Records, Row, Rpc, Table, Work},
+    records::{Batch, Place, Record, Recorded, StoreError},
+    types::{FileId, NodeKey, Timestamp, limits::WORK_QUEUE_MAX},
+};
+use futures::{Stream, StreamExt};
+use tokio::sync::Semaphore;
+
+use crate::{
+    net::{Parts, PeerCalls},
+    store::Store,
+};
+
+/// Jobs of CPU-heavy work that run at a time.
+const WORKERS: usize = 2;
+
+/// The world of a daemon.
+pub struct RealWorld {
+    store: Store,
+    calls: OnceLock<PeerCalls>,
+    started: (Timestamp, Instant),
+    workers: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+/// The system's idea of the present.
+pub fn system_time() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl RealWorld {
+    /// A world over an open store, without a network yet. Time starts at the later of the system's
+    /// clock and `not_before`, and advances by the monotonic clock alone, so that no step of the
+    /// system's clock revives what has expired.
+    pub fn new(store: Store, not_before: Timestamp) -> Self {
+        Self {
+            store,
+            calls: OnceLock::new(),
+            started: (system_time().max(not_before), Instant::now()),
+            workers: Arc::new(Semaphore::new(WORKERS)),
+            waiting: Arc::new(Semaphore::new(WORK_QUEUE_MAX)),
+        }
+    }
+
+    /// Gives the world its network; once.
+    pub fn connect(&self, calls: PeerCalls) {
+        // A second network in one life of a daemon cannot happen: a node belongs to one.
+        let _first_stays = self.calls.set(calls);
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Clock for RealWorld {
+    fn now(&self) -> Timestamp {
+        let (at, since) = self.started;
+        let elapsed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp(at.0.saturating_add(elapsed))
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        tokio::time::sleep(Duration::from_millis(at.since(self.now()).0)).await;
+    }
+}
+
+impl Dice for RealWorld {
+    fn fill(&self, out: &mut [u8]) {
+        rand::fill(out);
+    }
+}
+
+/// The parts of a fetch; none where there is no network.
+pub struct RealParts(Option<Parts>);
+
+impl Stream for RealParts {
+    type Item = Result<FetchPart, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.0 {
+            Some(parts) => parts.poll_next_unpin(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Peers for RealWorld {
+    type Parts = RealParts;
+
+    async fn call(&self, to: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, CallError> {
+        let calls = self.calls.get().ok_or(CallError::Unreachable)?;
+        calls.call(to, rpc, body).await
+    }
+
+    async fn open(&self, to: NodeKey, body: Bytes) -> Result<RealParts, CallError> {
+        let calls = self.calls.get().ok_or(CallError::Unreachable)?;
+        calls.open(to, body).await.map(|parts| RealParts(Some(parts)))
+    }
+
+    fn learn(&self, node: NodeKey, addresses: &[Vec<u8>]) {
+        if let Some(calls) = self.calls.get() {
+            calls.learn(node, addresses);
+        }
+    }
+}
+
+impl Records for RealWorld {
+    async fn rows(&self, table: Table, prefix: Vec<u8>) -> Result<Vec<Row>, StoreError> {
+        self.store.rows(table, prefix).await
+    }
+
+    async fn get(
+        &self,
+        table: Table,
+        keys: Vec<Vec<u8>>,
+    ) -> Result<Vec<Option<Row>>, StoreError> {
+        self.store.get(table, keys).await
+    }
+
+    async fn records(&self, places: Vec<Place>) -> Result<Vec<Record>, StoreError> {
+        self.store.records(places).await
+    }
+
+    async fn put_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
+        self.store.put_file(file, bytes).await
+    }
+
+    async fn read_file(&self, file: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
+        self.store.read_file(file, offset, len).await
+    }
+
+    async fn remove_file(&self, file: FileId) -> Result<(), StoreError> {
+        self.store.remove_file(file).await
+    }
+
+    async fn append_part(&self, part: [u8; 32], bytes: Bytes) -> Result<(), StoreError> {
+        self.store.append_part(part, bytes).await
+    }
+
+    async fn read_part(&self, part: [u8; 32]) -> Result<Option<Bytes>, StoreError> {
+        self.store.read_part(part).await
+    }
+
+    async fn remove_part(&self, part: [u8; 32]) -> Result<(), StoreError> {
+        self.store.remove_part(part).await
+    }
+}
+
+impl Journal for RealWorld {
+    async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
+        self.store.commit(batch).await
+    }
+}
+
+impl Work for RealWorld {
+    async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        // Neither semaphore is ever closed, so both waits end with a place.
+        let _place = self.waiting.acquire().await;
+        let _worker = self.workers.acquire().await;
+        match tokio::task::spawn_blocking(job).await {
+            Ok(value) => value,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is going down; whoever waits here is dropped with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
