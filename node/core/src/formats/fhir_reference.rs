@@ -135,7 +135,7 @@ impl Literal {
         let text = text.split_once("/_history/").map_or(text, |(text, _)| text);
         let mut segments = text.rsplit('/');
         let (Some(id), Some(resource_type)) = (segments.next(), segments.next()) else {
-            return Self::Other;
+            return Self::other(text);
         };
         if is_id(id) && is_type(resource_type) {
             let (id, resource_type) = (id.to_owned(), resource_type.to_owned());
