@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     records::Coding,
-    types::{Timestamp, limits::DOCUMENT_MAX_BYTES},
+    types::{Code, Timestamp, limits::DOCUMENT_MAX_BYTES},
 };
 
 /// LOINC's type for a document of which nothing else is known: *Note*.
@@ -135,11 +135,16 @@ fn content(
         return Ok(Some((decode(data, at)?, String::new())));
     }
     let Some(url) = text(attachment, "url", at)? else {
-        issues.push(Issue::new("an attachment has neither data nor address", at));
+        issues.push(Issue::new(
+            Code::FhirMalformed,
+            "an attachment has neither data nor address",
+            at,
+        ));
         return Ok(None);
     };
     let Some(binary) = binaries.find(url) else {
         issues.push(Issue::new(
+            Code::DocumentUnknown,
             "an attachment is elsewhere and was not fetched",
             at,
         ));
@@ -147,7 +152,11 @@ fn content(
     };
     let binary = super::fhir_value::parse(binary, at)?;
     let Some(data) = text(&binary, "data", at)? else {
-        issues.push(Issue::new("the Binary of an attachment has no data", at));
+        issues.push(Issue::new(
+            Code::FhirMalformed,
+            "the Binary of an attachment has no data",
+            at,
+        ));
         return Ok(None);
     };
     let content_type = text(&binary, "contentType", at)?.unwrap_or_default();
@@ -258,16 +267,11 @@ impl About {
             },
             period: period(resource, kind, at)?,
             author,
-            author_organization: display(object_or_none(resource, "custodian"), at)?,
+            author_organization: display(object(resource, "custodian", at)?, at)?,
             status: status(text(resource, "status", at)?),
             labels: labels(resource, at)?,
         })
     }
-}
-
-/// `custodian` means the organisation in a `DocumentReference` alone; other types have no such element.
-fn object_or_none<'a>(resource: &'a Value, name: &str) -> Option<&'a Value> {
-    resource.get(name).filter(|value| value.is_object())
 }
 
 /// The LOINC code of a concept, else its first code.
@@ -359,7 +363,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::types::Code;
 
     struct One(&'static str, &'static [u8]);
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -23,7 +24,10 @@ use super::{
 };
 use crate::{
     records::{Demographics, Identifier},
-    types::limits::{BUNDLE_ENTRIES_MAX, RESOURCE_MAX_BYTES},
+    types::{
+        Code,
+        limits::{BUNDLE_ENTRIES_MAX, RESOURCE_MAX_BYTES},
+    },
 };
 
 /// What an input holds, ready to be stored.
@@ -91,14 +95,24 @@ pub enum Subject {
 pub fn read(input: &Bytes) -> Result<Plan, FormatError> {
     check(input)?;
     let text = json::text(input)?.trim();
-    let head = Head::read(text.as_bytes(), At::default())?;
-    let entries = if head.resource_type == "Bundle" {
-        split(input, text)?
+    let at = At::default();
+    let root: Object<'_> = parse(text, at)?;
+    let is_bundle = root
+        .get("resourceType")
+        .is_some_and(|name| name.get() == "\"Bundle\"");
+    let entries = if is_bundle {
+        split(input, &root)?
     } else {
-        let json = input.slice_ref(text.as_bytes());
-        vec![Entry::new(json, None, At::default())?]
+        vec![Entry::new(input.slice_ref(text.as_bytes()), None, at)?]
     };
     plan(entries)
+}
+
+/// The members of a JSON object, each as the bytes it came as.
+type Object<'a> = BTreeMap<String, &'a RawValue>;
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a str, at: At) -> Result<T, FormatError> {
+    serde_json::from_str(json).map_err(|_| fhir_value::wrong_type(at))
 }
 
 /// A resource of the input and what was read of it.
@@ -173,13 +187,10 @@ fn local_id(
     Ok(format!("c{}", HEXLOWER.encode(&digest[..16])))
 }
 
-fn split(input: &Bytes, text: &str) -> Result<Vec<Entry>, FormatError> {
-    let wrong = |at| move |_| fhir_value::wrong_type(at);
-    let bundle: BTreeMap<String, &RawValue> =
-        serde_json::from_str(text).map_err(wrong(At::default()))?;
-    kind(&bundle)?;
-    let entries: Vec<BTreeMap<String, &RawValue>> = match bundle.get("entry") {
-        Some(entries) => serde_json::from_str(entries.get()).map_err(wrong(At::default()))?,
+fn split(input: &Bytes, bundle: &Object<'_>) -> Result<Vec<Entry>, FormatError> {
+    kind(bundle)?;
+    let entries: Vec<Object<'_>> = match bundle.get("entry") {
+        Some(entries) => parse(entries.get(), At::default())?,
         None => Vec::new(),
     };
     if entries.len() > BUNDLE_ENTRIES_MAX {
@@ -193,7 +204,7 @@ fn split(input: &Bytes, text: &str) -> Result<Vec<Entry>, FormatError> {
         let at = At::entry(index);
         method(entry, at)?;
         let full_url: Option<String> = match entry.get("fullUrl") {
-            Some(url) => serde_json::from_str(url.get()).map_err(wrong(at))?,
+            Some(url) => parse(url.get(), at)?,
             None => None,
         };
         let Some(resource) = entry.get("resource") else {
@@ -208,11 +219,9 @@ fn split(input: &Bytes, text: &str) -> Result<Vec<Entry>, FormatError> {
     Ok(read)
 }
 
-fn kind(bundle: &BTreeMap<String, &RawValue>) -> Result<(), FormatError> {
+fn kind(bundle: &Object<'_>) -> Result<(), FormatError> {
     let kind: Option<String> = match bundle.get("type") {
-        Some(kind) => {
-            serde_json::from_str(kind.get()).map_err(|_| fhir_value::wrong_type(At::default()))?
-        }
+        Some(kind) => parse(kind.get(), At::default())?,
         None => None,
     };
     let what = match kind.as_deref() {
@@ -228,12 +237,11 @@ fn kind(bundle: &BTreeMap<String, &RawValue>) -> Result<(), FormatError> {
 }
 
 /// What asks for anything but storing is no import.
-fn method(entry: &BTreeMap<String, &RawValue>, at: At) -> Result<(), FormatError> {
+fn method(entry: &Object<'_>, at: At) -> Result<(), FormatError> {
     let Some(request) = entry.get("request") else {
         return Ok(());
     };
-    let request: BTreeMap<String, &RawValue> =
-        serde_json::from_str(request.get()).map_err(|_| fhir_value::wrong_type(at))?;
+    let request: Object<'_> = parse(request.get(), at)?;
     match request.get("method").map(|method| method.get()) {
         Some("\"POST\"" | "\"PUT\"") => Ok(()),
         Some(_) | None => Err(FormatError::Malformed {
@@ -294,7 +302,11 @@ fn distinct(entries: Vec<Entry>, issues: &mut Vec<Issue>) -> Result<Vec<Entry>, 
                 distinct.push(entry);
             }
             Some(before) if canonical(before)? == canonical(&entry.json)? => {
-                issues.push(Issue::new("a resource that stands here twice", entry.at));
+                issues.push(Issue::new(
+                    Code::FhirMalformed,
+                    "a resource that stands here twice",
+                    entry.at,
+                ));
             }
             Some(_) => {
                 return Err(FormatError::Malformed {
@@ -310,7 +322,7 @@ fn distinct(entries: Vec<Entry>, issues: &mut Vec<Issue>) -> Result<Vec<Entry>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Code, Timestamp};
+    use crate::types::Timestamp;
 
     const PERSON: &str = include_str!("../../tests/fixtures/person_with_document.json");
 
@@ -466,6 +478,9 @@ mod tests {
             observation(&format!(r#"{own},"focus":[{{"reference":"Patient/2"}}]"#)),
             observation(&format!(
                 r#"{own},"performer":[{{"reference":"Patient/2"}}]"#
+            )),
+            observation(&format!(
+                r#"{own},"performer":[{{"reference":["Patient/2"]}}]"#
             )),
             observation(&format!(
                 r#"{own},"extension":[{{"url":"x","valueReference":{{"reference":"http://h/fhir/Patient/2"}}}}]"#

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     records::{Address, Demographics, Identifier, Name},
     types::{
-        Sex,
+        Code, Sex,
         limits::{DEMOGRAPHIC_CHARS_MAX, DEMOGRAPHICS_MAX},
     },
 };
@@ -59,8 +59,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn issue(&mut self, text: &'static str) {
-        let issue = Issue::new(text, self.at);
+    fn issue(&mut self, code: Code, text: &'static str) {
+        let issue = Issue::new(code, text, self.at);
         if !self.issues.contains(&issue) {
             self.issues.push(issue);
         }
@@ -75,7 +75,7 @@ impl Reader<'_> {
             .collect();
         let clean = clean.trim();
         if clean.chars().count() > DEMOGRAPHIC_CHARS_MAX {
-            self.issue("a value is too long and was left out");
+            self.issue(Code::JsonLimit, "a value is too long and was left out");
             return String::new();
         }
         clean.to_owned()
@@ -88,7 +88,10 @@ impl Reader<'_> {
 
     fn bounded<T>(&mut self, mut values: Vec<T>) -> Vec<T> {
         if values.len() > DEMOGRAPHICS_MAX {
-            self.issue("more names, identifiers, addresses or numbers than are kept");
+            self.issue(
+                Code::JsonLimit,
+                "more names, identifiers, addresses or numbers than are kept",
+            );
             values.truncate(DEMOGRAPHICS_MAX);
         }
         values
@@ -140,7 +143,10 @@ impl Reader<'_> {
             });
         }
         if date.len() < 10 {
-            self.issue("the birth date is partial and was left out");
+            self.issue(
+                Code::FhirMalformed,
+                "the birth date is partial and was left out",
+            );
             return Ok(None);
         }
         Ok(Some(date.to_owned()))
@@ -152,7 +158,10 @@ impl Reader<'_> {
         };
         let sex = Sex::ALL.iter().copied().find(|sex| sex.code() == gender);
         if sex.is_none() {
-            self.issue("the gender is not of R4 and was left out");
+            self.issue(
+                Code::FhirMalformed,
+                "the gender is not of R4 and was left out",
+            );
         }
         Ok(sex)
     }
@@ -283,7 +292,6 @@ fn address(address: &Address) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Code;
 
     fn patient(elements: &str) -> Vec<u8> {
         format!(r#"{{"resourceType":"Patient"{elements}}}"#).into_bytes()

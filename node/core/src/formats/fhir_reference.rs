@@ -57,6 +57,10 @@ impl Head {
             ([_], "resourceType") => text.clone_into(&mut self.resource_type),
             ([_], "id") => self.id = Some(text.to_owned()),
             (_, "reference") => self.references.push((joined(path), text.to_owned())),
+            // No reference by R4, but a lenient reader would follow it.
+            ([.., element], "") if element == "reference" => {
+                self.references.push((joined(path), text.to_owned()));
+            }
             ([_, element, inner], "system" | "value") if inner == "identifier" => {
                 let identifier = self.identifiers.entry(element.clone()).or_default();
                 let field = match key {

@@ -142,7 +142,7 @@ pub(super) fn address(address: &Address) -> Option<Place> {
 
 fn street(line: &str) -> String {
     let spaced: String = line.replace('#', " # ");
-    let words: Vec<String> = spaced
+    let mut words: Vec<String> = spaced
         .split(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '/'))
         .map(|word| {
             if word == "#" {
@@ -154,6 +154,8 @@ fn street(line: &str) -> String {
         .filter(|word| !word.is_empty())
         .map(|word| abbreviation(&word).map_or(word, str::to_owned))
         .collect();
+    // `Apt #4` names the unit twice.
+    words.dedup_by(|word, before| word == "apt" && before == "apt");
     let joined = words.join(" ");
     if JUNK_WORDS.contains(&joined.replace(' ', "").as_str()) {
         return String::new();
