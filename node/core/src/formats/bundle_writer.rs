@@ -88,3 +88,61 @@ fn content_uuid(canonical: &[u8]) -> String {
         &hex[20..]
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn record(patient: &str, resources: &[&str]) -> Vec<u8> {
+        let resources = resources.iter().map(|text| text.as_bytes());
+        record_bundle(patient.as_bytes(), resources, Timestamp(0)).expect("a record")
+    }
+
+    fn urls(record: &[u8]) -> Vec<String> {
+        let record: Value = serde_json::from_slice(record).expect("JSON");
+        let entries = record["entry"].as_array().expect("entries");
+        let urls = entries.iter().map(|entry| entry["fullUrl"].as_str());
+        urls.map(|url| url.expect("a full URL").to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn resources_are_found_by_the_references_the_record_uses() {
+        let id = "0a6c2f4e-1111-4a51-8a11-5b8a3c1d0001";
+        let patient = format!(r#"{{"resourceType":"Patient","id":"{id}"}}"#);
+        let by = |reference: &str| {
+            let note = format!(
+                r#"{{"resourceType":"Observation","subject":{{"reference":"{reference}"}}}}"#
+            );
+            urls(&record(&patient, &[&note])).swap_remove(0)
+        };
+
+        assert_eq!(by(&format!("urn:uuid:{id}")), format!("urn:uuid:{id}"));
+        assert_eq!(by(&format!("Patient/{id}")), format!("{BASE}/Patient/{id}"));
+    }
+
+    #[test]
+    fn a_resource_without_id_has_an_address_made_of_its_content() {
+        let patient = r#"{"resourceType":"Patient","id":"1"}"#;
+        let of = |name: &str| {
+            let place = format!(r#"{{"resourceType":"Location","name":"{name}"}}"#);
+            urls(&record(patient, &[&place])).swap_remove(1)
+        };
+
+        assert_eq!(of("Elm"), of("Elm"));
+        assert_ne!(of("Elm"), of("Oak"));
+        assert!(of("Elm").strip_prefix("urn:uuid:").is_some_and(is_uuid));
+    }
+
+    #[test]
+    fn the_record_says_when_it_was_made_and_keeps_numbers_as_written() {
+        let patient = r#"{ "resourceType":"Patient","id":"1", "x": 1.50 }"#;
+
+        let record = String::from_utf8(record(patient, &[])).expect("text");
+
+        assert!(record.contains(r#""timestamp":"1970-01-01T00:00:00.000Z""#));
+        assert!(record.contains(patient));
+    }
+}

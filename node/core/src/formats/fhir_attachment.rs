@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     records::Coding,
-    types::{Timestamp, limits::DOCUMENT_MAX_BYTES},
+    types::{Code, Timestamp, limits::DOCUMENT_MAX_BYTES},
 };
 
 /// LOINC's type for a document of which nothing else is known: *Note*.
@@ -135,11 +135,16 @@ fn content(
         return Ok(Some((decode(data, at)?, String::new())));
     }
     let Some(url) = text(attachment, "url", at)? else {
-        issues.push(Issue::new("an attachment has neither data nor address", at));
+        issues.push(Issue::new(
+            Code::FhirMalformed,
+            "an attachment has neither data nor address",
+            at,
+        ));
         return Ok(None);
     };
     let Some(binary) = binaries.find(url) else {
         issues.push(Issue::new(
+            Code::DocumentUnknown,
             "an attachment is elsewhere and was not fetched",
             at,
         ));
@@ -147,37 +152,55 @@ fn content(
     };
     let binary = super::fhir_value::parse(binary, at)?;
     let Some(data) = text(&binary, "data", at)? else {
-        issues.push(Issue::new("the Binary of an attachment has no data", at));
+        issues.push(Issue::new(
+            Code::FhirMalformed,
+            "the Binary of an attachment has no data",
+            at,
+        ));
         return Ok(None);
     };
     let content_type = text(&binary, "contentType", at)?.unwrap_or_default();
     Ok(Some((decode(data, at)?, content_type.to_owned())))
 }
 
-/// R4 `base64Binary`: RFC 4648, section 4, white space allowed.
+/// R4 `base64Binary`: RFC 4648, section 4, white space allowed. Bits behind the last byte may be set, as
+/// some encoders leave them; they carry nothing.
 fn decode(data: &str, at: At) -> Result<Bytes, FormatError> {
-    let too_large = FormatError::TooLarge {
-        max_bytes: DOCUMENT_MAX_BYTES,
-        at,
-    };
-    if data.len() / 4 > DOCUMENT_MAX_BYTES / 3 + 1 {
-        return Err(too_large);
-    }
-    let space = |byte: &u8| byte.is_ascii_whitespace();
-    let decoded = if data.bytes().any(|byte| space(&byte)) {
-        let dense: Vec<u8> = data.bytes().filter(|byte| !space(byte)).collect();
-        BASE64.decode(&dense)
-    } else {
-        BASE64.decode(data.as_bytes())
-    };
-    let bytes = decoded.map_err(|_| FormatError::Malformed {
+    check_len(data.len(), at)?;
+    let malformed = FormatError::Malformed {
         what: "the data of an attachment is not base64",
         at,
-    })?;
+    };
+    // The decoder takes several padded texts in a row; R4 knows one.
+    let behind_padding = data.trim_start_matches(|letter| letter != '=');
+    let ends = |byte: u8| byte == b'=' || byte.is_ascii_whitespace();
+    if !behind_padding.bytes().all(ends) {
+        return Err(malformed);
+    }
+    let mut specification = BASE64.specification();
+    specification.check_trailing_bits = false;
+    specification.ignore = " \t\r\n".to_owned();
+    let encoding = specification.encoding().map_err(|_| malformed)?;
+    let bytes = encoding.decode(data.as_bytes()).map_err(|_| malformed)?;
     if bytes.len() > DOCUMENT_MAX_BYTES {
-        return Err(too_large);
+        return Err(too_large(at));
     }
     Ok(bytes.into())
+}
+
+/// Refuses by the length of the base64 text, before memory is asked for.
+fn check_len(len_chars: usize, at: At) -> Result<(), FormatError> {
+    if len_chars / 4 > DOCUMENT_MAX_BYTES / 3 + 1 {
+        return Err(too_large(at));
+    }
+    Ok(())
+}
+
+fn too_large(at: At) -> FormatError {
+    FormatError::TooLarge {
+        max_bytes: DOCUMENT_MAX_BYTES,
+        at,
+    }
 }
 
 /// R4 `Attachment.size` counts bytes before base64; `Attachment.hash` is SHA-1 in base64.
@@ -244,16 +267,11 @@ impl About {
             },
             period: period(resource, kind, at)?,
             author,
-            author_organization: display(object_or_none(resource, "custodian"), at)?,
+            author_organization: display(object(resource, "custodian", at)?, at)?,
             status: status(text(resource, "status", at)?),
             labels: labels(resource, at)?,
         })
     }
-}
-
-/// `custodian` means the organisation in a `DocumentReference` alone; other types have no such element.
-fn object_or_none<'a>(resource: &'a Value, name: &str) -> Option<&'a Value> {
-    resource.get(name).filter(|value| value.is_object())
 }
 
 /// The LOINC code of a concept, else its first code.
@@ -338,4 +356,131 @@ fn labels(resource: &Value, at: At) -> Result<Vec<String>, FormatError> {
         add(objects(concept, "coding", at)?)?;
     }
     Ok(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct One(&'static str, &'static [u8]);
+
+    impl Binaries for One {
+        fn find(&self, url: &str) -> Option<&[u8]> {
+            (url == self.0).then_some(self.1)
+        }
+    }
+
+    const BINARY: One = One(
+        "Binary/1",
+        br#"{"resourceType":"Binary","contentType":"image/png","data":"SGVsbG8gV29ybGQ="}"#,
+    );
+
+    fn read(resource: &Value) -> Result<(Vec<Attachment>, usize), FormatError> {
+        let mut issues = Vec::new();
+        let found = attachments(resource, &BINARY, At::default(), &mut issues)?;
+        Ok((found, issues.len()))
+    }
+
+    fn form(attachment: Value) -> Value {
+        json!({"resourceType": "DiagnosticReport", "presentedForm": [attachment]})
+    }
+
+    fn code(attachment: Value) -> Option<Code> {
+        read(&form(attachment)).err().map(|error| error.code())
+    }
+
+    #[test]
+    fn a_hash_or_size_that_differs_is_refused() {
+        let data = "SGVsbG8gV29ybGQ=";
+
+        assert_eq!(
+            code(json!({"data": data, "size": 11, "hash": "Ck1VqNd45QIvq3AZd8XYQLvEhtA="})),
+            None
+        );
+        assert_eq!(
+            code(json!({"data": data, "size": 12})),
+            Some(Code::Integrity)
+        );
+        assert_eq!(
+            code(json!({"data": data, "size": "11"})),
+            Some(Code::Integrity)
+        );
+        assert_eq!(
+            code(json!({"data": data, "hash": "Ck1VqNd45QIvq3AZd8XYQLvEhtB="})),
+            Some(Code::Integrity)
+        );
+        assert_eq!(code(json!({"url": "Binary/1", "size": 11})), None);
+        assert_eq!(
+            code(json!({"url": "Binary/1", "size": 10})),
+            Some(Code::Integrity)
+        );
+    }
+
+    #[test]
+    fn data_that_is_no_base64_is_refused() {
+        for data in ["", "SGVsbG8gV29ybGQ=", "SGVs\r\n bG8=", "SGVsbG8gV29ybGR="] {
+            assert_eq!(code(json!({ "data": data })), None, "{data}");
+        }
+        for data in ["SGVsbG8gV29ybGQ", "SGVs_G8=", "SGVsbG8=SGVs", "é"] {
+            assert_eq!(
+                code(json!({ "data": data })),
+                Some(Code::FhirMalformed),
+                "{data}"
+            );
+        }
+        assert_eq!(code(json!({"data": 7})), Some(Code::FhirMalformed));
+    }
+
+    #[test]
+    fn data_beyond_the_limit_is_refused_before_it_is_decoded() {
+        let chars = DOCUMENT_MAX_BYTES / 3 * 4;
+
+        assert_eq!(check_len(chars, At::default()), Ok(()));
+        let error = check_len(chars + 12, At::default()).err();
+        assert_eq!(error.map(|error| error.code()), Some(Code::TooLarge));
+    }
+
+    #[test]
+    fn what_is_elsewhere_or_empty_is_told_and_not_fetched() {
+        let report = json!({"resourceType": "DiagnosticReport", "presentedForm": [
+            {"url": "https://elsewhere.example.org/1"}, {"title": "nothing"}, {"url": "Binary/1"},
+        ]});
+
+        let (found, issues) = read(&report).expect("a report");
+
+        assert_eq!((found.len(), issues), (1, 2));
+        assert_eq!(found[0].content_type, "image/png");
+    }
+
+    #[test]
+    fn a_report_describes_its_form() {
+        let report = json!({"resourceType": "DiagnosticReport", "status": "cancelled",
+            "code": {"coding": [{"system": "urn:x", "code": "1"}], "text": "Blood count"},
+            "effectiveDateTime": "2026-10", "performer": [{}, {"display": "Elm Lab"}],
+            "presentedForm": [{"data": "AAAA"}]});
+
+        let (found, _) = read(&report).expect("a report");
+
+        let form = &found[0];
+        assert_eq!(
+            (&*form.title, &*form.author, &*form.status),
+            ("Blood count", "Elm Lab", "entered-in-error")
+        );
+        assert_eq!((&*form.coding.system, &*form.coding.code), ("urn:x", "1"));
+        assert_eq!(form.date, Timestamp::parse("2026-10-01"));
+        assert_eq!(form.content_type, "application/octet-stream");
+    }
+
+    #[test]
+    fn a_file_of_unknown_type_is_a_note() {
+        let media =
+            json!({"resourceType": "Media", "status": "completed", "content": {"data": "AAAA"}});
+
+        let (found, _) = read(&media).expect("a Media");
+
+        assert_eq!(found[0].coding.code, "34109-9");
+        assert_eq!(found[0].status, "current");
+    }
 }

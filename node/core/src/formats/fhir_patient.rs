@@ -13,7 +13,7 @@ use super::{
 use crate::{
     records::{Address, Demographics, Identifier, Name},
     types::{
-        Sex,
+        Code, Sex,
         limits::{DEMOGRAPHIC_CHARS_MAX, DEMOGRAPHICS_MAX},
     },
 };
@@ -59,8 +59,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn issue(&mut self, text: &'static str) {
-        let issue = Issue::new(text, self.at);
+    fn issue(&mut self, code: Code, text: &'static str) {
+        let issue = Issue::new(code, text, self.at);
         if !self.issues.contains(&issue) {
             self.issues.push(issue);
         }
@@ -75,7 +75,7 @@ impl Reader<'_> {
             .collect();
         let clean = clean.trim();
         if clean.chars().count() > DEMOGRAPHIC_CHARS_MAX {
-            self.issue("a value is too long and was left out");
+            self.issue(Code::JsonLimit, "a value is too long and was left out");
             return String::new();
         }
         clean.to_owned()
@@ -88,7 +88,10 @@ impl Reader<'_> {
 
     fn bounded<T>(&mut self, mut values: Vec<T>) -> Vec<T> {
         if values.len() > DEMOGRAPHICS_MAX {
-            self.issue("more names, identifiers, addresses or numbers than are kept");
+            self.issue(
+                Code::JsonLimit,
+                "more names, identifiers, addresses or numbers than are kept",
+            );
             values.truncate(DEMOGRAPHICS_MAX);
         }
         values
@@ -140,7 +143,10 @@ impl Reader<'_> {
             });
         }
         if date.len() < 10 {
-            self.issue("the birth date is partial and was left out");
+            self.issue(
+                Code::FhirMalformed,
+                "the birth date is partial and was left out",
+            );
             return Ok(None);
         }
         Ok(Some(date.to_owned()))
@@ -152,7 +158,10 @@ impl Reader<'_> {
         };
         let sex = Sex::ALL.iter().copied().find(|sex| sex.code() == gender);
         if sex.is_none() {
-            self.issue("the gender is not of R4 and was left out");
+            self.issue(
+                Code::FhirMalformed,
+                "the gender is not of R4 and was left out",
+            );
         }
         Ok(sex)
     }
@@ -278,4 +287,122 @@ fn address(address: &Address) -> Value {
     put_text(&mut object, "postalCode", &address.postal_code);
     put_text(&mut object, "country", &address.country);
     Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patient(elements: &str) -> Vec<u8> {
+        format!(r#"{{"resourceType":"Patient"{elements}}}"#).into_bytes()
+    }
+
+    fn read(elements: &str) -> (Demographics, Vec<&'static str>) {
+        let mut issues = Vec::new();
+        let person = read_demographics(&patient(elements), At::default(), &mut issues);
+        let Ok(person) = person else {
+            panic!("{elements} is refused");
+        };
+        (person, issues.iter().map(|issue| issue.text).collect())
+    }
+
+    fn code(elements: &str) -> Option<Code> {
+        demographics(&patient(elements))
+            .err()
+            .map(|error| error.code())
+    }
+
+    #[test]
+    fn the_official_name_comes_first_and_a_name_that_is_over_last() {
+        let (person, _) = read(
+            r#","name":[{"use":"maiden","family":"Delgado","given":["Ana"]},{"text":"Ana D."},
+               {"use":"anonymous","family":"X"},{"use":"usual","family":"Ruiz","given":["Anita"]},
+               {"use":"official","family":"Delgado-Ruiz","given":["Ana", null, "Eva"]}]"#,
+        );
+
+        let families: Vec<&str> = person.names.iter().map(|name| &*name.family).collect();
+        assert_eq!(families, ["Delgado-Ruiz", "Ruiz", "Ana D.", "Delgado"]);
+        assert_eq!(person.display_name(), "Ana Eva Delgado-Ruiz");
+    }
+
+    #[test]
+    fn a_partial_birth_date_is_left_out_and_told() {
+        let (whole, none) = read(r#","birthDate":"1979-03-04""#);
+        let (partial, told) = read(r#","birthDate":"1979-03""#);
+
+        assert_eq!(
+            (whole.birth_date.as_deref(), none.len()),
+            (Some("1979-03-04"), 0)
+        );
+        assert_eq!((partial.birth_date, told.len()), (None, 1));
+        assert_eq!(code(r#","birthDate":"4 March""#), Some(Code::FhirMalformed));
+    }
+
+    #[test]
+    fn an_element_of_the_wrong_type_is_refused() {
+        assert_eq!(code(r#","gender":"male","name":[{"given":["A"]}]"#), None);
+        for elements in [
+            r#","gender":7"#,
+            r#","name":{"family":"A"}"#,
+            r#","name":["A"]"#,
+            r#","name":[["official","A"]]"#,
+            r#","name":[{"given":"A"}]"#,
+            r#","name":[{"given":[7]}]"#,
+            r#","telecom":[{"value":{}}]"#,
+            r#","address":[{"line":"A"}]"#,
+        ] {
+            assert_eq!(code(elements), Some(Code::FhirMalformed), "{elements}");
+        }
+        let other = demographics(br#"{"resourceType":"Person"}"#).err();
+        assert_eq!(other.map(|error| error.code()), Some(Code::FhirMalformed));
+    }
+
+    #[test]
+    fn a_gender_r4_does_not_know_is_left_out_and_told() {
+        assert!(read(r#","gender":"other""#).0.sex == Some(Sex::Other));
+
+        let (person, told) = read(r#","gender":"F""#);
+
+        assert!(person.sex.is_none());
+        assert_eq!(told.len(), 1);
+    }
+
+    #[test]
+    fn control_and_direction_characters_do_not_pass() {
+        let (person, _) =
+            read(r#","name":[{"family":"Ro\u001b[31mss\u202e","given":["A\r\nB","\u0007"]}]"#);
+
+        assert_eq!(person.display_name(), "A  B Ro[31mss");
+    }
+
+    #[test]
+    fn more_and_longer_values_than_are_kept_are_left_out_and_told() {
+        let phones = |count: usize, chars: usize| {
+            let phone = format!(r#"{{"system":"phone","value":"{}"}}"#, "5".repeat(chars));
+            format!(r#","telecom":[{}]"#, vec![phone; count].join(","))
+        };
+
+        let (person, told) = read(&phones(DEMOGRAPHICS_MAX, DEMOGRAPHIC_CHARS_MAX));
+        assert_eq!((person.phones.len(), told.len()), (DEMOGRAPHICS_MAX, 0));
+        let (person, told) = read(&phones(DEMOGRAPHICS_MAX + 1, 5));
+        assert_eq!((person.phones.len(), told.len()), (DEMOGRAPHICS_MAX, 1));
+        let (person, told) = read(&phones(2, DEMOGRAPHIC_CHARS_MAX + 1));
+        assert_eq!((person.phones.len(), told.len()), (0, 1));
+    }
+
+    #[test]
+    fn demographics_read_back_as_they_were_written() {
+        let (person, _) = read(
+            r#","name":[{"family":"O'Brien","given":["María","Eugenia"]},{"family":"Delgado"}],
+               "birthDate":"1979-03-04","gender":"female",
+               "identifier":[{"system":"urn:x","value":"7"},{"value":"no system"}],
+               "telecom":[{"system":"phone","value":"5"},{"system":"email","value":"a@b"}],
+               "address":[{"line":["1 Elm"],"city":"S","postalCode":"01109"}]"#,
+        );
+
+        let written = write_demographics(&person);
+
+        assert!(demographics(&written).is_ok_and(|again| again == person));
+        assert!(demographics(&write_demographics(&Demographics::default())).is_ok());
+    }
 }

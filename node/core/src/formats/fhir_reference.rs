@@ -57,6 +57,10 @@ impl Head {
             ([_], "resourceType") => text.clone_into(&mut self.resource_type),
             ([_], "id") => self.id = Some(text.to_owned()),
             (_, "reference") => self.references.push((joined(path), text.to_owned())),
+            // No reference by R4, but a lenient reader would follow it.
+            ([.., element], "") if element == "reference" => {
+                self.references.push((joined(path), text.to_owned()));
+            }
             ([_, element, inner], "system" | "value") if inner == "identifier" => {
                 let identifier = self.identifiers.entry(element.clone()).or_default();
                 let field = match key {
@@ -135,7 +139,7 @@ impl Literal {
         let text = text.split_once("/_history/").map_or(text, |(text, _)| text);
         let mut segments = text.rsplit('/');
         let (Some(id), Some(resource_type)) = (segments.next(), segments.next()) else {
-            return Self::Other;
+            return Self::other(text);
         };
         if is_id(id) && is_type(resource_type) {
             let (id, resource_type) = (id.to_owned(), resource_type.to_owned());

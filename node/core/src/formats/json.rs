@@ -452,3 +452,218 @@ impl<'a> Scanner<'a> {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn code(input: &str) -> Option<&'static str> {
+        check(input.as_bytes())
+            .err()
+            .map(|error| error.code().text())
+    }
+
+    #[test]
+    fn json_is_read_with_and_without_a_byte_order_mark() {
+        let plain = r#" {"a":[1,-2.50,3e2,"\u00e9\ud83d\ude00",true,null,{}],"b":[]} "#;
+
+        assert_eq!(code(plain), None);
+        assert_eq!(code(&format!("\u{feff}{plain}")), None);
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        assert_eq!(code(r#"{"a":1}"#), None);
+        for input in [
+            "",
+            " ",
+            "{",
+            "[",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":1,}",
+            "[1,]",
+            "[1 2]",
+            "{\"a\" 1}",
+            "{a:1}",
+            "{'a':1}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "-",
+            "1e",
+            "tru",
+            "True",
+            "NaN",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\t\"",
+            "{}{}",
+            "{}]",
+            "[}",
+            "{]",
+            "}",
+            "1,2",
+            "// c\n{}",
+            "{\"a\":1,,\"b\":2}",
+            "\u{feff}\u{feff}{}",
+        ] {
+            assert_eq!(code(input), Some("JSON_MALFORMED"), "{input}");
+        }
+        assert_eq!(
+            check(b"\"\xff\"").err(),
+            Some(FormatError::Json { offset: 1 })
+        );
+        assert_eq!(
+            check(b"\"\xed\xa0\x80\"").err(),
+            Some(FormatError::Json { offset: 1 })
+        );
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_however_it_is_written() {
+        assert_eq!(code(r#"{"a":1,"b":{"a":2}}"#), None);
+        assert_eq!(code(r#"{"a":1,"a":1}"#), Some("JSON_DUPLICATE_KEY"));
+        assert_eq!(
+            code(r#"{"a":1,"b":2,"\u0061":3}"#),
+            Some("JSON_DUPLICATE_KEY")
+        );
+        assert_eq!(
+            code(r#"[{"x":{"/":1,"\/":2}}]"#),
+            Some("JSON_DUPLICATE_KEY")
+        );
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_refused() {
+        assert_eq!(code(r#""\ud83d\ude00""#), None);
+        for input in [
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83d\u0041""#,
+            r#""\ud83dx""#,
+            r#"{"\udc00":1}"#,
+        ] {
+            assert_eq!(code(input), Some("JSON_LIMIT"), "{input}");
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_a_double_is_refused() {
+        for input in [
+            "1e300",
+            "-0.0e-400",
+            "0e999",
+            "123456789012345678.123456789",
+        ] {
+            assert_eq!(code(input), None, "{input}");
+        }
+        for input in ["1e400", "-1E+400", "1e-400", "[9e99999999999999999999]"] {
+            assert_eq!(code(input), Some("JSON_LIMIT"), "{input}");
+        }
+        assert_eq!(code(&"9".repeat(JSON_NUMBER_CHARS_MAX)), None);
+        assert_eq!(
+            code(&"9".repeat(JSON_NUMBER_CHARS_MAX + 1)),
+            Some("JSON_LIMIT")
+        );
+    }
+
+    #[test]
+    fn nesting_beyond_the_limit_is_refused_without_using_the_stack() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+
+        assert_eq!(code(&nested(JSON_DEPTH_MAX)), None);
+        assert_eq!(code(&nested(JSON_DEPTH_MAX + 1)), Some("JSON_LIMIT"));
+        assert_eq!(code(&nested(100_000)), Some("JSON_LIMIT"));
+        assert_eq!(code(&"{\"a\":".repeat(100_000)), Some("JSON_LIMIT"));
+    }
+
+    #[test]
+    fn an_object_with_too_many_keys_is_refused() {
+        let object = |keys: usize| {
+            let members: Vec<String> = (0..keys).map(|key| format!("\"{key}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+
+        assert_eq!(code(&object(JSON_KEYS_MAX)), None);
+        assert_eq!(code(&object(JSON_KEYS_MAX + 1)), Some("JSON_LIMIT"));
+    }
+
+    #[test]
+    fn an_input_that_is_too_long_is_refused() {
+        let mut input = vec![b' '; INPUT_MAX_BYTES - 1];
+        input.push(b'1');
+
+        assert_eq!(check(&input), Ok(()));
+        input.push(b' ');
+        let code = check(&input).err().map(|error| error.code().text());
+        assert_eq!(code, Some("JSON_LIMIT"));
+    }
+
+    #[test]
+    fn content_has_one_form_however_it_is_written() {
+        let one = br#"{"b" : [ 1.50, "\u00e9\/" ], "a":{"y":null,"x":true},
+                      "meta":{"versionId":"7","lastUpdated":"2026-11-01","profile":["p"]}}"#;
+        let other = "{\"meta\":{\"profile\":[\"p\"],\"versionId\":\"8\"},\"a\":{\"x\":true,\"y\":null},\
+                     \"b\":[1.50,\"é/\"]}";
+
+        let form = canonical(one).expect("JSON");
+        assert_eq!(
+            String::from_utf8_lossy(&form),
+            "{\"a\":{\"x\":true,\"y\":null},\"b\":[1.50,\"é/\"],\"meta\":{\"profile\":[\"p\"]}}"
+        );
+        assert_eq!(canonical(other.as_bytes()), Ok(form));
+    }
+
+    #[test]
+    fn content_that_differs_has_another_form() {
+        let form = |text: &str| canonical(text.as_bytes()).expect("JSON");
+
+        assert_eq!(form(r#"{"meta":{"versionId":"1"}}"#), form("{}"));
+        assert_ne!(form(r#"{"x":1.50}"#), form(r#"{"x":1.5}"#));
+        assert_ne!(form(r#"{"x":[1,2]}"#), form(r#"{"x":[2,1]}"#));
+        assert_ne!(
+            form(r#"{"a":{"versionId":"1"}}"#),
+            form(r#"{"a":{"versionId":"2"}}"#)
+        );
+        assert_ne!(
+            form(r#"{"a":{"meta":{"versionId":"1"}}}"#),
+            form(r#"{"a":{"meta":{}}}"#)
+        );
+        assert_ne!(form(r#"["a,b"]"#), form(r#"["a","b"]"#));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_as_another_reader_judges_them(input in ".{0,40}|[\\[\\]{}\",:0-9a\\\\eu. -]{0,24}") {
+            let theirs = serde_json::from_str::<serde_json::Value>(&input).is_ok();
+
+            let ours = check(input.as_bytes());
+
+            match ours {
+                Ok(()) => prop_assert!(theirs),
+                Err(FormatError::Json { .. }) => prop_assert!(!theirs),
+                Err(_) => {}
+            }
+        }
+
+        #[test]
+        fn text_is_read_as_it_was_written(text in any::<String>()) {
+            let mut written = Vec::new();
+            write_text(&mut written, &text);
+
+            prop_assert_eq!(serde_json::from_slice::<String>(&written).ok(), Some(text.clone()));
+            let mut scanner = Scanner::new(std::str::from_utf8(&written).expect("text"));
+            let read = match scanner.next() {
+                Ok(Some(Event::Text(read))) => Some(read.into_owned()),
+                _ => None,
+            };
+            prop_assert_eq!(read, Some(text));
+        }
+    }
+}

@@ -133,11 +133,7 @@ pub struct Issue {
 }
 
 impl Issue {
-    pub(super) fn new(text: &'static str, at: At) -> Self {
-        Self {
-            code: Code::FhirMalformed,
-            text,
-            at,
-        }
+    pub(super) fn new(code: Code, text: &'static str, at: At) -> Self {
+        Self { code, text, at }
     }
 }

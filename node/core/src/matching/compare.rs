@@ -196,3 +196,134 @@ fn place(one: &Place, other: &Place) -> Agreement {
         Agreement::Absent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Address, Identifier, Name};
+
+    fn named(given: &[&str]) -> Demographics {
+        Demographics {
+            names: vec![Name {
+                family: "Ruiz".to_owned(),
+                given: given.iter().map(|name| (*name).to_owned()).collect(),
+            }],
+            ..Demographics::default()
+        }
+    }
+
+    fn living(line: &str, postal_code: &str, city: &str) -> Demographics {
+        Demographics {
+            addresses: vec![Address {
+                line: vec![line.to_owned()],
+                postal_code: postal_code.to_owned(),
+                city: city.to_owned(),
+                ..Address::default()
+            }],
+            ..Demographics::default()
+        }
+    }
+
+    fn numbered(identifiers: &[(&str, &str)]) -> Demographics {
+        let identifiers = identifiers.iter().map(|(system, value)| Identifier {
+            system: (*system).to_owned(),
+            value: (*value).to_owned(),
+        });
+        Demographics {
+            identifiers: identifiers.collect(),
+            ..Demographics::default()
+        }
+    }
+
+    #[test]
+    fn the_first_given_name_decides_and_further_ones_where_both_have_them() {
+        let compare =
+            |one: &[&str], other: &[&str]| agreement(Attribute::Given, &named(one), &named(other));
+
+        for (one, other) in [
+            (vec!["Ana"], vec!["ANA", "Eva"]),
+            (vec!["Ana Eva"], vec!["Ana", "Eva"]),
+            (vec!["Ana", "E."], vec!["Ana", "Eva"]),
+        ] {
+            assert_eq!(
+                compare(&one, &other),
+                Some(Agreement::Agrees),
+                "{one:?} {other:?}"
+            );
+        }
+        for (one, other) in [
+            (vec!["Eva"], vec!["Ana", "Eva"]),
+            (vec!["Ana", "Ida"], vec!["Ana", "Eva"]),
+            (vec!["A."], vec!["Ana"]),
+            (vec!["Anna"], vec!["Ana"]),
+        ] {
+            assert_eq!(
+                compare(&one, &other),
+                Some(Agreement::Differs),
+                "{one:?} {other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_needs_a_line_and_a_town_to_agree() {
+        let elm = living("12 North Elm Street, Apt. #4", "01109-1234", "Springfield");
+        let compare = |other: &Demographics| agreement(Attribute::Address, other, &elm);
+
+        assert_eq!(
+            compare(&living("12 n elm st unit 4", "01109", "")),
+            Some(Agreement::Agrees)
+        );
+        assert_eq!(
+            compare(&living("12 N Elm St", "01109", "")),
+            Some(Agreement::Differs)
+        );
+        assert_eq!(
+            compare(&living("12 N Elm St Apt # 4", "", "springfield")),
+            Some(Agreement::Agrees)
+        );
+        assert_eq!(compare(&living("", "01109", "")), Some(Agreement::Absent));
+        assert_eq!(compare(&living("", "02134", "")), Some(Agreement::Differs));
+        assert_eq!(
+            compare(&living("13 N Elm St", "01109", "")),
+            Some(Agreement::Differs)
+        );
+        assert_eq!(compare(&living("unknown", "", "")), None);
+    }
+
+    #[test]
+    fn identifiers_are_compared_within_their_system() {
+        let record = numbered(&[("urn:a", "12-34"), ("urn:b", "X1"), ("urn:b", "X2")]);
+        let compare =
+            |sent: &[(&str, &str)]| agreement(Attribute::Identifier, &numbered(sent), &record);
+
+        assert_eq!(compare(&[("urn:a/", " 1234 ")]), Some(Agreement::Agrees));
+        assert_eq!(compare(&[("urn:b", "x2")]), Some(Agreement::Agrees));
+        assert_eq!(compare(&[("urn:c", "1234")]), Some(Agreement::Absent));
+        assert_eq!(
+            compare(&[("urn:a", "1234"), ("urn:b", "X3")]),
+            Some(Agreement::Differs)
+        );
+        assert_eq!(
+            compare(&[("http://hl7.org/fhir/sid/us-ssn", "000-00-0000")]),
+            None
+        );
+        assert_eq!(compare(&[("", "1234")]), None);
+    }
+
+    #[test]
+    fn a_shared_identifier_conflicts_only_where_name_and_date_differ() {
+        let person = |family: &str, date: &str| {
+            let mut person = named(&["Ana"]);
+            person.names[0].family = family.to_owned();
+            person.birth_date = Some(date.to_owned());
+            person
+        };
+        let ana = person("Ruiz", "1979-03-04");
+
+        assert!(conflicts(&ana, &person("Moss", "1980-03-04")));
+        assert!(!conflicts(&ana, &person("Moss", "1979-03-04")));
+        assert!(!conflicts(&ana, &person("Ruiz", "1980-03-04")));
+        assert!(!conflicts(&ana, &named(&["Ana"])));
+    }
+}

@@ -150,3 +150,372 @@ impl Mirror {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        matching::blocking_keys,
+        records::{Address, Identifier, Name},
+        types::Sex,
+    };
+
+    fn maria() -> Demographics {
+        Demographics {
+            names: vec![name("Delgado", "María")],
+            birth_date: Some("1979-03-04".to_owned()),
+            sex: Some(Sex::Female),
+            identifiers: vec![identifier("42")],
+            addresses: vec![address("12 Elm Street")],
+            phones: vec!["(555) 010-4477".to_owned()],
+            emails: Vec::new(),
+        }
+    }
+
+    fn name(family: &str, given: &str) -> Name {
+        Name {
+            family: family.to_owned(),
+            given: vec![given.to_owned()],
+        }
+    }
+
+    fn identifier(value: &str) -> Identifier {
+        Identifier {
+            system: "urn:x".to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    fn address(line: &str) -> Address {
+        Address {
+            line: vec![line.to_owned()],
+            postal_code: "01109".to_owned(),
+            ..Address::default()
+        }
+    }
+
+    /// Names and birth date, and no more.
+    fn minimum() -> Demographics {
+        Demographics {
+            names: vec![name("DELGADO", "Maria")],
+            birth_date: Some("1979-03-04".to_owned()),
+            ..Demographics::default()
+        }
+    }
+
+    fn ask(sent: &Demographics, records: &[Demographics]) -> Verdict<usize> {
+        let candidates: Vec<_> = records.iter().enumerate().collect();
+        verdict(sent, &candidates)
+    }
+
+    fn matched(verdict: &Verdict<usize>) -> Option<usize> {
+        match verdict {
+            Verdict::Match { id, .. } => Some(*id),
+            Verdict::None | Verdict::MoreNeeded(_) => None,
+        }
+    }
+
+    fn asked(verdict: Verdict<usize>) -> Vec<Attribute> {
+        match verdict {
+            Verdict::MoreNeeded(attributes) => attributes,
+            Verdict::None | Verdict::Match { .. } => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn names_and_birth_date_of_one_person_alone_are_a_match() {
+        let verdict = ask(&minimum(), &[maria()]);
+
+        let Verdict::Match {
+            id,
+            grade,
+            score_permille,
+            mirror,
+        } = verdict
+        else {
+            panic!("no match");
+        };
+        assert_eq!((id, grade, score_permille), (0, Grade::Certain, 600));
+        assert_eq!(
+            mirror,
+            MINIMUM.map(|attribute| (attribute, Agreement::Agrees))
+        );
+    }
+
+    #[test]
+    fn a_question_below_the_minimum_is_answered_without_a_look_at_any_record() {
+        let expected = vec![
+            Attribute::BirthDate,
+            Attribute::Identifier,
+            Attribute::Address,
+        ];
+        let dateless = Demographics {
+            birth_date: None,
+            ..minimum()
+        };
+
+        assert!(missing(&minimum()).is_empty());
+        assert_eq!(missing(&dateless), expected);
+        assert_eq!(asked(ask(&dateless, &[maria()])), expected);
+        assert_eq!(asked(ask(&dateless, &[])), expected);
+        let junk = Demographics {
+            names: vec![name("unknown", "Maria")],
+            ..minimum()
+        };
+        assert!(missing(&junk).contains(&Attribute::Family));
+    }
+
+    #[test]
+    fn somebody_of_a_similar_name_leaves_no_trace() {
+        let near = Demographics {
+            names: vec![name("Delgado-Ruiz", "María")],
+            ..maria()
+        };
+        let sent = Demographics {
+            sex: Some(Sex::Female),
+            ..minimum()
+        };
+
+        assert!(ask(&sent, std::slice::from_ref(&near)) == Verdict::None);
+        assert!(ask(&sent, &[]) == Verdict::None);
+        let with = ask(&sent, &[maria(), near]);
+        assert!(with == ask(&sent, &[maria()]));
+        assert_eq!(matched(&with), Some(0));
+    }
+
+    #[test]
+    fn a_maiden_name_on_record_is_a_name() {
+        let mut record = maria();
+        record.names.insert(0, name("O'Brien", "Maria"));
+
+        assert_eq!(matched(&ask(&minimum(), &[record])), Some(0));
+    }
+
+    #[test]
+    fn twins_of_one_name_are_never_told_apart_by_guessing() {
+        let mut twin = maria();
+        twin.identifiers = vec![identifier("43")];
+        twin.addresses = vec![address("9 Oak Road")];
+        let both = [maria(), twin];
+
+        let further = vec![Attribute::Address, Attribute::Identifier, Attribute::Phone];
+        assert_eq!(asked(ask(&minimum(), &both)), further);
+        let by_number = Demographics {
+            identifiers: vec![identifier("4-3")],
+            ..minimum()
+        };
+        assert_eq!(matched(&ask(&by_number, &both)), Some(1));
+        let by_address = Demographics {
+            addresses: vec![address("12 elm st")],
+            ..minimum()
+        };
+        assert_eq!(matched(&ask(&by_address, &both)), Some(0));
+    }
+
+    #[test]
+    fn twins_of_one_name_are_told_apart_by_sex() {
+        let twin = Demographics {
+            sex: Some(Sex::Male),
+            ..maria()
+        };
+        let sent = |sex| Demographics {
+            sex: Some(sex),
+            ..minimum()
+        };
+
+        assert_eq!(
+            matched(&ask(&sent(Sex::Male), &[maria(), twin.clone()])),
+            Some(1)
+        );
+        assert!(!asked(ask(&sent(Sex::Unknown), &[maria(), twin])).is_empty());
+    }
+
+    #[test]
+    fn a_twin_without_address_on_record_leaves_the_question_open() {
+        let twin = Demographics {
+            addresses: Vec::new(),
+            identifiers: Vec::new(),
+            ..maria()
+        };
+        let sent = Demographics {
+            addresses: vec![address("12 Elm St")],
+            sex: Some(Sex::Female),
+            ..minimum()
+        };
+
+        assert_eq!(matched(&ask(&sent, &[maria()])), Some(0));
+        let open = ask(&sent, &[maria(), twin]);
+        assert_eq!(asked(open), [Attribute::Identifier, Attribute::Phone]);
+    }
+
+    #[test]
+    fn an_identifier_and_an_address_that_point_to_two_people_settle_nothing() {
+        let moved = Demographics {
+            addresses: vec![address("9 Oak Road")],
+            ..maria()
+        };
+        let other = Demographics {
+            identifiers: Vec::new(),
+            ..maria()
+        };
+        let sent = maria();
+
+        assert_eq!(matched(&ask(&sent, std::slice::from_ref(&moved))), Some(0));
+        assert_eq!(matched(&ask(&sent, std::slice::from_ref(&other))), Some(0));
+        assert!(!asked(ask(&sent, &[moved, other])).is_empty());
+    }
+
+    #[test]
+    fn one_attribute_that_differs_is_nobody_unless_a_strong_one_agrees() {
+        let sent = Demographics {
+            phones: vec!["555-020-9999".to_owned()],
+            sex: Some(Sex::Female),
+            ..minimum()
+        };
+        let with_address = Demographics {
+            addresses: vec![address("12 Elm Street")],
+            ..sent.clone()
+        };
+
+        assert!(ask(&sent, &[maria()]) == Verdict::None);
+        assert_eq!(matched(&ask(&with_address, &[maria()])), Some(0));
+    }
+
+    #[test]
+    fn an_identifier_that_differs_is_always_another_person() {
+        let sent = Demographics {
+            identifiers: vec![identifier("43")],
+            ..maria()
+        };
+
+        assert_eq!(matched(&ask(&maria(), &[maria()])), Some(0));
+        assert!(ask(&sent, &[maria()]) == Verdict::None);
+    }
+
+    #[test]
+    fn what_the_record_lacks_neither_helps_nor_harms() {
+        let record = Demographics {
+            sex: None,
+            phones: Vec::new(),
+            ..minimum()
+        };
+        let sent = maria();
+
+        let Verdict::Match {
+            score_permille,
+            mirror,
+            ..
+        } = ask(&sent, &[record])
+        else {
+            panic!("no match");
+        };
+        assert_eq!(score_permille, 600);
+        assert!(mirror.contains(&(Attribute::Phone, Agreement::Absent)));
+    }
+
+    #[test]
+    fn the_score_is_that_of_the_best_row() {
+        let score = |change: &dyn Fn(&mut Demographics)| {
+            let mut sent = minimum();
+            change(&mut sent);
+            match ask(&sent, &[maria()]) {
+                Verdict::Match { score_permille, .. } => score_permille,
+                Verdict::None | Verdict::MoreNeeded(_) => 0,
+            }
+        };
+
+        assert_eq!(score(&|_| {}), 600);
+        assert_eq!(score(&|sent| sent.phones = maria().phones), 700);
+        assert_eq!(score(&|sent| sent.addresses = maria().addresses), 800);
+        assert_eq!(score(&|sent| sent.identifiers = maria().identifiers), 990);
+    }
+
+    #[test]
+    fn one_record_found_twice_is_one_person() {
+        let record = maria();
+
+        let verdict = verdict(&minimum(), &[(7, &record), (7, &record)]);
+
+        assert_eq!(matched(&verdict), Some(7));
+    }
+
+    /// Family, given and birth date; sex, identifier, street, telephone.
+    type Facts = ([&'static str; 3], Option<Sex>, [Option<&'static str>; 3]);
+
+    fn facts() -> impl Strategy<Value = Facts> {
+        let pick = |values: &'static [&'static str]| prop::sample::select(values);
+        (
+            [
+                pick(&["Delgado", "Ruiz"]),
+                pick(&["Ana", "Eva"]),
+                pick(&["1979-03-04", "1979-03-05"]),
+            ],
+            prop::option::of(prop::sample::select(&[Sex::Female, Sex::Male][..])),
+            [
+                prop::option::of(pick(&["41", "42"])),
+                prop::option::of(pick(&["1 Elm St", "2 Elm St"])),
+                prop::option::of(pick(&["5550104477", "5550104478"])),
+            ],
+        )
+    }
+
+    fn person(facts: &Facts) -> Demographics {
+        let ([family, given, date], sex, [number, line, phone]) = *facts;
+        Demographics {
+            names: vec![name(family, given)],
+            birth_date: Some(date.to_owned()),
+            sex,
+            identifiers: number.map(identifier).into_iter().collect(),
+            addresses: line.map(address).into_iter().collect(),
+            phones: phone.map(str::to_owned).into_iter().collect(),
+            emails: Vec::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agreement_is_the_same_from_both_sides(one in facts(), other in facts()) {
+            let (one, other) = (person(&one), person(&other));
+            for (attribute, agreement) in compare(&one, &other) {
+                let reverse = compare(&other, &one);
+                let back = reverse.iter().find(|(name, _)| *name == attribute);
+                match back {
+                    Some((_, back)) => prop_assert_eq!(*back, agreement),
+                    None => prop_assert_eq!(agreement, Agreement::Absent),
+                }
+            }
+        }
+
+        #[test]
+        fn a_match_has_the_name_and_birth_date_that_were_sent(
+            sent in facts(), records in prop::collection::vec(facts(), 0..6)
+        ) {
+            let sent = person(&sent);
+            let records: Vec<Demographics> = records.iter().map(person).collect();
+            if let Some(id) = matched(&ask(&sent, &records)) {
+                let record = &records[id];
+                prop_assert!(record.birth_date == sent.birth_date);
+                prop_assert!(record.names == sent.names);
+                prop_assert!(blocking_keys(record).contains(&blocking_keys(&sent)[0]));
+            }
+        }
+
+        #[test]
+        fn who_does_not_qualify_alone_changes_no_answer(
+            sent in facts(), records in prop::collection::vec(facts(), 0..6)
+        ) {
+            let sent = person(&sent);
+            let records: Vec<Demographics> = records.iter().map(person).collect();
+            let alone = |record: &Demographics| ask(&sent, std::slice::from_ref(record));
+            let some: Vec<_> = records
+                .iter()
+                .enumerate()
+                .filter(|(_, record)| alone(record) != Verdict::None)
+                .collect();
+
+            prop_assert!(verdict(&sent, &some) == ask(&sent, &records));
+        }
+    }
+}

@@ -38,3 +38,38 @@ fn key(kind: u8, first: &str, second: &str) -> Vec<u8> {
     key.extend_from_slice(second.as_bytes());
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Identifier, Name};
+
+    #[test]
+    fn each_name_and_each_identifier_is_a_key() {
+        let name = |family: &str| Name {
+            family: family.to_owned(),
+            given: Vec::new(),
+        };
+        let identifier = Identifier {
+            system: "urn:x".to_owned(),
+            value: "4 2".to_owned(),
+        };
+        let mut person = Demographics {
+            names: vec![name("Ruiz"), name("DELGADO"), name("ruiz"), name("")],
+            birth_date: Some("1979-03-04".to_owned()),
+            identifiers: vec![identifier],
+            ..Demographics::default()
+        };
+
+        assert_eq!(
+            blocking_keys(&person),
+            [
+                b"\x011979-03-04\0delgado".to_vec(),
+                b"\x011979-03-04\0ruiz".to_vec(),
+                b"\x02urn:x\x0042".to_vec(),
+            ]
+        );
+        person.birth_date = Some("1979".to_owned());
+        assert_eq!(blocking_keys(&person), [b"\x02urn:x\x0042".to_vec()]);
+    }
+}

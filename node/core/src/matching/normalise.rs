@@ -147,7 +147,7 @@ pub(super) fn address(address: &Address) -> Option<Place> {
 
 fn street(line: &str) -> String {
     let spaced: String = line.replace('#', " # ");
-    let words: Vec<String> = spaced
+    let mut words: Vec<String> = spaced
         .split(|letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '/'))
         .map(|word| {
             if word == "#" {
@@ -159,6 +159,8 @@ fn street(line: &str) -> String {
         .filter(|word| !word.is_empty())
         .map(|word| abbreviation(&word).map_or(word, str::to_owned))
         .collect();
+    // `Apt #4` names the unit twice.
+    words.dedup_by(|word, before| word == "apt" && before == "apt");
     let joined = words.join(" ");
     if JUNK_WORDS.contains(&joined.replace(' ', "").as_str()) {
         return String::new();
@@ -241,4 +243,93 @@ fn one_character(text: &str) -> bool {
     let mut letters = text.chars();
     let first = letters.next();
     letters.all(|letter| Some(letter) == first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_same_however_it_is_written() {
+        for (one, other) in [
+            ("María", "MARIA"),
+            ("O'Brien", "obrien"),
+            ("O’Brien", "Obrien"),
+            ("Delgado-Ruiz", "Delgado Ruiz"),
+            ("Groß", "GROSS"),
+            ("Ångström", "angstrom"),
+            ("Łukasz", "lukasz"),
+            ("Nguyễn", "Nguyen"),
+            ("İsmail", "ismail"),
+            ("ﬁona", "Fiona"),
+            ("Σωκράτης", "ΣΩΚΡΑΤΗΣ"),
+        ] {
+            assert_eq!(name(one), name(other), "{one}");
+        }
+        assert_ne!(name("कमल"), name("कमला"));
+        assert_ne!(name("Delgado"), name("Delgado-Ruiz"));
+        assert_eq!(name("Null"), Some("null".to_owned()));
+        for junk in ["", " ", "-", "UNKNOWN", "N/A", "not known", "..."] {
+            assert_eq!(name(junk), None, "{junk}");
+        }
+    }
+
+    #[test]
+    fn only_a_real_date_is_a_birth_date() {
+        assert_eq!(birth_date(" 2024-02-29"), Some("2024-02-29".to_owned()));
+        for junk in [
+            "2023-02-29",
+            "1979-3-4",
+            "1979-03",
+            "19790304",
+            "1900-01-01",
+            "1979-13-01",
+            "+979-03-04",
+            "1979-0é-4",
+        ] {
+            assert_eq!(birth_date(junk), None, "{junk}");
+        }
+    }
+
+    #[test]
+    fn a_telephone_number_is_its_last_ten_digits() {
+        assert_eq!(phone("+1 (555) 010-4477"), phone("555.010.4477"));
+        assert_eq!(phone("010-4477"), Some("0104477".to_owned()));
+        for junk in ["", "911", "000-000-0000", "none"] {
+            assert_eq!(phone(junk), None, "{junk}");
+        }
+    }
+
+    #[test]
+    fn an_email_address_has_two_sides() {
+        assert_eq!(
+            email(" Ana@Example.ORG"),
+            Some("ana@example.org".to_owned())
+        );
+        for junk in ["", "none", "@", "a@"] {
+            assert_eq!(email(junk), None, "{junk}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_stand_for_none_are_no_identifiers() {
+        let read = |system: &str, value: &str| {
+            let (system, value) = (system.to_owned(), value.to_owned());
+            identifier(&Identifier { system, value }).map(|(_, value)| value)
+        };
+
+        assert_eq!(read(US_SSN, "999-12-3456"), Some("999123456".to_owned()));
+        assert_eq!(read("urn:x", "123456789"), Some("123456789".to_owned()));
+        for junk in [
+            "000-00-0000",
+            "999-99-9999",
+            "123-45-6789",
+            "none",
+            "",
+            "--",
+            "N/A",
+        ] {
+            assert_eq!(read(US_SSN, junk), None, "{junk}");
+        }
+    }
 }
