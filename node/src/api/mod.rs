@@ -1,4 +1,5 @@
-//! What the node serves: to peers over libp2p streams. Handlers decide nothing; they turn a request
-//! into the call of a service and its outcome into a status.
+//! What the node serves: to peers over libp2p streams, to its own people over a Unix socket.
+//! Handlers decide nothing; they turn a request into the call of a flow and its outcome into a status.
 
+pub mod admin;
 pub mod peer;

@@ -24,8 +24,15 @@ use crate::{
     wire,
 };
 
-/// Where file imports come from: one source, since a folder does not say which system wrote it.
+/// Where a patient comes from whose input names no address: one source, since a folder does not say
+/// which system wrote it.
 const SOURCE: &str = "import";
+
+/// The source of a patient: its address where the input has one, so that `Patient/1` on another
+/// server is another person.
+fn source_of(url: Option<&String>) -> &str {
+    url.map_or(SOURCE, String::as_str)
+}
 
 /// Whether an input is stored or only judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,11 +156,11 @@ impl<W: World> Node<W> {
     ) -> Result<(PatientId, SecretKey), FlowError> {
         let known = {
             let state = self.state();
-            let known = same_person(&state, SOURCE, input)?;
+            let known = same_person(&state, source_of(input.url.as_ref()), input)?;
             known.map(|id| (id, state.patients.get(&id).map(|p| (p.place, p.summary))))
         };
         let Some((id, before)) = known else {
-            return Ok(self.new_patient(input, SOURCE, work));
+            return Ok(self.new_patient(input, work));
         };
         let key = self.patient_key(id)?;
         let Some((place, summary)) = before else {
@@ -189,7 +196,6 @@ impl<W: World> Node<W> {
     fn new_patient(
         &self,
         input: &PatientInput,
-        source: &str,
         work: &mut Work,
     ) -> (PatientId, SecretKey) {
         let id = PatientId(self.random());
@@ -201,7 +207,7 @@ impl<W: World> Node<W> {
             wire::encode_patient(&PatientRecord {
                 patient: id,
                 resource: input.json.clone(),
-                source: source.to_owned(),
+                source: source_of(input.url.as_ref()).to_owned(),
                 local_id: input.local_id.clone(),
                 summary: DocumentId(self.random()),
                 discoverability: 0,
@@ -226,10 +232,10 @@ impl<W: World> Node<W> {
             Subject::Patient(index) => {
                 return patients.get(*index).cloned().map(Some).ok_or(unknown);
             }
-            Subject::Reference { local_id, .. } => self
+            Subject::Reference { local_id, url } => self
                 .state()
                 .by_source
-                .get(&(SOURCE.to_owned(), local_id.clone()))
+                .get(&(source_of(url.as_ref()).to_owned(), local_id.clone()))
                 .copied(),
             Subject::Identifier(identifier) => {
                 by_identifier(&self.state(), identifier).into_iter().next()
@@ -416,18 +422,11 @@ fn same_person(
     let Some(patient) = id.and_then(|id| state.patients.get(&id)) else {
         return Ok(None);
     };
-    if other_person(&patient.demographics, &input.demographics) {
+    // Whatever the identifier says, this is somebody else.
+    if matching::conflicts(&patient.demographics, &input.demographics) {
         return Err(conflict);
     }
     Ok(Some(patient.id))
-}
-
-/// Family name and birth date both differ: whatever the identifier says, this is somebody else.
-fn other_person(known: &Demographics, sent: &Demographics) -> bool {
-    use matching::{Agreement, Attribute};
-    let mirror = matching::compare(sent, known);
-    let differs = |attribute| mirror.contains(&(attribute, Agreement::Differs));
-    differs(Attribute::Family) && differs(Attribute::BirthDate)
 }
 
 fn by_identifier(state: &State, identifier: &Identifier) -> Vec<PatientId> {

@@ -1,0 +1,199 @@
+//! The audit log: for administrators, for the patient, for the law, and its proof.
+
+use std::collections::BTreeMap;
+
+use chartmesh_core::{
+    audit::JournalHead,
+    flows::Shown,
+    records::StoreError,
+    types::{MemberId, PatientId},
+};
+use chartmesh_proto::admin::{
+    AccountingReply, AuditListReply, AuditListRequest, AuditView, CheckpointReply, DisclosureView,
+    Recipient, VerifyReply,
+};
+use data_encoding::HEXLOWER;
+use tonic::Status;
+
+use super::{Admin, error::flow, text};
+use crate::{daemon::Daemon, store::Leaves};
+
+/// Entries listed where the user names no limit.
+const LIST: u32 = 100;
+const LIST_MAX: u32 = 10_000;
+
+/// What members are called: (node, organisation, address).
+type Names = BTreeMap<MemberId, (String, String, String)>;
+
+fn names(daemon: &Daemon) -> Names {
+    daemon
+        .node
+        .member_views()
+        .into_iter()
+        .map(|view| {
+            let known = view.credential;
+            let organization = known.organization;
+            let called = (
+                known.node_key.to_string(),
+                organization.name,
+                organization.address,
+            );
+            (known.member, called)
+        })
+        .collect()
+}
+
+impl Admin {
+    pub(super) async fn audit_list(
+        &self,
+        request: AuditListRequest,
+    ) -> Result<AuditListReply, Status> {
+        let daemon = self.daemon()?;
+        let limit = match request.limit {
+            0 => LIST,
+            limit => limit.min(LIST_MAX),
+        };
+        let shown = daemon
+            .node
+            .audit_entries(request.after, limit as usize)
+            .await
+            .map_err(flow)?;
+        Ok(listed(&daemon, shown))
+    }
+
+    pub(super) async fn access(&self, patient: &str) -> Result<AuditListReply, Status> {
+        let daemon = self.daemon()?;
+        let patient: PatientId = text::id(patient)?;
+        let shown = daemon.node.access(patient).await.map_err(flow)?;
+        Ok(listed(&daemon, shown))
+    }
+
+    pub(super) async fn accounting(&self, patient: &str) -> Result<AccountingReply, Status> {
+        let daemon = self.daemon()?;
+        let patient: PatientId = text::id(patient)?;
+        let lines = daemon.node.accounting(patient).await.map_err(flow)?;
+        let names = names(&daemon);
+        let disclosures = lines
+            .into_iter()
+            .map(|line| {
+                let (node, organization, address) =
+                    names.get(&line.recipient).cloned().unwrap_or_else(|| {
+                        (String::new(), line.recipient.to_string(), String::new())
+                    });
+                DisclosureView {
+                    date: line.at.to_string(),
+                    recipient: Some(Recipient {
+                        organization,
+                        node,
+                        address,
+                    }),
+                    purpose: line.purpose.to_string(),
+                    description: line.description,
+                    accountable: line.accountable,
+                    basis: line.basis.to_string(),
+                    disclosure: line.disclosure.to_string(),
+                    document: line.document.map_or_else(String::new, |id| id.to_string()),
+                }
+            })
+            .collect();
+        Ok(AccountingReply { disclosures })
+    }
+
+    /// Reads journal and leaf file anew and compares them with each other and with the state.
+    pub(super) async fn verify(&self) -> Result<VerifyReply, Status> {
+        let daemon = self.daemon()?;
+        let verified = daemon.node.world().store().verify().await;
+        let verified = verified.map_err(|error| flow(error.into()))?;
+        let mut problems = Vec::new();
+        if let Some(problem) = verified.journal.problem {
+            problems.push(describe(problem));
+        }
+        match verified.leaves {
+            Leaves::Agree => {}
+            Leaves::Differ { index } => {
+                problems.push(format!("leaf {index} of audit/leaves was changed"));
+            }
+            Leaves::Beyond { .. } => {
+                problems.push("the journal lacks entries that audit/leaves still has".to_owned());
+            }
+        }
+        let mut tree = chartmesh_core::crypto::Tree::default();
+        for leaf in &verified.journal.leaves {
+            tree.push(*leaf);
+        }
+        let (entries, root) = daemon.node.audit_head();
+        // Entries may have been added since the journal was read; what was read must agree.
+        let agrees = tree.len() > entries || daemon.node.audit_root_at(tree.len()) == Some(tree.root());
+        if problems.is_empty() && !agrees {
+            problems.push("the journal was changed since this node read it".to_owned());
+        }
+        Ok(VerifyReply {
+            verified: problems.is_empty(),
+            entries,
+            root: HEXLOWER.encode(&root),
+            records: verified.journal.records,
+            problems,
+        })
+    }
+
+    pub(super) fn checkpoint(&self) -> Result<CheckpointReply, Status> {
+        let daemon = self.daemon()?;
+        let head = daemon.node.world().store().head();
+        let journal = JournalHead {
+            position: head.position,
+            chain: head.chain,
+        };
+        let checkpoint = daemon.node.checkpoint(journal).map_err(flow)?;
+        Ok(CheckpointReply { checkpoint })
+    }
+}
+
+fn describe(problem: StoreError) -> String {
+    match problem {
+        StoreError::Integrity { position } => {
+            format!("the journal was changed at or behind record {position}")
+        }
+        StoreError::Key => "a key of the keyring is missing".to_owned(),
+        StoreError::Full
+        | StoreError::Failed
+        | StoreError::Missing
+        | StoreError::FormatTooNew { .. }
+        | StoreError::TooLarge
+        | StoreError::ReadOnly => problem.to_string(),
+    }
+}
+
+fn listed(daemon: &Daemon, shown: Vec<Shown>) -> AuditListReply {
+    let names = names(daemon);
+    let entries = shown.into_iter().map(|shown| view(&names, shown)).collect();
+    AuditListReply { entries }
+}
+
+fn view(names: &Names, shown: Shown) -> AuditView {
+    let entry = shown.logged.entry;
+    let member = entry.member.map(|id| {
+        names.get(&id).map_or_else(
+            || (String::new(), id.to_string()),
+            |(node, organization, _)| (node.clone(), organization.clone()),
+        )
+    });
+    let user = text::non_empty(entry.actor).or(entry.user.map(|user| user.to_string()));
+    AuditView {
+        index: shown.logged.index,
+        at: shown.logged.at.to_string(),
+        kind: entry.kind.text().to_owned(),
+        node: member.as_ref().map(|(node, _)| node.clone()),
+        organization: member.map(|(_, organization)| organization),
+        patient: entry.patient.map(|id| id.to_string()),
+        document: entry.document.map(|id| id.to_string()),
+        consent: entry.consent.map(|id| id.to_string()),
+        purpose: entry.purpose.map(|purpose| purpose.to_string()),
+        user,
+        code: entry.code.map(|code| code.to_string()),
+        rule: entry.rule.map(|rule| rule.text().to_owned()),
+        disclosure: entry.disclosure.map(|id| id.to_string()),
+        description: text::non_empty(entry.description),
+        count: entry.count,
+        leaf: HEXLOWER.encode(&shown.leaf),
+    }
+}

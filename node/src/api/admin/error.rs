@@ -1,0 +1,118 @@
+//! Outcomes as gRPC statuses: the status fixes the exit code of the command line, two trailers carry
+//! the stable code and what to do next.
+
+use chartmesh_core::{
+    flows::FlowError,
+    types::{Code, ParseIdError},
+};
+use tonic::{Code as GrpcCode, Status, metadata::MetadataValue};
+
+/// Trailer with the stable code.
+const CODE: &str = "chartmesh-code";
+/// Trailer with what to do next.
+const HINT: &str = "chartmesh-hint";
+
+/// Makes a status of a code and what happened.
+pub(super) fn status(grpc: GrpcCode, code: Code, message: impl Into<String>) -> Status {
+    let mut status = Status::new(grpc, message);
+    let metadata = status.metadata_mut();
+    metadata.insert(CODE, MetadataValue::from_static(code.text()));
+    metadata.insert(HINT, MetadataValue::from_static(hint(code)));
+    status
+}
+
+/// Wrong words.
+pub(super) fn usage(code: Code, message: &'static str) -> Status {
+    status(GrpcCode::InvalidArgument, code, message)
+}
+
+/// An id that cannot be read names nothing that exists.
+pub(super) fn unreadable_id(error: ParseIdError) -> Status {
+    status(
+        GrpcCode::InvalidArgument,
+        Code::Usage,
+        format!("the id cannot be read: {error}"),
+    )
+}
+
+/// A flow's error, as its own people are told.
+pub(super) fn flow(error: FlowError) -> Status {
+    let code = error.code();
+    let grpc = match &error {
+        FlowError::Usage { code } => usage_class(*code),
+        FlowError::NotFound { .. } => GrpcCode::NotFound,
+        FlowError::State { .. } => GrpcCode::FailedPrecondition,
+        FlowError::Denied { .. } => GrpcCode::PermissionDenied,
+        FlowError::Unreachable { .. } | FlowError::Deadline { .. } | FlowError::Peer { .. } => {
+            GrpcCode::DeadlineExceeded
+        }
+        FlowError::Forged { .. } => GrpcCode::DataLoss,
+        FlowError::Format(_) | FlowError::Membership(_) => GrpcCode::FailedPrecondition,
+        FlowError::Store(_) => GrpcCode::ResourceExhausted,
+    };
+    status(grpc, code, error.to_string())
+}
+
+/// Input that was read and is refused is another exit than words that are off.
+fn usage_class(code: Code) -> GrpcCode {
+    match code {
+        Code::SubjectUnknown
+        | Code::PatientConflict
+        | Code::FhirType
+        | Code::FhirMalformed
+        | Code::TooLarge
+        | Code::TicketExpired => GrpcCode::FailedPrecondition,
+        _ => GrpcCode::InvalidArgument,
+    }
+}
+
+/// What to do next.
+fn hint(code: Code) -> &'static str {
+    match code {
+        Code::NotInitialised => "make a node with chartmesh init, or name its directory with --node",
+        Code::AlreadyInitialised => "choose an empty directory with --node",
+        Code::NoNetwork => "found a network, or join one with a ticket",
+        Code::AlreadyInNetwork => "a node belongs to one network; use another directory for another",
+        Code::TicketMalformed => "copy the whole ticket, from chartmesh1 to its end",
+        Code::TicketExpired | Code::TicketUsed | Code::TicketRefused => {
+            "ask the inviter for a fresh ticket: chartmesh network invite"
+        }
+        Code::RequestUnknown => "see chartmesh network requests for those that wait",
+        Code::OrganizationActive => "a member with this NPI or OID is active; speak to the applicant",
+        Code::NotAuthority => "an authority of the charter must approve",
+        Code::MemberUnknown => "see chartmesh network members for names and ids",
+        Code::PeerUnreachable | Code::Deadline => {
+            "try again, or telephone: chartmesh network members shows the number"
+        }
+        Code::Denied => "ask for the patient's consent at the holder, or telephone it",
+        Code::HandleUnknown => "locate again: a handle lives 12 hours and serves one asker",
+        Code::PatientUnknown => "see chartmesh patient list for the ids of this node",
+        Code::DocumentUnknown => "see chartmesh documents for what may be fetched",
+        Code::ConsentUnknown => "see chartmesh consent list; a revoked consent stays revoked",
+        Code::PurposeUnknown => "name a purpose of use such as TREAT",
+        Code::NoSession => "break-glass sessions come with a later version; telephone the holder",
+        Code::RoleForbidden => "a clinician must ask",
+        Code::ClockSkew => "set the clock of the machine (NTP), then chartmesh doctor",
+        Code::SubjectMismatch | Code::Signature => {
+            "nothing was shown or kept; report the sending node to its operator"
+        }
+        Code::Integrity => "run chartmesh audit verify and chartmesh doctor; keep the directory as it is",
+        Code::JsonMalformed
+        | Code::JsonLimit
+        | Code::JsonDuplicateKey
+        | Code::FhirMalformed
+        | Code::FhirType
+        | Code::SubjectForeign
+        | Code::FormatUnknown => "correct the input at its source and import it again",
+        Code::SubjectUnknown => "import the patient first",
+        Code::PatientConflict => "two people share an identifier; correct it at its source",
+        Code::TooLarge => "split the input",
+        Code::StorageFull => "free space on the disk; reading goes on meanwhile",
+        Code::StorageFailed => "the disk failed a write; restart the daemon after checking the disk",
+        Code::KeyRefused => "give the key file or passphrase this node was made with",
+        Code::RulesMalformed | Code::OrganizationMalformed | Code::Usage => {
+            "see --help of the command"
+        }
+        _ => "run chartmesh doctor",
+    }
+}

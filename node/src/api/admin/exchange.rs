@@ -1,0 +1,373 @@
+//! Locating, listing and fetching at other nodes.
+
+use chartmesh_core::{
+    flows::{Fetch, Search, Wanted},
+    locator::{Answer, Ledger},
+    matching::{Agreement, Attribute},
+    records::{Address, Demographics, Identifier, Name},
+    types::{
+        Code, MemberId, NodeKey, PatientId, Span,
+        limits::{ADMIN_PART_MAX_BYTES, LOCATE_DEADLINE},
+    },
+    wire::{DocumentEntry, Match},
+};
+use chartmesh_proto::admin::{
+    Contact, DocumentView, DocumentsReply, DocumentsRequest, FetchEvent, FetchReply, FetchRequest,
+    LedgerLine, LocateReply, LocateRequest, MatchView, Progress, fetch_event,
+};
+use data_encoding::HEXLOWER;
+use futures::{StreamExt, stream::BoxStream};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{
+    Admin,
+    error::{flow, status, usage},
+    records::summary,
+    text,
+};
+use crate::daemon::Daemon;
+
+/// How long a list may take.
+const LIST_DEADLINE: Span = Span::seconds(10);
+const EVENTS_WAITING: usize = 16;
+
+impl Admin {
+    pub(super) async fn locate(&self, request: LocateRequest) -> Result<LocateReply, Status> {
+        let (daemon, actor) = self.acting()?;
+        no_session(&request.break_glass)?;
+        let purpose = text::purpose(&request.purpose)?;
+        let patient = text::non_empty(request.patient.clone())
+            .map(|id| text::id::<PatientId>(&id))
+            .transpose()?;
+        let demographics = sought(&daemon, patient, &request)?;
+        let only = members(&daemon, &request.only)?;
+        let search = Search {
+            demographics,
+            patient,
+            purpose,
+            deadline: if request.deadline_ms == 0 {
+                LOCATE_DEADLINE
+            } else {
+                Span(request.deadline_ms)
+            },
+            only,
+        };
+        let node = daemon.node.clone();
+        let (ledger, local) = self
+            .spawned(async move {
+                let ledger = node.locate(&actor, &search).await?;
+                Ok((ledger, node.local_matches(&search.demographics)))
+            })
+            .await?;
+        let local = local
+            .into_iter()
+            .filter_map(|id| daemon.node.patient(id).ok())
+            .map(|patient| summary(&daemon, &patient))
+            .collect();
+        Ok(reply(&daemon, &ledger, local))
+    }
+
+    pub(super) async fn documents(
+        &self,
+        request: DocumentsRequest,
+    ) -> Result<DocumentsReply, Status> {
+        let (daemon, actor) = self.acting()?;
+        no_session(&request.break_glass)?;
+        let handle = text::handle(&request.handle)?;
+        let purpose = text::purpose(&request.purpose)?;
+        text::time(&request.since)?;
+        text::time(&request.until)?;
+        let wanted = Wanted {
+            types: request.r#type,
+            since: text::non_empty(request.since),
+            until: text::non_empty(request.until),
+            limit: request.limit,
+        };
+        let node = daemon.node.clone();
+        let until = daemon.now().plus(LIST_DEADLINE);
+        let (entries, complete) = self
+            .spawned(async move { node.list(&actor, handle, purpose, &wanted, until).await })
+            .await?;
+        Ok(DocumentsReply {
+            documents: entries.into_iter().map(document).collect(),
+            complete,
+        })
+    }
+
+    pub(super) fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> Result<BoxStream<'static, Result<FetchEvent, Status>>, Status> {
+        let (daemon, actor) = self.acting()?;
+        no_session(&request.break_glass)?;
+        let fetch = Fetch {
+            handle: text::handle(&request.handle)?,
+            document: text::id(&request.document)?,
+            purpose: text::purpose(&request.purpose)?,
+        };
+        let (events, waiting) = mpsc::channel(EVENTS_WAITING);
+        tokio::spawn(async move {
+            let told = events.clone();
+            let progress = move |done, total| {
+                let event = fetch_event::Event::Progress(Progress {
+                    done,
+                    total,
+                    unit: "chunks".to_owned(),
+                });
+                // A user that reads slowly misses some of the progress and none of the document.
+                let _full = told.try_send(Ok(FetchEvent { event: Some(event) }));
+            };
+            match daemon.node.fetch(&actor, fetch, &progress).await {
+                Ok(fetched) => hand_over(fetched, &events).await,
+                Err(error) => {
+                    let _user_gone = events.send(Err(flow(error))).await;
+                }
+            }
+        });
+        Ok(ReceiverStream::new(waiting).boxed())
+    }
+}
+
+/// Sends a verified document in parts, then what it is.
+async fn hand_over(
+    fetched: chartmesh_core::flows::Fetched,
+    events: &mpsc::Sender<Result<FetchEvent, Status>>,
+) {
+    let received = fetched.received;
+    for part in received.bytes.chunks(ADMIN_PART_MAX_BYTES / 2) {
+        let event = fetch_event::Event::Data(part.to_vec());
+        if events
+            .send(Ok(FetchEvent { event: Some(event) }))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+    let result = fetch_event::Event::Result(FetchReply {
+        bytes: received.bytes.len() as u64,
+        sha256: HEXLOWER.encode(&received.manifest.plain_sha256),
+        verified: true,
+        source: fetched.node.to_string(),
+        disclosure: received.disclosure.to_string(),
+        content_type: received.manifest.content_type,
+    });
+    let _user_gone = events
+        .send(Ok(FetchEvent {
+            event: Some(result),
+        }))
+        .await;
+}
+
+fn no_session(break_glass: &str) -> Result<(), Status> {
+    if break_glass.is_empty() {
+        return Ok(());
+    }
+    Err(status(
+        tonic::Code::PermissionDenied,
+        Code::NoSession,
+        "there is no such break-glass session",
+    ))
+}
+
+/// Whom the question is about: a local patient, a FHIR Patient, or the attributes given.
+fn sought(
+    daemon: &Daemon,
+    patient: Option<PatientId>,
+    request: &LocateRequest,
+) -> Result<Demographics, Status> {
+    if let Some(patient) = patient {
+        return Ok(daemon.node.patient(patient).map_err(flow)?.demographics);
+    }
+    if !request.resource.is_empty() {
+        return daemon
+            .node
+            .read_demographics(&request.resource)
+            .map_err(flow);
+    }
+    let mut demographics = Demographics::default();
+    if !request.family.is_empty() || !request.given.is_empty() {
+        demographics.names.push(Name {
+            family: request.family.clone(),
+            given: request.given.clone(),
+        });
+    }
+    if !request.birth_date.is_empty() {
+        text::time(&request.birth_date)
+            .ok()
+            .flatten()
+            .map(|_| ())
+            .or_else(|| plain_date(&request.birth_date))
+            .ok_or_else(|| usage(Code::Usage, "the birth date is not of the form YYYY-MM-DD"))?;
+        demographics.birth_date = Some(request.birth_date.clone());
+    }
+    demographics.sex = text::non_empty(request.sex.clone())
+        .map(|sex| {
+            sex.parse()
+                .map_err(|_| usage(Code::Usage, "the sex is no FHIR code, nor M, F, U or O"))
+        })
+        .transpose()?;
+    for identifier in &request.identifier {
+        // A system may hold an equals sign; a value hardly ever does.
+        let (system, value) = identifier
+            .rsplit_once('=')
+            .ok_or_else(|| usage(Code::Usage, "an identifier is given as SYSTEM=VALUE"))?;
+        demographics.identifiers.push(Identifier {
+            system: system.to_owned(),
+            value: value.to_owned(),
+        });
+    }
+    let address = Address {
+        line: text::non_empty(request.line.clone()).into_iter().collect(),
+        city: request.city.clone(),
+        state: request.state.clone(),
+        postal_code: request.postal_code.clone(),
+        country: String::new(),
+    };
+    if address != Address::default() {
+        demographics.addresses.push(address);
+    }
+    demographics.phones.clone_from(&request.phone);
+    demographics.emails.clone_from(&request.email);
+    if demographics == Demographics::default() {
+        return Err(usage(Code::Usage, "nothing was said of the patient"));
+    }
+    Ok(demographics)
+}
+
+/// A birth date before 1970 is a date too.
+fn plain_date(text: &str) -> Option<()> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts[..] else {
+        return None;
+    };
+    let number = |text: &str, len: usize| {
+        (text.len() == len)
+            .then(|| text.parse::<u16>().ok())
+            .flatten()
+    };
+    let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+    let whole = year > 0 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    whole.then_some(())
+}
+
+/// The members that were named, by node or member id.
+fn members(daemon: &Daemon, named: &[String]) -> Result<Vec<MemberId>, Status> {
+    let views = daemon.node.member_views();
+    named
+        .iter()
+        .map(|name| {
+            let node = name.parse::<NodeKey>().ok();
+            let member = name.parse::<MemberId>().ok();
+            views
+                .iter()
+                .map(|view| &view.credential)
+                .find(|known| Some(known.node_key) == node || Some(known.member) == member)
+                .map(|known| known.member)
+                .ok_or_else(|| usage(Code::MemberUnknown, "no member has that node id"))
+        })
+        .collect()
+}
+
+fn reply(
+    daemon: &Arc<Daemon>,
+    ledger: &Ledger,
+    local: Vec<chartmesh_proto::admin::PatientSummary>,
+) -> LocateReply {
+    let views: BTreeMap<MemberId, _> = daemon
+        .node
+        .member_views()
+        .into_iter()
+        .map(|view| (view.credential.member, view))
+        .collect();
+    let nodes = ledger
+        .lines
+        .iter()
+        .map(|line| {
+            let view = views.get(&line.member);
+            let organization = view.map(|view| view.credential.organization.clone());
+            let mut shown = LedgerLine {
+                node: view.map_or_else(String::new, |view| view.credential.node_key.to_string()),
+                organization: organization.as_ref().map_or_else(String::new, |o| o.name.clone()),
+                answer: line.answer.term().to_owned(),
+                revealed: line.revealed.term().to_owned(),
+                contact: organization.map(|organization| Contact {
+                    phone: organization.phone,
+                    hours: organization.hours,
+                }),
+                last_seen: view.and_then(|view| view.last_seen).map(|at| at.to_string()),
+                elapsed_ms: line.elapsed.0,
+                ..LedgerLine::default()
+            };
+            describe(&line.answer, &mut shown);
+            shown
+        })
+        .collect();
+    LocateReply {
+        complete: ledger.complete(),
+        elapsed_ms: ledger.elapsed.0,
+        nodes,
+        local,
+    }
+}
+
+fn describe(answer: &Answer, line: &mut LedgerLine) {
+    match answer {
+        Answer::Match(found) => {
+            let found = match_view(found);
+            line.grade = Some(found.grade);
+            line.score = Some(found.score);
+            line.handle = Some(found.handle);
+            line.mirror = found.mirror;
+            line.demographics = found.demographics;
+        }
+        Answer::Matches(found) => line.matches = found.iter().map(match_view).collect(),
+        Answer::MoreNeeded(requested) => {
+            line.requested = requested.iter().map(|a| a.code().to_owned()).collect();
+        }
+        Answer::Refused(code) => line.code = Some(code.to_string()),
+        Answer::NoMatch
+        | Answer::OverBudget
+        | Answer::TimedOut
+        | Answer::Unreachable
+        | Answer::NotAsked
+        | Answer::Incompatible => {}
+    }
+}
+
+fn match_view(found: &Match) -> MatchView {
+    MatchView {
+        handle: found.handle.to_string(),
+        grade: found.grade.code().to_owned(),
+        score: f64::from(found.score_permille) / 1_000.0,
+        mirror: found
+            .mirror
+            .iter()
+            .map(|(attribute, agreement): &(Attribute, Agreement)| {
+                (attribute.code().to_owned(), agreement.code().to_owned())
+            })
+            .collect(),
+        demographics: found.demographics.as_ref().map(text::demographics),
+    }
+}
+
+fn document(entry: DocumentEntry) -> DocumentView {
+    DocumentView {
+        id: entry.id.to_string(),
+        r#type: Some(text::coding(entry.coding)),
+        title: entry.title,
+        status: entry.status,
+        date: entry.date.to_string(),
+        author: entry.author,
+        author_organization: entry.author_organization,
+        content_type: entry.content_type,
+        format: entry.format,
+        on_demand: entry.on_demand,
+        size_bytes: entry.size,
+        sha256: entry.sha256.map(|hash| HEXLOWER.encode(&hash)),
+        labels: entry.labels,
+    }
+}

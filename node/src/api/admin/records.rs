@@ -1,0 +1,403 @@
+//! Patients, imports and local documents.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chartmesh_core::{
+    flows::{Description, FlowError, Imported, Mode, Patient},
+    records::Coding,
+    types::{
+        Code, PatientId,
+        limits::{DOCUMENT_MAX_BYTES, INPUT_MAX_BYTES},
+    },
+};
+use chartmesh_proto::admin::{
+    DocumentAddReply, DocumentPart, DocumentStart, IdentifierView, ImportEvent, ImportPart,
+    ImportReply, ImportReport, ImportStart, LocalDocument, PatientDetail, PatientListReply,
+    PatientSummary, Progress, document_part, import_event, import_part,
+};
+use futures::{StreamExt, stream::BoxStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::{
+    Admin,
+    error::{flow, status, usage},
+    text,
+};
+use crate::daemon::Daemon;
+
+/// Inputs put off because their patient may come later in the same import, in bytes.
+const PUT_OFF_MAX_BYTES: usize = 64 << 20;
+const EVENTS_WAITING: usize = 16;
+
+impl Admin {
+    pub(super) fn patients(&self, words: &str) -> Result<PatientListReply, Status> {
+        let daemon = self.daemon()?;
+        let patients = daemon
+            .node
+            .patients(words)
+            .into_iter()
+            .map(|patient| summary(&daemon, &patient))
+            .collect();
+        Ok(PatientListReply { patients })
+    }
+
+    pub(super) async fn patient(&self, id: &str) -> Result<PatientDetail, Status> {
+        let daemon = self.daemon()?;
+        let id: PatientId = text::id(id)?;
+        let patient = daemon.node.patient(id).map_err(flow)?;
+        let resource_types = daemon.node.resource_types(id).await.map_err(flow)?;
+        let documents = daemon
+            .node
+            .documents(id)
+            .into_iter()
+            .map(|(document, manifest)| LocalDocument {
+                id: document.id.to_string(),
+                r#type: Some(text::coding(manifest.coding)),
+                title: document.title,
+                content_type: manifest.content_type,
+                size_bytes: manifest.size,
+                sha256: data_encoding::HEXLOWER.encode(&manifest.plain_sha256),
+                date: document.date.to_string(),
+            })
+            .collect();
+        let identifiers = patient
+            .demographics
+            .identifiers
+            .iter()
+            .map(|identifier| IdentifierView {
+                system: identifier.system.clone(),
+                value: identifier.value.clone(),
+            })
+            .collect();
+        let summary = summary(&daemon, &patient);
+        Ok(PatientDetail {
+            id: summary.id,
+            name: summary.name,
+            birth_date: summary.birth_date,
+            sex: summary.sex,
+            resources: summary.resources,
+            discoverability: summary.discoverability,
+            resource_types,
+            documents,
+            identifiers,
+            source: patient.source,
+        })
+    }
+
+    pub(super) async fn add_patient(&self, resource: Vec<u8>) -> Result<PatientSummary, Status> {
+        let (daemon, actor) = self.acting()?;
+        let node = daemon.node.clone();
+        let id = self
+            .spawned(async move { node.add_patient(&actor, resource.into()).await })
+            .await?;
+        let patient = daemon.node.patient(id).map_err(flow)?;
+        Ok(summary(&daemon, &patient))
+    }
+
+    pub(super) async fn add_document(
+        &self,
+        mut parts: Streaming<DocumentPart>,
+    ) -> Result<DocumentAddReply, Status> {
+        let (daemon, actor) = self.acting()?;
+        let mut start: Option<DocumentStart> = None;
+        let mut bytes = Vec::new();
+        while let Some(part) = parts.next().await {
+            match part?.part {
+                Some(document_part::Part::Start(first)) if start.is_none() => start = Some(first),
+                Some(document_part::Part::Data(data)) if start.is_some() => {
+                    if bytes.len() + data.len() > DOCUMENT_MAX_BYTES {
+                        return Err(status(
+                            tonic::Code::FailedPrecondition,
+                            Code::TooLarge,
+                            "the document is larger than 128 MiB",
+                        ));
+                    }
+                    bytes.extend_from_slice(&data);
+                }
+                _ => return Err(usage(Code::Usage, "the parts of the document are out of order")),
+            }
+        }
+        let start = start.ok_or_else(|| usage(Code::Usage, "no document was named"))?;
+        let patient: PatientId = text::id(&start.patient)?;
+        if !is_loinc(&start.r#type) {
+            return Err(usage(
+                Code::Usage,
+                "the type is no LOINC code such as 18842-5",
+            ));
+        }
+        let content_type = if start.content_type.is_empty() {
+            content_type(&bytes).to_owned()
+        } else {
+            start.content_type
+        };
+        let description = Description {
+            coding: Coding {
+                system: Coding::LOINC.to_owned(),
+                code: start.r#type,
+                display: String::new(),
+            },
+            title: if start.title.is_empty() {
+                "Document".to_owned()
+            } else {
+                start.title
+            },
+            content_type,
+            author: start.author,
+            ..Description::default()
+        };
+        let node = daemon.node.clone();
+        let added = self
+            .spawned(async move {
+                node.add_document(&actor, patient, bytes.into(), description)
+                    .await
+            })
+            .await?;
+        Ok(DocumentAddReply {
+            document: added.document.to_string(),
+            bytes: added.size,
+            sha256: data_encoding::HEXLOWER.encode(&added.sha256),
+        })
+    }
+
+    pub(super) fn import(
+        &self,
+        parts: Streaming<ImportPart>,
+    ) -> Result<BoxStream<'static, Result<ImportEvent, Status>>, Status> {
+        let (daemon, actor) = self.acting()?;
+        let (events, waiting) = mpsc::channel(EVENTS_WAITING);
+        tokio::spawn(async move {
+            let import = Import {
+                daemon,
+                actor,
+                reply: ImportReply::default(),
+                put_off: Vec::new(),
+                put_off_bytes: 0,
+                events: events.clone(),
+            };
+            if let Err(status) = import.run(parts).await {
+                // A user that went away wants no answer; what was imported is in.
+                let _user_gone = events.send(Err(status)).await;
+            }
+        });
+        Ok(ReceiverStream::new(waiting).boxed())
+    }
+}
+
+/// One call of `import`.
+struct Import {
+    daemon: Arc<Daemon>,
+    actor: chartmesh_core::flows::Actor,
+    reply: ImportReply,
+    put_off: Vec<(usize, Bytes, Mode)>,
+    put_off_bytes: usize,
+    events: mpsc::Sender<Result<ImportEvent, Status>>,
+}
+
+impl Import {
+    async fn run(mut self, mut parts: Streaming<ImportPart>) -> Result<(), Status> {
+        let mut input: Option<(ImportStart, Vec<u8>, bool)> = None;
+        while let Some(part) = parts.next().await {
+            match (part?.part, &mut input) {
+                (Some(import_part::Part::Start(start)), None) => {
+                    input = Some((start, Vec::new(), false));
+                }
+                (Some(import_part::Part::Data(data)), Some((_, bytes, too_large))) => {
+                    // The rest of an input that is too large is read and dropped, so that those
+                    // behind it are imported.
+                    if *too_large || bytes.len() + data.len() > INPUT_MAX_BYTES {
+                        *too_large = true;
+                        *bytes = Vec::new();
+                    } else {
+                        bytes.extend_from_slice(&data);
+                    }
+                }
+                (Some(import_part::Part::End(_)), Some(_)) => {
+                    if let Some((start, bytes, too_large)) = input.take() {
+                        self.input(start, bytes.into(), too_large).await?;
+                    }
+                }
+                _ => return Err(usage(Code::Usage, "the parts of the import are out of order")),
+            }
+        }
+        if input.is_some() {
+            return Err(usage(Code::Usage, "the last input has no end"));
+        }
+        self.again().await?;
+        for report in &self.reply.reports {
+            match report.status.as_str() {
+                "refused" => self.reply.refused += 1,
+                _ => self.reply.imported += 1,
+            }
+        }
+        let result = import_event::Event::Result(self.reply);
+        self.events
+            .send(Ok(ImportEvent {
+                event: Some(result),
+            }))
+            .await
+            .map_err(|_| Status::cancelled("the user went away"))
+    }
+
+    async fn input(
+        &mut self,
+        start: ImportStart,
+        bytes: Bytes,
+        too_large: bool,
+    ) -> Result<(), Status> {
+        let mode = if start.dry_run {
+            Mode::DryRun
+        } else {
+            Mode::Store
+        };
+        let index = self.reply.reports.len();
+        self.reply.reports.push(ImportReport {
+            input: start.name,
+            ..ImportReport::default()
+        });
+        if !matches!(start.format.as_str(), "" | "auto" | "fhir") {
+            self.refuse(index, Code::FormatUnknown, "this version imports FHIR R4 JSON");
+        } else if too_large {
+            self.refuse(index, Code::TooLarge, "the input is larger than 64 MiB");
+        } else {
+            let outcome = self.one(bytes.clone(), mode).await?;
+            match outcome {
+                Err(error) if error.code() == Code::SubjectUnknown && self.room(&bytes) => {
+                    self.put_off_bytes += bytes.len();
+                    self.put_off.push((index, bytes, mode));
+                }
+                other => self.report(index, other)?,
+            }
+        }
+        let progress = import_event::Event::Progress(Progress {
+            done: index as u64 + 1,
+            total: 0,
+            unit: "inputs".to_owned(),
+        });
+        let event = Ok(ImportEvent {
+            event: Some(progress),
+        });
+        let _user_gone = self.events.send(event).await;
+        Ok(())
+    }
+
+    fn room(&self, bytes: &Bytes) -> bool {
+        self.put_off_bytes + bytes.len() <= PUT_OFF_MAX_BYTES
+    }
+
+    /// Tries once more those whose patient may have come behind them.
+    async fn again(&mut self) -> Result<(), Status> {
+        for (index, bytes, mode) in std::mem::take(&mut self.put_off) {
+            let outcome = self.one(bytes, mode).await?;
+            self.report(index, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Imports one input in a task of its own, so that a user who goes away does not stop it halfway.
+    async fn one(&self, bytes: Bytes, mode: Mode) -> Result<Result<Imported, FlowError>, Status> {
+        let node = self.daemon.node.clone();
+        let actor = self.actor.clone();
+        tokio::spawn(async move { node.import(&actor, bytes, mode).await })
+            .await
+            .map_err(|_| super::internal())
+    }
+
+    fn report(&mut self, index: usize, outcome: Result<Imported, FlowError>) -> Result<(), Status> {
+        let imported = match outcome {
+            Ok(imported) => imported,
+            // A store that cannot write ends the import: everything behind would fail alike.
+            Err(error @ FlowError::Store(_)) => return Err(flow(error)),
+            Err(error) => {
+                let code = error.code();
+                self.refuse(index, code, &error.to_string());
+                return Ok(());
+            }
+        };
+        let report = &mut self.reply.reports[index];
+        let new = imported.resources + imported.documents;
+        report.status = if new == 0 { "unchanged" } else { "imported" }.to_owned();
+        report.issues = imported
+            .issues
+            .iter()
+            .map(|issue| format!("{}: {}", issue.code, issue.text))
+            .collect();
+        report.patients = imported.patients;
+        report.resources = imported.resources;
+        report.documents = imported.documents;
+        report.unchanged = imported.unchanged;
+        self.reply.patients += imported.patients;
+        self.reply.resources += imported.resources;
+        self.reply.documents += imported.documents;
+        self.reply.unchanged += imported.unchanged;
+        Ok(())
+    }
+
+    fn refuse(&mut self, index: usize, code: Code, why: &str) {
+        let report = &mut self.reply.reports[index];
+        report.status = "refused".to_owned();
+        report.issues = vec![format!("{code}: {why}")];
+    }
+}
+
+/// A patient as lists show it.
+pub(super) fn summary(daemon: &Daemon, patient: &Patient) -> PatientSummary {
+    let demographics = &patient.demographics;
+    PatientSummary {
+        id: patient.id.to_string(),
+        name: demographics.display_name(),
+        birth_date: demographics.birth_date.clone(),
+        sex: demographics
+            .sex
+            .map_or_else(|| "unknown".to_owned(), |sex| sex.to_string()),
+        resources: patient.resources + 1,
+        discoverability: daemon.node.discoverability_of(patient.id).text().to_owned(),
+    }
+}
+
+/// LOINC codes are digits, a hyphen and a check digit (LOINC Users' Guide, "LOINC codes").
+fn is_loinc(code: &str) -> bool {
+    let Some((number, check)) = code.split_once('-') else {
+        return false;
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(number) && number.len() <= 7 && digits(check) && check.len() == 1
+}
+
+/// What a document is, by its first bytes; its name says nothing that can be relied on.
+fn content_type(bytes: &[u8]) -> &'static str {
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    if starts(b"%PDF-") {
+        "application/pdf"
+    } else if starts(b"\x89PNG\r\n\x1a\n") {
+        "image/png"
+    } else if starts(b"\xff\xd8\xff") {
+        "image/jpeg"
+    } else if starts(b"II*\0") || starts(b"MM\0*") {
+        "image/tiff"
+    } else if starts(b"<?xml") || starts(b"<ClinicalDocument") {
+        "application/xml"
+    } else if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) {
+        "text/plain; charset=utf-8"
+    } else {
+        "application/octet-stream"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_known_by_its_bytes_and_its_type_is_a_loinc_code() {
+        assert_eq!(content_type(b"%PDF-1.7 ..."), "application/pdf");
+        assert_eq!(content_type(b"a note"), "text/plain; charset=utf-8");
+        assert_eq!(content_type(b"\xff\xfe\0"), "application/octet-stream");
+        assert!(is_loinc("18842-5"));
+        for wrong in ["", "18842", "18842-55", "note", "18842-x", "12345678-9"] {
+            assert!(!is_loinc(wrong), "{wrong}");
+        }
+    }
+}
