@@ -21,6 +21,7 @@ use chartmesh_core::{
 use chartmesh_proto::body as proto;
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use wire_samples::{
@@ -358,6 +359,59 @@ fn numbers_and_counts_past_their_limits_are_malformed() {
     refused::<_, proto::ListAnswer>(&list_answer(), |m| {
         m.entry[0].title = "t".repeat(limits::TEXT_CHARS_MAX + 1);
     });
+}
+
+#[test]
+fn statements_past_their_limits_are_malformed() {
+    let statement = |name: &str| {
+        let found = bodies().into_iter().find(|sample| sample.name == name);
+        found.unwrap()
+    };
+    let set = statement("KeySet");
+    let with_keys = |count: usize, public_len: usize| {
+        let mut message = proto::KeySet::decode(&set.envelope.body[..]).ok().unwrap();
+        message.key[0].public = vec![0; public_len];
+        message.key = vec![message.key[0].clone(); count];
+        (set.again)(&message.encode_to_vec()).is_some()
+    };
+    let record = statement("NodeRecord");
+    let with_addresses = |count: usize, len: usize, capabilities: usize| {
+        let mut message = proto::NodeRecord::decode(&record.envelope.body[..])
+            .ok()
+            .unwrap();
+        message.address = vec![vec![0; len]; count];
+        message.capability = vec![1; capabilities];
+        (record.again)(&message.encode_to_vec()).is_some()
+    };
+    let (keys, public) = (limits::KEY_SET_KEYS_MAX, limits::HPKE_PUBLIC_BYTES_MAX);
+    let (addresses, len) = (limits::NODE_ADDRESSES_MAX, limits::NODE_ADDRESS_BYTES_MAX);
+    let codes = limits::CODES_MAX;
+    assert!(with_keys(keys, public) && with_addresses(addresses, len, codes));
+
+    assert!(!with_keys(keys + 1, public));
+    assert!(!with_keys(keys, public + 1));
+    assert!(!with_addresses(addresses + 1, len, codes));
+    assert!(!with_addresses(addresses, len + 1, codes));
+    assert!(!with_addresses(addresses, len, codes + 1));
+}
+
+#[test]
+fn answers_with_more_members_than_a_page_holds_are_malformed() {
+    let samples = bodies();
+    let answer = samples
+        .iter()
+        .find(|sample| sample.name == "MembersAnswer")
+        .unwrap();
+    let with_members = |count: usize| {
+        let mut message = proto::MembersAnswer::decode(&answer.envelope.body[..])
+            .ok()
+            .unwrap();
+        message.known = vec![message.known[0].clone(); count];
+        (answer.again)(&message.encode_to_vec()).is_some()
+    };
+    assert!(with_members(limits::MEMBERS_PAGE_MAX));
+
+    assert!(!with_members(limits::MEMBERS_PAGE_MAX + 1));
 }
 
 #[test]
