@@ -1,1 +1,10 @@
-//! Library of the node daemon.
+//! The adapters of a chartmesh node: what lets the core meet disk, network and people.
+//!
+//! They decide nothing: each implements a port of [`chartmesh_core::ports`] or turns a request into
+//! the call of a flow.
+
+pub mod store;
+
+pub mod net;
+
+pub mod api;

@@ -121,3 +121,117 @@ pub fn access<'a>(
     log.into_iter()
         .filter(move |logged| logged.entry.patient == Some(patient))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Entry;
+
+    const ROSA: PatientId = PatientId([1; 16]);
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn disclosed(index: u64, purpose: Purpose) -> Logged {
+        Logged {
+            index,
+            at: Timestamp(NOW.0 - 1_000 + index),
+            entry: Entry {
+                member: Some(MemberId([3; 16])),
+                patient: Some(ROSA),
+                document: Some(DocumentId([4; 16])),
+                consent: Some(ConsentId([5; 16])),
+                disclosure: Some(DisclosureId([6; 16])),
+                purpose: Some(purpose),
+                rule: Some(Rule::ConsentPermits),
+                description: "discharge summary".to_owned(),
+                ..Entry::new(Kind::Disclosed)
+            },
+        }
+    }
+
+    #[test]
+    fn a_line_has_date_recipient_purpose_description_and_basis() {
+        let log = [disclosed(7, Purpose::Treat)];
+
+        let lines = accounting(&log, ROSA, NOW);
+
+        assert_eq!(
+            lines,
+            [AccountingLine {
+                index: 7,
+                at: log[0].at,
+                recipient: MemberId([3; 16]),
+                purpose: Purpose::Treat,
+                description: "discharge summary".to_owned(),
+                document: Some(DocumentId([4; 16])),
+                basis: Basis {
+                    consent: Some(ConsentId([5; 16])),
+                    rule: Some(Rule::ConsentPermits),
+                },
+                accountable: false,
+                disclosure: DisclosureId([6; 16]),
+            }]
+        );
+        let basis = lines[0].basis.to_string();
+        assert!(basis.starts_with("con_") && basis.ends_with(Rule::ConsentPermits.text()));
+    }
+
+    #[test]
+    fn treatment_payment_and_operations_are_listed_and_marked_apart() {
+        let log: Vec<Logged> = (0..)
+            .zip(Purpose::ALL)
+            .map(|(index, purpose)| disclosed(index, *purpose))
+            .collect();
+
+        let lines = accounting(&log, ROSA, NOW);
+
+        assert_eq!(lines.len(), Purpose::ALL.len());
+        let excepted: Vec<Purpose> = lines
+            .iter()
+            .filter(|line| !line.accountable)
+            .map(|line| line.purpose)
+            .collect();
+        assert_eq!(
+            excepted,
+            [
+                Purpose::Treat,
+                Purpose::Etreat,
+                Purpose::Hpaymt,
+                Purpose::Hoperat,
+                Purpose::Coverage,
+                Purpose::Covauth,
+            ]
+        );
+    }
+
+    #[test]
+    fn only_this_patients_disclosures_of_six_years_are_listed() {
+        let within = disclosed(1, Purpose::Hresch);
+        let mut old = disclosed(2, Purpose::Hresch);
+        old.at = Timestamp(NOW.minus(REACH).0 - 1);
+        let mut other = disclosed(3, Purpose::Hresch);
+        other.entry.patient = Some(PatientId([9; 16]));
+        let mut denied = disclosed(4, Purpose::Hresch);
+        denied.entry.kind = Kind::Denied;
+        let log = [denied, other, old, within];
+
+        let lines = accounting(&log, ROSA, NOW);
+
+        let indices: Vec<u64> = lines.iter().map(|line| line.index).collect();
+        assert_eq!(indices, [1]);
+        let seen: Vec<u64> = access(&log, ROSA).map(|logged| logged.index).collect();
+        assert_eq!(seen, [4, 2, 1]);
+    }
+
+    #[test]
+    fn a_thousand_disclosures_give_a_thousand_lines_in_order() {
+        let log: Vec<Logged> = (0..1_000)
+            .rev()
+            .map(|index| disclosed(index, Purpose::Pubhlth))
+            .collect();
+
+        let lines = accounting(&log, ROSA, NOW);
+
+        let indices: Vec<u64> = lines.iter().map(|line| line.index).collect();
+        assert_eq!(indices, (0..1_000).collect::<Vec<_>>());
+    }
+}

@@ -200,3 +200,187 @@ fn key_hash(name: &str, public: &[u8; 32]) -> [u8; 4] {
     let hash = sha256(&[name.as_bytes(), b"\n", &[ED25519], public]);
     *hash.first_chunk().expect("4 bytes of 32")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::SecretKey;
+
+    const NETWORK: NetworkId = NetworkId([3; 32]);
+    const MEMBER: MemberId = MemberId([4; 16]);
+
+    #[test]
+    fn a_checkpoint_comes_back_from_its_note() {
+        for journal in [None, head()] {
+            let checkpoint = Checkpoint {
+                journal,
+                ..checkpoint()
+            };
+
+            let note = checkpoint.sign(&key(1));
+
+            assert_eq!(verified(&note), Ok(checkpoint));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_has_the_lines_of_tlog_checkpoint() {
+        let note = checkpoint().sign(&key(1));
+        let lines: Vec<&str> = note.lines().collect();
+        let name = Checkpoint::origin(&NETWORK, &MEMBER);
+
+        assert_eq!(name, format!("chartmesh/{}/{MEMBER}", "03".repeat(32)));
+        assert_eq!(lines[0], name);
+        assert_eq!(lines[1], "128");
+        assert_eq!(lines[2], "BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU=");
+        assert_eq!(lines[3], "");
+        assert!(lines[4].starts_with(&format!("\u{2014} {name} ")));
+        assert_eq!(lines.len(), 5);
+        assert!(note.ends_with('\n'));
+    }
+
+    #[test]
+    fn one_changed_byte_is_refused() {
+        let note = Checkpoint {
+            journal: head(),
+            ..checkpoint()
+        }
+        .sign(&key(1));
+        assert!(verified(&note).is_ok());
+
+        for (position, letter) in note.char_indices() {
+            for other in ['A', '1', '\n', ' '] {
+                let mut changed = note.clone();
+                changed.replace_range(position..position + letter.len_utf8(), &other.to_string());
+                assert!(changed == note || verified(&changed).is_err(), "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_log_or_another_key_is_refused() {
+        let note = checkpoint().sign(&key(1));
+        assert!(verified(&note).is_ok());
+        let public = key(1).public();
+
+        assert_eq!(
+            Checkpoint::verify(&note, &NetworkId([0; 32]), &MEMBER, &public),
+            Err(CheckpointError::Origin)
+        );
+        assert_eq!(
+            Checkpoint::verify(&note, &NETWORK, &MemberId([0; 16]), &public),
+            Err(CheckpointError::Origin)
+        );
+        assert_eq!(
+            Checkpoint::verify(&note, &NETWORK, &MEMBER, &key(2).public()),
+            Err(CheckpointError::Unsigned)
+        );
+    }
+
+    #[test]
+    fn a_signature_of_another_text_is_forged() {
+        let note = checkpoint().sign(&key(1));
+        let other = Checkpoint {
+            size: 129,
+            ..checkpoint()
+        };
+        assert!(verified(&note).is_ok());
+
+        let moved = note.replacen(&checkpoint().text(), &other.text(), 1);
+
+        assert_eq!(verified(&moved), Err(CheckpointError::Forged));
+    }
+
+    #[test]
+    fn cosignatures_of_others_are_left_aside() {
+        let note = checkpoint().sign(&key(1));
+        let cosignature = "\u{2014} witness.example/w1 AAAAAAECAwQF\n";
+
+        assert_eq!(verified(&format!("{note}{cosignature}")), Ok(checkpoint()));
+        assert_eq!(
+            verified(&format!("{}\n{cosignature}", checkpoint().text())),
+            Err(CheckpointError::Unsigned)
+        );
+    }
+
+    #[test]
+    fn a_second_way_to_write_a_checkpoint_is_refused_though_signed() {
+        let text = checkpoint().text();
+        assert!(verified(&note_of(&text)).is_ok());
+
+        for second in [
+            text.replacen("\n128\n", "\n0128\n", 1),
+            text.replacen("\n128\n", "\n+128\n", 1),
+            text.replacen("\n128\n", "\n128\r\n", 1),
+            format!("{text}more\n"),
+            format!("{text}chartmesh-journal 07 {}\n", "A".repeat(43) + "="),
+            text.replacen('=', "", 1),
+        ] {
+            assert_eq!(
+                verified(&note_of(&second)),
+                Err(CheckpointError::Malformed),
+                "{second}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_note_of_any_length_is_not_read() {
+        let note = checkpoint().sign(&key(1));
+        let line = "\u{2014} witness.example/w1 AAAAAAECAwQF\n";
+        let most = (NOTE_MAX_BYTES - note.len()) / line.len();
+        let full = note.clone() + &line.repeat(most);
+        assert!(verified(&full).is_ok());
+
+        let len_bytes = full.len() + line.len();
+
+        assert_eq!(
+            verified(&(full + line)),
+            Err(CheckpointError::Length { len_bytes })
+        );
+        assert_eq!(verified(""), Err(CheckpointError::Malformed));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_verifies_or_panics(lines in proptest::collection::vec("[ -~\u{2014}]{0,9}", 0..9)) {
+            let note = lines.join("\n");
+            let behind_a_checkpoint = format!("{}{note}", checkpoint().text());
+
+            proptest::prop_assert!(verified(&note).is_err());
+            proptest::prop_assert!(verified(&behind_a_checkpoint).is_err());
+        }
+    }
+
+    fn verified(note: &str) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::verify(note, &NETWORK, &MEMBER, &key(1).public())
+    }
+
+    fn note_of(text: &str) -> String {
+        let name = Checkpoint::origin(&NETWORK, &MEMBER);
+        let id = key_hash(&name, &key(1).public());
+        let signature = [&id[..], &key(1).sign_raw(text.as_bytes())].concat();
+        format!("{text}\n\u{2014} {name} {}\n", BASE64.encode(&signature))
+    }
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            network: NETWORK,
+            member: MEMBER,
+            size: 128,
+            root: [5; 32],
+            journal: None,
+        }
+    }
+
+    fn head() -> Option<JournalHead> {
+        Some(JournalHead {
+            position: 7,
+            chain: [6; 32],
+        })
+    }
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&SecretKey::new([seed; 32]))
+    }
+}

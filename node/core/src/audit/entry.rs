@@ -2,6 +2,7 @@
 
 use crate::{
     policy::{Permit, Rule},
+    records::AuditFields,
     records::Coding,
     types::{
         Code, ConsentId, DisclosureId, DocumentId, MemberId, PatientId, Purpose, Role, Timestamp,
@@ -79,6 +80,10 @@ kinds!(
     TicketIssued = 22, "ticket-issued";
     /// A join request was refused.
     JoinRefused = 23, "join-refused";
+    /// This node asked to join a network.
+    JoinAsked = 24, "join-asked";
+    /// Its content was erased with its key.
+    Erased = 25, "erased";
 );
 
 impl Kind {
@@ -137,7 +142,64 @@ pub struct Entry {
     pub description: String,
 }
 
+impl From<&Entry> for AuditFields {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            kind: entry.kind.number(),
+            member: entry.member,
+            patient: entry.patient,
+            document: entry.document,
+            consent: entry.consent,
+            disclosure: entry.disclosure,
+            receipt: entry.receipt,
+            purpose: entry.purpose,
+            user: entry.user,
+            role: entry.role,
+            actor: entry.actor.clone(),
+            code: entry
+                .code
+                .map_or_else(String::new, |code| code.text().to_owned()),
+            rule: entry.rule.map_or(0, Rule::number),
+            query_hash: entry.query_hash,
+            peer_leaf: entry.peer_leaf,
+            count: entry.count,
+            description: entry.description.clone(),
+        }
+    }
+}
+
 impl Entry {
+    /// Reads stored terms; none where the kind, code or rule is of a newer version.
+    pub fn from_fields(fields: AuditFields) -> Option<Self> {
+        let code = match fields.code.as_str() {
+            "" => None,
+            text => Some(Code::parse(text)?),
+        };
+        let rule = match fields.rule {
+            0 => None,
+            number => Some(Rule::from_number(number)?),
+        };
+        Some(Self {
+            kind: Kind::from_number(fields.kind)?,
+            member: fields.member,
+            patient: fields.patient,
+            document: fields.document,
+            consent: fields.consent,
+            disclosure: fields.disclosure,
+            receipt: fields.receipt,
+            purpose: fields.purpose,
+            user: fields.user,
+            role: fields.role,
+            actor: fields.actor,
+            code,
+            rule,
+            query_hash: fields.query_hash,
+            peer_leaf: fields.peer_leaf,
+            count: fields.count,
+            description: fields.description,
+        })
+    }
+
     /// An entry that says nothing yet but what happened.
     pub fn new(kind: Kind) -> Self {
         Self {
@@ -261,4 +323,62 @@ pub struct Logged {
     pub at: Timestamp,
     /// What it says.
     pub entry: Entry,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn coding(system: &str, code: &str) -> Coding {
+        Coding {
+            system: system.to_owned(),
+            code: code.to_owned(),
+            display: "Letter about Rosa Delgado".to_owned(),
+        }
+    }
+
+    #[test]
+    fn kinds_are_distinct_and_read_back_and_zero_is_none() {
+        let numbers: BTreeSet<u32> = Kind::ALL.iter().map(|kind| kind.number()).collect();
+        let texts: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.text()).collect();
+
+        assert_eq!(numbers.len(), Kind::ALL.len());
+        assert_eq!(texts.len(), Kind::ALL.len());
+        for kind in Kind::ALL.iter().copied() {
+            assert_eq!(Kind::from_number(kind.number()), Some(kind));
+        }
+        assert_eq!(Kind::from_number(0), None);
+    }
+
+    #[test]
+    fn a_description_says_what_a_document_is_in_our_words() {
+        let summary = coding(Coding::LOINC, "18842-5");
+
+        assert_eq!(
+            description("application/pdf", &summary),
+            "discharge summary (LOINC 18842-5, application/pdf)"
+        );
+        assert_eq!(
+            description("application/fhir+json", &coding(Coding::LOINC, "99999-9")),
+            "LOINC 99999-9, application/fhir+json"
+        );
+    }
+
+    #[test]
+    fn no_word_of_the_author_reaches_the_log() {
+        let cases = [
+            ("application/pdf", coding("http://rosa.example", "18842-5")),
+            ("application/pdf", coding(Coding::LOINC, "Rosa-1")),
+            ("text/plain; name=rosa", coding(Coding::LOINC, "18842-5")),
+            ("rosa delgado/pdf", coding(Coding::LOINC, "")),
+            ("Rosa", coding("", "Rosa")),
+        ];
+
+        for (content_type, coding) in cases {
+            let said = description(content_type, &coding).to_ascii_lowercase();
+            assert!(!said.contains("rosa"), "{said}");
+        }
+    }
 }

@@ -131,3 +131,108 @@ impl FloodCounter {
         counted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MORNING: Timestamp = Timestamp(10 * 86_400_000);
+
+    fn key(member: u64, user: u64) -> FloodKey {
+        let id = |number: u64| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            bytes
+        };
+        FloodKey {
+            member: Some(MemberId(id(member))),
+            user: Some(UserId(id(user))),
+            code: Code::Denied,
+        }
+    }
+
+    fn whole(counter: &mut FloodCounter, key: FloodKey, times: u32, now: Timestamp) -> usize {
+        (0..times)
+            .filter(|_| counter.heed(key, now) == Heed::Whole)
+            .count()
+    }
+
+    #[test]
+    fn the_first_of_a_day_are_whole_and_the_rest_a_number() {
+        let mut counter = FloodCounter::default();
+        let limit = limits::DENIALS_WHOLE_MAX;
+
+        let written = whole(&mut counter, key(1, 1), limit + 1_000, MORNING);
+
+        assert_eq!(written, limit as usize);
+        assert!(!counter.is_drained());
+        assert_eq!(
+            counter.drain(),
+            [Counted {
+                key: Some(key(1, 1)),
+                count: 1_000
+            }]
+        );
+        assert!(counter.is_drained());
+        assert!(counter.drain().is_empty());
+    }
+
+    #[test]
+    fn another_user_code_or_day_is_whole_again_and_nothing_counted_is_lost() {
+        let mut counter = FloodCounter::default();
+        let limit = limits::DENIALS_WHOLE_MAX;
+        whole(&mut counter, key(1, 1), limit + 5, MORNING);
+        let other_code = FloodKey {
+            code: Code::RoleForbidden,
+            ..key(1, 1)
+        };
+
+        assert_eq!(counter.heed(key(1, 1), MORNING), Heed::Counted);
+        assert_eq!(counter.heed(key(1, 2), MORNING), Heed::Whole);
+        assert_eq!(counter.heed(other_code, MORNING), Heed::Whole);
+        let next = MORNING.plus(DAY);
+        assert_eq!(counter.heed(key(1, 1), next), Heed::Whole);
+        assert_eq!(counter.drain()[0].count, 6);
+    }
+
+    #[test]
+    fn one_peer_with_ever_new_users_is_folded_and_others_are_still_told_apart() {
+        let mut counter = FloodCounter::default();
+        let users = 10 * limits::FLOOD_KEYS_PER_MEMBER_MAX as u64;
+        let per_member = limits::FLOOD_KEYS_PER_MEMBER_MAX + limits::DENIALS_WHOLE_MAX as usize;
+
+        let written = (0..users)
+            .filter(|user| counter.heed(key(1, *user), MORNING) == Heed::Whole)
+            .count();
+
+        assert_eq!(written, per_member);
+        assert_eq!(counter.heed(key(2, 1), MORNING), Heed::Whole);
+        let counted = counter.drain();
+        assert_eq!(counted.len(), 1);
+        assert_eq!(counted[0].key.and_then(|key| key.user), None);
+        assert_eq!(counted[0].count, users - per_member as u64);
+    }
+
+    #[test]
+    fn beyond_all_room_there_is_one_number_and_no_more_memory() {
+        let mut counter = FloodCounter::default();
+        let room = limits::FLOOD_KEYS_MAX as u64;
+        for member in 0..room {
+            assert_eq!(counter.heed(key(member, 1), MORNING), Heed::Whole);
+        }
+
+        assert_eq!(counter.heed(key(room, 1), MORNING), Heed::Counted);
+        assert_eq!(counter.heed(key(room + 1, 1), MORNING), Heed::Counted);
+
+        assert_eq!(counter.tallies.len() as u64, room);
+        assert_eq!(
+            counter.drain(),
+            [Counted {
+                key: None,
+                count: 2
+            }]
+        );
+        let next = MORNING.plus(DAY);
+        assert_eq!(counter.heed(key(room, 1), next), Heed::Whole);
+    }
+}

@@ -239,3 +239,261 @@ fn chunk_nonce(index: u64, chunks: u64) -> [u8; 12] {
     nonce[11] = u8::from(index + 1 == chunks);
     nonce
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE_OF_TEST: [u8; 16] = [5; 16];
+
+    fn key() -> SecretKey {
+        SecretKey::new([7; 32])
+    }
+
+    fn document(size: usize) -> Vec<u8> {
+        (0..size).map(|index| (index % 251) as u8).collect()
+    }
+
+    fn seal(size: usize) -> SealedFile {
+        seal_file(&key(), &NONCE_OF_TEST, &document(size))
+    }
+
+    /// Sealed as a file is, with padding the sealer chose.
+    fn seal_unpadded(padded: &[u8]) -> Vec<u8> {
+        let keys = FileKeys::new(&key(), &NONCE_OF_TEST);
+        let mut bytes = [&MAGIC[..], &NONCE_OF_TEST, &keys.commitment[..]].concat();
+        let chunks = payload_chunks(padded.len() as u64);
+        for (index, chunk) in (0..).zip(padded.chunks(CHUNK_BYTES)) {
+            let mut sealed = chunk.to_vec();
+            keys.cipher
+                .encrypt_in_place(&chunk_nonce(index, chunks).into(), b"", &mut sealed)
+                .unwrap();
+            bytes.extend(sealed);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_document_of_any_size_comes_back() {
+        let chunk = CHUNK_BYTES;
+        for size in [
+            0,
+            1,
+            2,
+            9,
+            1_000,
+            chunk - 1,
+            chunk,
+            chunk + 1,
+            2 * chunk,
+            200_000,
+        ] {
+            let file = seal(size);
+
+            assert_eq!(
+                open_file(&key(), &file.bytes, size as u64),
+                Ok(document(size))
+            );
+            assert_eq!(file.bytes.len() as u64, sealed_len(size as u64));
+            assert_eq!(leaf_hashes(&file.bytes), Ok(file.leaves.clone()));
+            assert_eq!(tree::root(&file.leaves), file.root);
+            assert_eq!(file.bytes[COMMITMENT], file.commitment);
+        }
+    }
+
+    #[test]
+    fn the_chunks_of_a_file_are_its_leaves_and_cover_it() {
+        for size in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 300_000] {
+            let file = seal(size);
+            let len = file.bytes.len() as u64;
+            let count = chunk_count(len).unwrap();
+            let mut covered = 0;
+
+            for index in 0..count {
+                let range = chunk_range(len, index).unwrap();
+                let bytes = &file.bytes[range.start as usize..range.end as usize];
+                assert_eq!(range.start, covered);
+                assert_eq!(tree::leaf_hash(bytes), file.leaves[index as usize]);
+                covered = range.end;
+            }
+
+            assert_eq!(covered, len);
+            assert_eq!(count, file.leaves.len() as u64);
+            assert_eq!(chunk_range(len, count), None);
+        }
+    }
+
+    #[test]
+    fn lengths_no_file_has_have_no_chunks() {
+        let one_full = (HEADER_BYTES + SEALED_CHUNK_BYTES) as u64;
+        assert_eq!(chunk_count(72), Some(2));
+        assert_eq!(chunk_count(one_full), Some(2));
+        assert_eq!(chunk_count(one_full + 17), Some(3));
+
+        for len_bytes in [0, 55, 56, 71, one_full + 1, one_full + 16] {
+            let bytes = vec![0; len_bytes as usize];
+            assert_eq!(chunk_count(len_bytes), None);
+            assert_eq!(chunk_range(len_bytes, 0), None);
+            assert_eq!(leaf_hashes(&bytes), Err(FileError::Length { len_bytes }));
+        }
+    }
+
+    #[test]
+    fn one_changed_bit_anywhere_is_refused() {
+        let file = seal(40).bytes;
+        assert!(open_file(&key(), &file, 40).is_ok());
+
+        for bit in 0..file.len() * 8 {
+            let mut changed = file.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let expected = match bit / 8 {
+                0..8 => FileError::Header,
+                8..56 => FileError::Commitment,
+                _ => FileError::Chunk { index: 1 },
+            };
+            assert_eq!(open_file(&key(), &changed, 40), Err(expected));
+        }
+    }
+
+    #[test]
+    fn another_key_is_refused_by_the_commitment_alone() {
+        let file = seal(40).bytes;
+        assert!(open_file(&key(), &file, 40).is_ok());
+
+        let refused = open_file(&SecretKey::new([8; 32]), &file, 40);
+
+        assert_eq!(refused, Err(FileError::Commitment));
+    }
+
+    #[test]
+    fn a_truncated_or_extended_or_reordered_file_is_refused() {
+        // Four full chunks: a Padmé length at a chunk's border.
+        let size = (4 * CHUNK_BYTES) as u64;
+        let file = seal(4 * CHUNK_BYTES).bytes;
+        assert!(open_file(&key(), &file, size).is_ok());
+        let chunk = |index: usize| {
+            let start = HEADER_BYTES + index * SEALED_CHUNK_BYTES;
+            &file[start..start + SEALED_CHUNK_BYTES]
+        };
+        let header = &file[..HEADER_BYTES];
+
+        let two = [header, chunk(0), chunk(1)].concat();
+        let swapped = [header, chunk(1), chunk(0), chunk(2), chunk(3)].concat();
+        let repeated = [header, chunk(0), chunk(1), chunk(1), chunk(3)].concat();
+        let last_first = [header, chunk(3), chunk(1), chunk(2), chunk(0)].concat();
+        let five = [&file[..], chunk(3)].concat();
+        let byte_more = [&file[..], &[0]].concat();
+        let empty_chunk = [&file[..], &[0; 16]].concat();
+
+        // The sizes whose file has that length: a matching size must not help.
+        let opened = |bytes: &[u8], size: usize| open_file(&key(), bytes, size as u64);
+        assert_eq!(
+            opened(&two, 2 * CHUNK_BYTES),
+            Err(FileError::Chunk { index: 2 })
+        );
+        assert_eq!(
+            opened(&two, 4 * CHUNK_BYTES),
+            Err(FileError::Padding { size })
+        );
+        assert_eq!(
+            opened(&swapped, 4 * CHUNK_BYTES),
+            Err(FileError::Chunk { index: 1 })
+        );
+        assert_eq!(
+            opened(&repeated, 4 * CHUNK_BYTES),
+            Err(FileError::Chunk { index: 3 })
+        );
+        assert_eq!(
+            opened(&last_first, 4 * CHUNK_BYTES),
+            Err(FileError::Chunk { index: 1 })
+        );
+        assert_eq!(
+            opened(&five, 5 * CHUNK_BYTES),
+            Err(FileError::Chunk { index: 4 })
+        );
+        for longer in [byte_more, empty_chunk] {
+            let len_bytes = longer.len() as u64;
+            assert_eq!(
+                opened(&longer, 4 * CHUNK_BYTES),
+                Err(FileError::Length { len_bytes })
+            );
+        }
+    }
+
+    #[test]
+    fn padding_that_is_not_zero_or_not_padme_is_refused() {
+        // 33 bytes are padded to 36.
+        let padded = [&document(33)[..], &[0; 3]].concat();
+        assert_eq!(
+            open_file(&key(), &seal_unpadded(&padded), 33),
+            Ok(document(33))
+        );
+
+        let mut hidden_byte = padded.clone();
+        hidden_byte[35] = 1;
+        let too_much = [&padded[..], &[0]].concat();
+
+        let refused = Err(FileError::Padding { size: 33 });
+        assert_eq!(open_file(&key(), &seal_unpadded(&hidden_byte), 33), refused);
+        assert_eq!(open_file(&key(), &seal_unpadded(&too_much), 33), refused);
+        assert_eq!(
+            open_file(&key(), &seal_unpadded(&document(33)), 33),
+            refused
+        );
+        for size in [0, 32, 37, u64::MAX] {
+            assert_eq!(
+                open_file(&key(), &seal_unpadded(&padded), size),
+                Err(FileError::Padding { size })
+            );
+        }
+    }
+
+    #[test]
+    fn padding_is_that_of_the_published_algorithm() {
+        // Computed by hand from algorithm 1: E = floor(log2 L), S = floor(log2 E) + 1.
+        for (len, padded) in [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+            (8, 8),
+            (9, 10),
+            (33, 36),
+            (100, 104),
+            (1_000, 1_024),
+            (65_537, 67_584),
+            (3_000_000, 3_014_656),
+        ] {
+            assert_eq!(padded_len(len), padded, "{len}");
+        }
+        for len in 1..5_000 {
+            let padded = padded_len(len);
+            assert!(padded >= len && (padded - len) * 100 <= len * 12);
+            assert_eq!(padded_len(padded), padded);
+        }
+        assert_eq!(padded_len(u64::MAX), u64::MAX);
+        assert_eq!(sealed_len(u64::MAX), u64::MAX);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(32))]
+
+        #[test]
+        fn no_bytes_and_no_size_open_or_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+            size in proptest::num::u64::ANY,
+        ) {
+            let with_header = [&seal(0).bytes[..HEADER_BYTES], &bytes].concat();
+
+            proptest::prop_assert!(open_file(&key(), &bytes, size).is_err());
+            proptest::prop_assert!(open_file(&key(), &with_header, size).is_err());
+        }
+
+        #[test]
+        fn every_length_has_a_file_of_the_length_foretold(size in 0..200_000_usize) {
+            let file = seal_file(&key(), &NONCE_OF_TEST, &vec![1; size]).bytes;
+
+            proptest::prop_assert_eq!(file.len() as u64, sealed_len(size as u64));
+            proptest::prop_assert!(chunk_count(file.len() as u64).is_some());
+        }
+    }
+}

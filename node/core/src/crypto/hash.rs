@@ -56,3 +56,51 @@ pub fn subject_of(handle: &Handle) -> [u8; 16] {
 pub fn receipt(salt: &[u8; 32], manifest_hash: &[u8; 32]) -> [u8; 32] {
     sha256(&[salt, manifest_hash])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyed_hash_is_the_hmac_of_rfc_4231() {
+        // RFC 4231, 4.3, test case 2.
+        let expected = data_encoding::HEXLOWER
+            .decode(b"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+            .unwrap();
+
+        let hash = keyed_hash(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
+
+        assert_eq!(hash[..], expected[..]);
+    }
+
+    #[test]
+    fn a_keyed_hash_matches_itself_only() {
+        let hash = keyed_hash(b"key", &[b"content"]);
+        assert!(keyed_hash_matches(b"key", &[b"content"], &hash));
+
+        assert!(!keyed_hash_matches(b"kez", &[b"content"], &hash));
+        assert!(!keyed_hash_matches(b"key", &[b"contents"], &hash));
+        assert!(!keyed_hash_matches(b"key", &[b"content"], &hash[..31]));
+        assert!(!keyed_hash_matches(b"key", &[b"content"], b""));
+    }
+
+    #[test]
+    fn keys_for_two_uses_differ() {
+        let key = SecretKey::new([7; 32]);
+
+        assert_eq!(derive(&key, "one"), derive(&key, "one"));
+        assert_ne!(derive(&key, "one"), derive(&key, "two"));
+        assert_ne!(derive(&key, "one"), derive(&SecretKey::new([8; 32]), "one"));
+    }
+
+    #[test]
+    fn a_subject_and_a_receipt_are_hashes_of_what_they_name() {
+        let handle = Handle([3; 20]);
+        let subject = sha256(&[b"chartmesh/1/subject\x03\x03\x03\x03\x03", &[3; 15]]);
+
+        assert_eq!(subject_of(&handle)[..], subject[..16]);
+        assert_ne!(subject_of(&handle), subject_of(&Handle([4; 20])));
+        assert_eq!(receipt(&[1; 32], &[2; 32]), sha256(&[&[1; 32], &[2; 32]]));
+        assert_ne!(receipt(&[1; 32], &[2; 32]), receipt(&[2; 32], &[1; 32]));
+    }
+}

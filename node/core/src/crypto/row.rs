@@ -76,3 +76,102 @@ impl RowAad<'_> {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: [u8; 24] = [5; 24];
+
+    #[test]
+    fn a_value_opens_where_it_was_sealed_and_nowhere_else() {
+        let sealed = seal(&key(), &NONCE, &aad().to_bytes(), b"value");
+        let open_at = |aad: RowAad<'_>| open(&key(), &NONCE, &aad.to_bytes(), &sealed);
+        assert_eq!(open_at(aad()), Ok(b"value".to_vec()));
+
+        let elsewhere = [
+            RowAad {
+                store: &[2; 16],
+                ..aad()
+            },
+            RowAad {
+                table: "consens",
+                ..aad()
+            },
+            RowAad {
+                key: b"kez",
+                ..aad()
+            },
+            RowAad { format: 2, ..aad() },
+            RowAad {
+                revision: 6,
+                ..aad()
+            },
+        ];
+        for place in elsewhere {
+            assert_eq!(open_at(place), Err(RowError::Integrity));
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_divided_another_way_are_another_place() {
+        let place = RowAad {
+            key: b"\0\x01x",
+            ..aad()
+        };
+        let divided = RowAad {
+            table: "consent\0\x03",
+            key: b"x",
+            ..aad()
+        };
+        let sealed = seal(&key(), &NONCE, &place.to_bytes(), b"value");
+        assert!(open(&key(), &NONCE, &place.to_bytes(), &sealed).is_ok());
+
+        let refused = open(&key(), &NONCE, &divided.to_bytes(), &sealed);
+
+        assert_eq!(refused, Err(RowError::Integrity));
+    }
+
+    #[test]
+    fn one_changed_bit_is_an_integrity_error() {
+        let aad = aad().to_bytes();
+        let sealed = seal(&key(), &NONCE, &aad, b"value");
+        assert!(open(&key(), &NONCE, &aad, &sealed).is_ok());
+
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                open(&key(), &NONCE, &aad, &changed),
+                Err(RowError::Integrity)
+            );
+        }
+        let other_key = SecretKey::new([8; 32]);
+        assert!(open(&other_key, &NONCE, &aad, &sealed).is_err());
+        assert!(open(&key(), &[6; 24], &aad, &sealed).is_err());
+        assert!(open(&key(), &NONCE, &aad, &sealed[1..]).is_err());
+        assert!(open(&key(), &NONCE, &aad, b"").is_err());
+    }
+
+    #[test]
+    fn an_empty_value_is_a_value() {
+        let sealed = seal(&key(), &NONCE, b"", b"");
+
+        assert_eq!(sealed.len(), OVERHEAD_BYTES);
+        assert_eq!(open(&key(), &NONCE, b"", &sealed), Ok(Vec::new()));
+    }
+
+    fn key() -> SecretKey {
+        SecretKey::new([7; 32])
+    }
+
+    fn aad() -> RowAad<'static> {
+        RowAad {
+            store: &[1; 16],
+            table: "consent",
+            key: b"key",
+            format: 1,
+            revision: 5,
+        }
+    }
+}

@@ -173,9 +173,6 @@ pub struct SessionKeys {
 }
 
 /// Begins a session towards a member: what it needs to accept it, and the keys.
-///
-/// # Panics
-/// Never: encapsulating to a parsed X-Wing key cannot fail.
 pub fn begin_session(
     rng: &mut impl CryptoRng,
     key: &SealingKey,
@@ -350,4 +347,294 @@ fn associated_data(direction: Direction, header: &OuterHeader) -> Result<Vec<u8>
     aad.extend_from_slice(&enc_len.to_be_bytes());
     aad.extend_from_slice(&header.enc);
     Ok(aad)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn both_ends_of_a_session_have_the_same_keys() {
+        let (asker, holder, header) = session();
+        let answer_header = OuterHeader {
+            enc: Bytes::new(),
+            ..header.clone()
+        };
+
+        let question = asker.seal_question(&header, b"who?").unwrap();
+        let answer = holder.seal_answer(&answer_header, 3, b"she").unwrap();
+
+        assert_eq!(holder.open_question(&header, &question).unwrap(), b"who?");
+        assert_eq!(
+            asker.open_answer(&answer_header, 3, &answer).unwrap(),
+            b"she"
+        );
+    }
+
+    #[test]
+    fn every_part_of_the_outer_header_is_authenticated() {
+        let (asker, holder, header) = session();
+        let question = asker.seal_question(&header, b"who?").unwrap();
+        assert!(holder.open_question(&header, &question).is_ok());
+        let mut changed_enc = header.enc.to_vec();
+        changed_enc[700] ^= 1;
+
+        let changed = [
+            OuterHeader {
+                key_id: [0; 8],
+                ..header.clone()
+            },
+            OuterHeader {
+                session: [0; 16],
+                ..header.clone()
+            },
+            OuterHeader {
+                counter: 6,
+                ..header.clone()
+            },
+            OuterHeader {
+                enc: changed_enc.into(),
+                ..header.clone()
+            },
+            OuterHeader {
+                enc: Bytes::new(),
+                ..header.clone()
+            },
+        ];
+
+        for header in changed {
+            assert_eq!(
+                holder.open_question(&header, &question),
+                Err(SealError::Integrity)
+            );
+        }
+    }
+
+    #[test]
+    fn one_changed_bit_of_the_ciphertext_is_refused() {
+        let (asker, holder, header) = session();
+        let question = asker.seal_question(&header, b"who?").unwrap();
+        assert!(holder.open_question(&header, &question).is_ok());
+
+        for bit in 0..question.len() * 8 {
+            let mut changed = question.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                holder.open_question(&header, &changed),
+                Err(SealError::Integrity)
+            );
+        }
+        assert!(holder.open_question(&header, &question[1..]).is_err());
+        assert!(holder.open_question(&header, b"").is_err());
+    }
+
+    #[test]
+    fn a_question_is_no_answer_and_a_part_no_other_part() {
+        let (asker, holder, header) = session();
+        let question = asker.seal_question(&header, b"who?").unwrap();
+        let answer = holder.seal_answer(&header, 1, b"she").unwrap();
+        assert!(holder.open_question(&header, &question).is_ok());
+        assert!(asker.open_answer(&header, 1, &answer).is_ok());
+
+        assert!(asker.open_answer(&header, 0, &question).is_err());
+        assert!(holder.open_question(&header, &answer).is_err());
+        assert!(asker.open_answer(&header, 0, &answer).is_err());
+        assert!(asker.open_answer(&header, 2, &answer).is_err());
+    }
+
+    #[test]
+    fn another_suite_is_neither_sealed_nor_opened() {
+        let (asker, holder, header) = session();
+        let question = asker.seal_question(&header, b"who?").unwrap();
+        assert!(holder.open_question(&header, &question).is_ok());
+
+        for suite in [0, 0x20, 0x11, u32::MAX] {
+            let other = OuterHeader {
+                suite,
+                ..header.clone()
+            };
+            let refused = SealError::Suite { suite };
+            assert_eq!(asker.seal_question(&other, b"who?"), Err(refused));
+            assert_eq!(asker.seal_answer(&other, 0, b"she"), Err(refused));
+            assert_eq!(holder.open_question(&other, &question), Err(refused));
+            assert_eq!(asker.open_answer(&other, 0, &question), Err(refused));
+        }
+    }
+
+    #[test]
+    fn a_session_is_bound_to_network_recipient_and_key() {
+        let key = opening_key();
+        let (enc, asker) = begin(&key);
+        let context = context(&key);
+        let header = header(&key, enc.clone());
+        let question = asker.seal_question(&header, b"who?").unwrap();
+        let opens = |context: SealContext, enc: &[u8], key: &OpeningKey| {
+            accept_session(key, enc, &context)
+                .and_then(|keys| keys.open_question(&header, &question))
+        };
+        assert!(opens(context, &enc, &key).is_ok());
+
+        let other_key = OpeningKey::from_bytes(&SecretKey::new([8; 32]));
+        let mut changed = enc.to_vec();
+        changed[0] ^= 1;
+        for refused in [
+            opens(
+                SealContext {
+                    network: NetworkId([0; 32]),
+                    ..context
+                },
+                &enc,
+                &key,
+            ),
+            opens(
+                SealContext {
+                    recipient: MemberId([0; 16]),
+                    ..context
+                },
+                &enc,
+                &key,
+            ),
+            opens(
+                SealContext {
+                    key_id: [0; 8],
+                    ..context
+                },
+                &enc,
+                &key,
+            ),
+            opens(context, &enc, &other_key),
+            opens(context, &changed, &key),
+        ] {
+            assert_eq!(refused, Err(SealError::Integrity));
+        }
+    }
+
+    #[test]
+    fn keys_of_another_length_are_refused() {
+        let key = opening_key();
+        let (enc, _) = begin(&key);
+        let public = key.public();
+        assert!(SealingKey::parse(&public).is_ok_and(|sealing| sealing.id() == key.id()));
+        assert!(accept_session(&key, &enc, &context(&key)).is_ok());
+        // A coefficient that is not reduced modulo 3329 (FIPS 203, 7.2).
+        let mut unreduced = public.to_vec();
+        unreduced[..3].fill(0xFF);
+        let longer_enc = [&enc[..], &[0]].concat();
+
+        for bytes in [&public[1..], &unreduced, b""] {
+            assert_eq!(SealingKey::parse(bytes).err(), Some(SealError::Key));
+        }
+        for bytes in [&enc[1..], &longer_enc, b""] {
+            assert_eq!(
+                accept_session(&key, bytes, &context(&key)).err(),
+                Some(SealError::Encapsulated)
+            );
+        }
+    }
+
+    #[test]
+    fn an_opening_key_reads_back_and_shows_nothing() {
+        let key = OpeningKey::generate(&mut ChaCha20Rng::from_seed([1; 32]));
+        let again = OpeningKey::from_bytes(&key.to_bytes());
+
+        assert_eq!(key.public(), again.public());
+        assert_eq!(key.public().len(), SEALING_KEY_BYTES);
+        assert_eq!(key.id(), sha256(&[&key.public()])[..8]);
+        assert_eq!(format!("{key:?}"), "OpeningKey(..)");
+    }
+
+    #[test]
+    fn the_receiving_side_agrees_with_the_published_vector() {
+        let Some(text) = published("crypto/hpke-xwing-hkdfsha256-chacha20poly1305.json") else {
+            return;
+        };
+        let vectors: serde_json::Value = serde_json::from_str(&text).unwrap();
+
+        for vector in vectors.as_array().unwrap() {
+            let bytes = |value: &serde_json::Value| {
+                let hex = value.as_str().unwrap();
+                data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap()
+            };
+            let private = bytes(&vector["skRm"]).try_into().unwrap();
+            let key = OpeningKey::from_bytes(&SecretKey::new(private));
+            let mut context = receiver(
+                &key.private,
+                &bytes(&vector["enc"]),
+                &bytes(&vector["info"]),
+            )
+            .unwrap();
+
+            assert_eq!(key.public(), bytes(&vector["pkRm"]));
+            for export in vector["exports"].as_array().unwrap() {
+                let mut out = vec![0; export["L"].as_u64().unwrap() as usize];
+                context
+                    .export(&bytes(&export["exporter_context"]), &mut out)
+                    .unwrap();
+                assert_eq!(out, bytes(&export["exported_value"]));
+            }
+            for message in vector["encryptions"].as_array().unwrap() {
+                let plain = context.open(&bytes(&message["ct"]), &bytes(&message["aad"]));
+                assert_eq!(plain.unwrap(), bytes(&message["pt"]));
+            }
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the published vectors lie outside the repository"
+    )]
+    fn published(path: &str) -> Option<String> {
+        let demanded = std::env::var_os("CHARTMESH_DEMAND_SHARED").is_some();
+        let found = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|folder| folder.join("shared/data"))
+            .chain(std::env::var_os("CHARTMESH_SHARED").map(Into::into))
+            .find_map(|folder| std::fs::read_to_string(folder.join(path)).ok());
+        if found.is_none() {
+            assert!(!demanded, "shared data missing");
+            println!("skipped: shared data missing");
+        }
+        found
+    }
+
+    fn session() -> (SessionKeys, SessionKeys, OuterHeader) {
+        let key = opening_key();
+        let (enc, asker) = begin(&key);
+        let holder = accept_session(&key, &enc, &context(&key)).unwrap();
+        (asker, holder, header(&key, enc))
+    }
+
+    fn begin(key: &OpeningKey) -> (Bytes, SessionKeys) {
+        let sealing = SealingKey::parse(&key.public()).unwrap();
+        begin_session(
+            &mut ChaCha20Rng::from_seed([2; 32]),
+            &sealing,
+            &context(key),
+        )
+    }
+
+    fn opening_key() -> OpeningKey {
+        OpeningKey::from_bytes(&SecretKey::new([7; 32]))
+    }
+
+    fn context(key: &OpeningKey) -> SealContext {
+        SealContext {
+            network: NetworkId([3; 32]),
+            recipient: MemberId([4; 16]),
+            key_id: key.id(),
+        }
+    }
+
+    fn header(key: &OpeningKey, enc: Bytes) -> OuterHeader {
+        OuterHeader {
+            suite: SUITE_XWING,
+            key_id: key.id(),
+            session: [6; 16],
+            counter: 5,
+            enc,
+        }
+    }
 }

@@ -214,3 +214,231 @@ pub(super) fn signed_bytes<T: Body>(network: &NetworkId, body: &[u8]) -> Vec<u8>
     message.extend_from_slice(body);
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::crypto::SecretKey;
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Note {
+        #[prost(string, tag = "1")]
+        text: String,
+        #[prost(uint64, tag = "2")]
+        number: u64,
+    }
+
+    impl Body for Note {
+        const DOMAIN: &'static str = "chartmesh/1/test-note";
+
+        fn encode(&self) -> Vec<u8> {
+            self.encode_to_vec()
+        }
+
+        fn decode(bytes: &[u8]) -> Result<Self, MalformedBody> {
+            <Self as Message>::decode(bytes).map_err(|_| MalformedBody {
+                domain: Self::DOMAIN,
+            })
+        }
+    }
+
+    /// Has the very bytes of a [`Note`], a domain constant of the same length, and another meaning.
+    struct Memo(Note);
+
+    impl Body for Memo {
+        const DOMAIN: &'static str = "chartmesh/1/test-memo";
+
+        fn encode(&self) -> Vec<u8> {
+            self.0.encode_to_vec()
+        }
+
+        fn decode(bytes: &[u8]) -> Result<Self, MalformedBody> {
+            <Note as Body>::decode(bytes).map(Self)
+        }
+    }
+
+    const NETWORK: NetworkId = NetworkId([9; 32]);
+
+    #[test]
+    fn a_body_comes_back_with_those_who_signed_it() {
+        let mut envelope = key(1).sign(&NETWORK, &note());
+        envelope.add_signature::<Note>(&key(2), &NETWORK);
+
+        let signed = envelope.verify::<Note>(&NETWORK).unwrap();
+
+        assert!(*signed.value() == note());
+        assert_eq!(signed.signers(), [key(1).public(), key(2).public()]);
+        assert_eq!(signed.hash(), sha256(&[&note().encode_to_vec()]));
+        assert!(*signed.envelope() == envelope);
+        assert!(signed.into_value() == note());
+    }
+
+    #[test]
+    fn one_changed_bit_anywhere_is_refused() {
+        let envelope = key(1).sign(&NETWORK, &note());
+        assert_eq!(refusal(&envelope), None);
+
+        for bit in 0..envelope.body.len() * 8 {
+            let mut body = envelope.body.to_vec();
+            body[bit / 8] ^= 1 << (bit % 8);
+            let changed = Envelope {
+                body: body.into(),
+                signatures: envelope.signatures.clone(),
+            };
+            assert_eq!(refusal(&changed), Some(SignatureError::Forged));
+        }
+        for bit in 0..64 * 8 {
+            let mut changed = envelope.clone();
+            changed.signatures[0].1[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(refusal(&changed), Some(SignatureError::Forged));
+        }
+        for bit in 0..32 * 8 {
+            let mut changed = envelope.clone();
+            changed.signatures[0].0[bit / 8] ^= 1 << (bit % 8);
+            let refused = refusal(&changed);
+            assert!(matches!(
+                refused,
+                Some(SignatureError::Forged | SignatureError::Key)
+            ));
+        }
+    }
+
+    #[test]
+    fn a_signature_over_one_type_is_worth_nothing_for_another() {
+        let as_note = key(1).sign(&NETWORK, &note());
+        let as_memo = key(1).sign(&NETWORK, &Memo(note()));
+        assert!(as_note.body == as_memo.body);
+        assert!(as_note.verify::<Note>(&NETWORK).is_ok());
+        assert!(as_memo.verify::<Memo>(&NETWORK).is_ok());
+
+        assert_eq!(
+            as_note.verify::<Memo>(&NETWORK).err(),
+            Some(SignatureError::Forged)
+        );
+        assert_eq!(
+            as_memo.verify::<Note>(&NETWORK).err(),
+            Some(SignatureError::Forged)
+        );
+    }
+
+    #[test]
+    fn a_signature_of_one_network_is_worth_nothing_in_another() {
+        let envelope = key(1).sign(&NETWORK, &note());
+        assert!(envelope.verify::<Note>(&NETWORK).is_ok());
+
+        let elsewhere = envelope.verify::<Note>(&NetworkId([8; 32]));
+
+        assert_eq!(elsewhere.err(), Some(SignatureError::Forged));
+    }
+
+    #[test]
+    fn a_body_that_reads_two_ways_is_refused_though_its_signature_holds() {
+        let canonical = note().encode_to_vec();
+        let envelope = key(1).sign_bytes::<Note>(&NETWORK, canonical.clone());
+        assert_eq!(refusal(&envelope), None);
+        let unknown_field = [&canonical[..], &[0x78, 1]].concat();
+        let repeated_field = [&canonical[..], &canonical].concat();
+        let fields_swapped = [&canonical[canonical.len() - 2..], &canonical[..4]].concat();
+        let long_varint = [&canonical[..canonical.len() - 1], &[0x80 | 5, 0]].concat();
+        let default_written = b"\x0a\x02hi\x10\x00".to_vec();
+
+        for body in [
+            unknown_field,
+            repeated_field,
+            fields_swapped,
+            long_varint,
+            default_written,
+        ] {
+            let envelope = key(1).sign_bytes::<Note>(&NETWORK, body);
+
+            assert!(envelope.claims::<Note>().is_ok());
+            assert_eq!(
+                refusal(&envelope),
+                Some(SignatureError::NotCanonical {
+                    domain: Note::DOMAIN
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_body_are_refused_though_signed() {
+        let envelope = key(1).sign_bytes::<Note>(&NETWORK, b"\x0a\xff".as_slice());
+        let expected = MalformedBody {
+            domain: Note::DOMAIN,
+        };
+
+        assert_eq!(envelope.claims::<Note>().err(), Some(expected));
+        assert_eq!(refusal(&envelope), Some(expected.into()));
+    }
+
+    #[test]
+    fn nobody_and_too_many_and_the_same_twice_are_refused() {
+        let mut envelope = key(1).sign(&NETWORK, &note());
+        while envelope.signatures.len() < SIGNATURES_MAX {
+            let next = key(1 + envelope.signatures.len() as u8);
+            envelope.add_signature::<Note>(&next, &NETWORK);
+        }
+        assert_eq!(refusal(&envelope), None);
+
+        let mut one_more = envelope.clone();
+        one_more.add_signature::<Note>(&key(0), &NETWORK);
+        let mut twice = envelope.clone();
+        twice.signatures[5] = twice.signatures[6];
+        let unsigned = Envelope {
+            signatures: Vec::new(),
+            ..envelope.clone()
+        };
+
+        assert_eq!(
+            refusal(&one_more),
+            Some(SignatureError::TooMany {
+                count: SIGNATURES_MAX + 1
+            })
+        );
+        assert_eq!(refusal(&twice), Some(SignatureError::Repeated));
+        assert_eq!(refusal(&unsigned), Some(SignatureError::Unsigned));
+    }
+
+    #[test]
+    fn one_bad_signature_among_good_ones_is_enough() {
+        let mut envelope = key(1).sign(&NETWORK, &note());
+        envelope.add_signature::<Note>(&key(2), &NETWORK);
+        assert_eq!(refusal(&envelope), None);
+
+        envelope.signatures[1].1[0] ^= 1;
+
+        assert_eq!(refusal(&envelope), Some(SignatureError::Forged));
+    }
+
+    #[test]
+    fn the_signature_that_holds_for_every_message_under_a_weak_key_is_refused() {
+        let mut envelope = key(1).sign(&NETWORK, &note());
+        assert_eq!(refusal(&envelope), None);
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut forgery = [0; 64];
+        forgery[0] = 1;
+
+        envelope.signatures = vec![(identity, forgery)];
+
+        assert_eq!(refusal(&envelope), Some(SignatureError::Key));
+    }
+
+    fn refusal(envelope: &Envelope) -> Option<SignatureError> {
+        envelope.verify::<Note>(&NETWORK).err()
+    }
+
+    fn note() -> Note {
+        Note {
+            text: "hi".to_owned(),
+            number: 5,
+        }
+    }
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&SecretKey::new([seed; 32]))
+    }
+}

@@ -275,3 +275,104 @@ pub fn verify_consistency(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition of RFC 9162, 2.1.1, word for word.
+    fn by_definition(leaves: &[Hash]) -> Hash {
+        match leaves {
+            [] => sha256(&[]),
+            [leaf] => *leaf,
+            _ => {
+                let (left, right) = leaves.split_at(split(leaves.len() as u64) as usize);
+                node_hash(&by_definition(left), &by_definition(right))
+            }
+        }
+    }
+
+    fn leaves(count: usize) -> Vec<Hash> {
+        (0..count).map(|index| leaf_hash(&[index as u8])).collect()
+    }
+
+    #[test]
+    fn the_root_at_every_size_is_the_one_of_the_definition() {
+        let leaves = leaves(70);
+        let tree: Tree = leaves.iter().copied().collect();
+
+        for size in 0..=leaves.len() {
+            let expected = by_definition(&leaves[..size]);
+            assert_eq!(root(&leaves[..size]), expected);
+            assert_eq!(tree.root_at(size as u64), Some(expected));
+        }
+        assert_eq!(tree.len(), 70);
+        assert_eq!(tree.leaf(69), Some(leaves[69]));
+        assert_eq!(tree.leaf(70), None);
+        assert_eq!(tree.root_at(71), None);
+        assert!(Tree::new().is_empty());
+    }
+
+    #[test]
+    fn every_leaf_is_proved_at_every_size_and_at_no_other_place() {
+        let leaves = leaves(33);
+        let tree: Tree = leaves.iter().copied().collect();
+
+        for size in 1..=33 {
+            let root = tree.root_at(size).unwrap();
+            for index in 0..size {
+                let proof = tree.inclusion_proof(index, size).unwrap();
+                let leaf = tree.leaf(index).unwrap();
+                assert_eq!(verify_inclusion(&leaf, index, size, &proof, &root), Ok(()));
+
+                let other = leaf_hash(b"other");
+                assert!(verify_inclusion(&other, index, size, &proof, &root).is_err());
+                assert!(
+                    verify_inclusion(&leaf, index ^ 1, size, &proof, &root).is_err() || size == 1
+                );
+                for position in 0..proof.len() {
+                    let mut changed = proof.clone();
+                    changed[position][0] ^= 1;
+                    assert_eq!(
+                        verify_inclusion(&leaf, index, size, &changed, &root),
+                        Err(ProofError::Root)
+                    );
+                }
+            }
+        }
+        assert_eq!(tree.inclusion_proof(5, 5), None);
+        assert_eq!(tree.inclusion_proof(0, 34), None);
+    }
+
+    #[test]
+    fn every_size_is_proved_to_begin_with_every_smaller_one() {
+        let tree: Tree = leaves(33).into_iter().collect();
+
+        for size in 1..=33 {
+            let root = tree.root_at(size).unwrap();
+            for earlier in 1..=size {
+                let earlier_root = tree.root_at(earlier).unwrap();
+                let proof = tree.consistency_proof(earlier, size).unwrap();
+                let verified = |earlier_root: &Hash, root: &Hash, proof: &[Hash]| {
+                    verify_consistency(earlier, earlier_root, size, root, proof)
+                };
+                assert_eq!(verified(&earlier_root, &root, &proof), Ok(()));
+
+                assert!(verified(&leaf_hash(b"other"), &root, &proof).is_err());
+                assert!(verified(&earlier_root, &leaf_hash(b"other"), &proof).is_err());
+                assert!(verified(&earlier_root, &root, &[&proof[..], &[root]].concat()).is_err());
+                for position in 0..proof.len() {
+                    let mut changed = proof.clone();
+                    changed[position][0] ^= 1;
+                    assert_eq!(
+                        verified(&earlier_root, &root, &changed),
+                        Err(ProofError::Root)
+                    );
+                }
+            }
+        }
+        assert_eq!(tree.consistency_proof(0, 5), None);
+        assert_eq!(tree.consistency_proof(6, 5), None);
+        assert_eq!(tree.consistency_proof(5, 34), None);
+    }
+}

@@ -1,6 +1,6 @@
 //! Keys under keys, and a key from a passphrase (`storage.md` 9, 11).
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -148,8 +148,123 @@ pub fn key_from_passphrase(
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32))
         .map_err(|_| WrapError::Cost)?;
     let mut key = SecretKey::default();
+    let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase, salt, &mut *key)
+        .hash_password_into_with_memory(passphrase, salt, &mut *key, &mut memory[..])
         .map_err(|_| WrapError::Cost)?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    const CONTEXT: WrapContext = WrapContext {
+        store: [1; 16],
+        key_id: [2; 16],
+    };
+
+    #[test]
+    fn a_wrapped_key_opens_in_its_place_only() {
+        let wrapping = SecretKey::new([3; 32]);
+        let key = SecretKey::new([4; 32]);
+        let wrapped = wrap_key(&mut rng(), &wrapping, &CONTEXT, &key);
+        assert_eq!(unwrap_key(&wrapping, &CONTEXT, &wrapped), Ok(key.clone()));
+
+        let other_store = WrapContext {
+            store: [9; 16],
+            ..CONTEXT
+        };
+        let other_key = WrapContext {
+            key_id: [9; 16],
+            ..CONTEXT
+        };
+        for refused in [
+            unwrap_key(&wrapping, &other_store, &wrapped),
+            unwrap_key(&wrapping, &other_key, &wrapped),
+            unwrap_key(&key, &CONTEXT, &wrapped),
+        ] {
+            assert_eq!(refused.err(), Some(WrapError::Integrity));
+        }
+        for bit in 0..wrapped.len() * 8 {
+            let mut changed = wrapped.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                unwrap_key(&wrapping, &CONTEXT, &changed).err(),
+                Some(WrapError::Integrity)
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrapped_key_of_another_length_is_refused() {
+        let wrapping = SecretKey::new([3; 32]);
+        let wrapped = wrap_key(&mut rng(), &wrapping, &CONTEXT, &wrapping);
+        assert!(unwrap_key(&wrapping, &CONTEXT, &wrapped).is_ok());
+
+        let longer = [&wrapped[..], &[0]].concat();
+
+        for bytes in [&wrapped[..71], &longer, b""] {
+            assert_eq!(
+                unwrap_key(&wrapping, &CONTEXT, bytes).err(),
+                Some(WrapError::Length {
+                    len_bytes: bytes.len()
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn wrapping_twice_never_takes_one_nonce_twice() {
+        let wrapping = SecretKey::new([3; 32]);
+        let mut rng = rng();
+
+        let nonces: std::collections::BTreeSet<Vec<u8>> = (0..1_000)
+            .map(|_| wrap_key(&mut rng, &wrapping, &CONTEXT, &wrapping)[..24].to_vec())
+            .collect();
+
+        assert_eq!(nonces.len(), 1_000);
+    }
+
+    #[test]
+    fn a_passphrase_gives_one_key_for_each_salt_and_cost() {
+        let key = |passphrase: &[u8], salt, cost| {
+            key_from_passphrase(passphrase, &[salt; 16], cost).unwrap()
+        };
+        let dearer = Argon2Cost::new(19 << 10, 3, 1).unwrap();
+        let base = key(b"correct horse", 1, Argon2Cost::DEFAULT);
+
+        assert_eq!(base, key(b"correct horse", 1, Argon2Cost::default()));
+        assert_ne!(base, key(b"correct horsf", 1, Argon2Cost::DEFAULT));
+        assert_ne!(base, key(b"correct horse", 2, Argon2Cost::DEFAULT));
+        assert_ne!(base, key(b"correct horse", 1, dearer));
+    }
+
+    #[test]
+    fn a_cost_out_of_bounds_is_refused() {
+        assert_eq!(Argon2Cost::new(19 << 10, 2, 1), Ok(Argon2Cost::DEFAULT));
+        assert!(Argon2Cost::new(1 << 20, 16, 4).is_ok());
+
+        for (memory_kib, passes, lanes) in [
+            ((19 << 10) - 1, 2, 1),
+            ((1 << 20) + 1, 2, 1),
+            (19 << 10, 1, 1),
+            (19 << 10, 17, 1),
+            (19 << 10, 2, 0),
+            (19 << 10, 2, 5),
+            (u32::MAX, u32::MAX, u32::MAX),
+        ] {
+            assert_eq!(
+                Argon2Cost::new(memory_kib, passes, lanes),
+                Err(WrapError::Cost)
+            );
+        }
+    }
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::from_seed([7; 32])
+    }
 }

@@ -1,1 +1,9 @@
-//! TODO: exchange
+//! Document exchange: the asker's receiver, the holder's release, the patient's turn between them.
+
+mod receive;
+mod release;
+mod turn;
+
+pub use receive::{Receive, ReceiveError, Received};
+pub use release::Release;
+pub use turn::{Turn, TurnGuard, Turns};

@@ -1,46 +1,16 @@
 //! Who is the same person: normalise, compare, grade. Pure, exact only in this version.
+//!
+//! Nothing here reads a store or knows an asker; it must never say more of a record than what was sent
+//! already says, and a record that is only similar leaves no trace in any answer.
 
-/// An attribute that identifies a patient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Attribute {
-    /// Family name.
-    Family,
-    /// Given names.
-    Given,
-    /// Birth date.
-    BirthDate,
-    /// Administrative sex.
-    Sex,
-    /// Identifier within a system.
-    Identifier,
-    /// Postal address.
-    Address,
-    /// Telephone.
-    Phone,
-    /// E-mail.
-    Email,
-}
+mod attribute;
+mod compare;
+mod grade;
+mod keys;
+mod normalise;
 
-/// How one attribute that was sent compares with the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Agreement {
-    /// Equal once normalised.
-    Agrees,
-    /// Nearly equal.
-    Close,
-    /// Different.
-    Differs,
-    /// The record lacks it.
-    Absent,
-}
-
-/// How sure a holder is (FHIR match-grade).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    /// The same person.
-    Certain,
-    /// Probably the same person.
-    Probable,
-    /// Possibly the same person.
-    Possible,
-}
+pub use attribute::{Agreement, Attribute, Grade};
+pub use compare::{compare, conflicts};
+pub use grade::{Verdict, missing, verdict};
+pub use keys::blocking_keys;
+pub use normalise::searchable;

@@ -16,14 +16,14 @@ const WORD_BITS: usize = 11;
 /// middle needs about 2^66 tries for another applicant with the same words.
 pub fn join_id(
     node_key: NodeKey,
-    key_set_hash: [u8; 32],
+    keys_hash: [u8; 32],
     member: MemberId,
     organization: &Organization,
 ) -> String {
     let hash = sha256(&[
         b"chartmesh/1/join-words",
         &node_key.0,
-        &key_set_hash,
+        &keys_hash,
         &member.0,
         &organization.encode(),
     ]);
@@ -33,12 +33,14 @@ pub fn join_id(
 impl JoinRequest {
     /// What it is called at both ends.
     pub fn id(&self) -> String {
-        join_id(
-            self.node_key,
-            self.key_set.hash(),
-            self.member,
-            &self.organization,
-        )
+        // Over the keys themselves: every request of an applicant has the same words, though each
+        // signs its key set anew.
+        let keys = self.key_set.claims::<KeySet>().map_or([0; 32], |set| {
+            let mut parts: Vec<&[u8]> = vec![&set.audit_key];
+            parts.extend(set.keys.iter().map(|key| &key.public[..]));
+            sha256(&parts)
+        });
+        join_id(self.node_key, keys, self.member, &self.organization)
     }
 }
 

@@ -201,7 +201,10 @@ mod tests {
     use super::*;
     use crate::{
         membership::Organization,
-        policy::fixtures::*,
+        policy::fixtures::{
+            HARBOR, HARBOR_NODE, NOW, OTHER, ROSA, ask, consent, denial_of, facts, harbor, opt_in,
+            opt_out, organization, paper, permit_of,
+        },
         records::Target,
         session::Peer,
         types::{Kind, MemberId, NodeKey, PatientId, Role, Timestamp},

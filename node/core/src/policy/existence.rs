@@ -34,7 +34,7 @@ pub fn existence(ask: &Ask<'_>, facts: &Facts<'_>) -> Existence {
 mod tests {
     use super::*;
     use crate::{
-        policy::fixtures::*,
+        policy::fixtures::{ask, denial_of, facts, harbor, organization, permit_of},
         records::{Class, Consent},
         types::{Kind, Role},
     };

@@ -197,3 +197,111 @@ fn unnamed(target: &Target, facts: &Facts<'_>) -> Organization {
         test: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        membership::Template,
+        policy::fixtures::{
+            HARBOR, HARBOR_NODE, NOW, ask, denial_of, facts, harbor, opt_out, organization,
+            permit_of,
+        },
+        records::{Class, Consent},
+    };
+
+    #[test]
+    fn an_explanation_names_what_decided_first_and_what_was_weighed_besides() {
+        let (peer, holder) = (harbor(), organization("St. Brigid", Kind::Hospital));
+        let consents = [
+            denial_of(3, Class::Stated),
+            permit_of(4, Class::Stated),
+            opt_out(5, Class::Patient),
+            permit_of(6, Class::Stated),
+        ];
+
+        let explanation = explain(&ask(&peer, Purpose::Treat), &facts(&holder, &consents));
+
+        let named: Vec<_> = explanation
+            .because
+            .iter()
+            .map(|because| (because.rule, because.consent))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                (Rule::OptOutDenies, Some(consents[2].id)),
+                (Rule::PermitOutweighed, Some(consents[1].id)),
+                (Rule::PermitOutweighed, Some(consents[3].id)),
+                (Rule::DenialLifted, Some(consents[0].id)),
+            ]
+        );
+        assert_eq!(explanation.because[0].user.as_deref(), Some("amy"));
+        assert_eq!(
+            explanation.text,
+            format!(
+                "denied for TREAT: the patient opted out ({}, recorded by amy)",
+                consents[2].id
+            )
+        );
+    }
+
+    #[test]
+    fn a_question_that_may_not_be_asked_is_explained_without_the_file() {
+        let (mut peer, holder) = (harbor(), organization("St. Brigid", Kind::Hospital));
+        let consents = [permit_of(4, Class::Patient)];
+        let facts = facts(&holder, &consents);
+        let asked = explain(&ask(&peer, Purpose::Treat), &facts);
+        assert_eq!(asked.because[0].consent, Some(consents[0].id));
+
+        peer.organization.kind = Kind::Payer;
+
+        let refused = explain(&ask(&peer, Purpose::Treat), &facts);
+        assert_eq!(refused.because.len(), 1);
+        assert_eq!(refused.because[0].rule, Rule::KindMayNotAssert);
+        assert_eq!(refused.because[0].consent, None);
+    }
+
+    #[test]
+    fn revoking_a_grant_leaves_permit_where_the_network_permits_by_default() {
+        let holder = organization("St. Brigid", Kind::Hospital);
+        let mut grant = permit_of(4, Class::Stated);
+        grant.revoked = Some((5, NOW));
+        let consents = [grant];
+        let opt_in = facts(&holder, &consents);
+        let us = Facts {
+            template: Template::UsTreatment,
+            ..opt_in
+        };
+        let target = Target::Member(HARBOR);
+        let now = |facts: &Facts<'_>| now_in_force(&target, Purpose::Treat, None, facts, NOW);
+
+        assert_eq!(now(&us).decision.text(), "permit");
+        assert_eq!(now(&opt_in).decision.text(), "deny");
+        assert!(now(&us).policy.ends_with("/Policy-basic-normal"));
+        assert!(now(&opt_in).policy.ends_with("/Policy-break-glass-only"));
+    }
+
+    #[test]
+    fn what_is_in_force_for_anybody_is_not_what_one_member_or_kind_was_granted() {
+        let holder = organization("St. Brigid", Kind::Hospital);
+        let hospitals = Consent {
+            target: Target::Kind(Kind::Hospital),
+            ..permit_of(4, Class::Stated)
+        };
+        let consents = [hospitals, permit_of(5, Class::Stated)];
+        let facts = facts(&holder, &consents);
+        let peer = harbor();
+        let now = |target, known| {
+            let now = now_in_force(&target, Purpose::Treat, known, &facts, NOW);
+            now.decision.permits()
+        };
+
+        assert!(!now(Target::Any, None));
+        assert!(now(Target::Kind(Kind::Hospital), None));
+        assert!(!now(Target::Kind(Kind::Clinic), None));
+        assert!(now(Target::Member(HARBOR), None));
+        assert!(!now(Target::Node(HARBOR_NODE), None));
+        assert!(now(Target::Node(HARBOR_NODE), Some(Asker::from(&peer))));
+    }
+}

@@ -9,6 +9,7 @@ mod existence;
 mod explain;
 mod facts;
 mod fhir;
+mod fhir_read;
 #[cfg(test)]
 mod fixtures;
 mod permit;
@@ -20,7 +21,8 @@ pub use error::Denial;
 pub use existence::{Existence, existence};
 pub use explain::{Because, Explanation, InForce, explain, in_force, now_in_force};
 pub use facts::{Ask, Asker, Discoverability, Facts, implicit_policy};
-pub use fhir::{ConsentMalformed, Statement, consent_from_fhir, consent_to_fhir};
+pub use fhir::consent_to_fhir;
+pub use fhir_read::{ConsentMalformed, Statement, consent_from_fhir};
 pub use permit::{Obligation, Permit, permit};
 pub use purpose::{consent_covers, covers, may_ask};
 pub use rule::Rule;

@@ -145,7 +145,9 @@ pub fn permit<T>(
 mod tests {
     use super::*;
     use crate::{
-        policy::fixtures::*,
+        policy::fixtures::{
+            HARBOR, NOW, ROSA, denial_of, facts, harbor, organization, paper, permit_of,
+        },
         records::{Class, Consent},
         types::Kind,
     };

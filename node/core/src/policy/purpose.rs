@@ -104,7 +104,7 @@ fn treats(kind: Kind) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        policy::fixtures::*,
+        policy::fixtures::{ask, denial_of, harbor, opt_out, permit_of},
         records::Class,
         types::{Code, PeerCode},
     };

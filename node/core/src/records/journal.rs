@@ -164,6 +164,11 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Made by [`super::Log::sync`] and by nothing else.
+    pub(super) fn new(records: Vec<Record>, keys: Vec<(KeyId, SecretKey)>) -> Self {
+        Self { records, keys }
+    }
+
     /// The records in order, for [`crate::flows`] to apply.
     pub fn records(&self) -> &[Record] {
         &self.records

@@ -3,8 +3,14 @@
 mod consent;
 mod disk;
 mod document;
+mod frame;
 mod journal;
+mod keyring;
+mod log;
 mod patient;
+mod row;
+mod scan;
+mod seal;
 mod stored;
 
 pub use consent::{
@@ -13,8 +19,13 @@ pub use consent::{
 };
 pub use disk::{Disk, StoreError};
 pub use document::{Coding, Disclosure, Document, Manifest};
+pub use frame::Head;
 pub use journal::{Batch, Draft, KeyId, Place, Record, RecordKind, Recorded, Scope};
+pub use keyring::Keyring;
+pub use log::{Log, Opened, Pending, Tail, Verified, read_record, verify};
 pub use patient::{Address, Demographics, Identifier, Name};
+pub use row::RowSeal;
 pub use stored::{
-    HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord, TicketIssued,
+    AuditFields, HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord,
+    TicketIssued,
 };

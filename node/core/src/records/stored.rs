@@ -4,7 +4,10 @@ use bytes::Bytes;
 
 use crate::{
     crypto::SecretKey,
-    types::{ConsentId, DocumentId, Handle, MemberId, PatientId, Purpose, Timestamp},
+    types::{
+        ConsentId, DisclosureId, DocumentId, Handle, MemberId, PatientId, Purpose, Role, Timestamp,
+        UserId,
+    },
 };
 
 /// A patient of this node.
@@ -16,6 +19,8 @@ pub struct PatientRecord {
     pub resource: Bytes,
     /// Where it came from.
     pub source: String,
+    /// The id it has there.
+    pub local_id: String,
     /// Id of the on-demand record bundle.
     pub summary: DocumentId,
     /// 0 for the default of the node's kind, 1 open, 2 consented, 3 hidden (`policy.md` 2).
@@ -39,6 +44,8 @@ pub struct ResourceRecord {
     pub content: [u8; 32],
     /// The resource.
     pub resource: Bytes,
+    /// Whether an earlier record of the same id is replaced.
+    pub replaces: bool,
 }
 
 /// A ticket this node issued.
@@ -89,4 +96,43 @@ pub struct HandleReceived {
     pub patient: Option<PatientId>,
     /// Until when.
     pub until: Timestamp,
+}
+
+/// An entry of the audit log in its stored terms; [`crate::audit`] gives them their meaning.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AuditFields {
+    /// Number of the kind.
+    pub kind: u32,
+    /// The other member.
+    pub member: Option<MemberId>,
+    /// About whom.
+    pub patient: Option<PatientId>,
+    /// About which document.
+    pub document: Option<DocumentId>,
+    /// By which consent.
+    pub consent: Option<ConsentId>,
+    /// What joins the two entries of a disclosure.
+    pub disclosure: Option<DisclosureId>,
+    /// SHA-256(salt | manifest hash).
+    pub receipt: Option<[u8; 32]>,
+    /// Purpose of use.
+    pub purpose: Option<Purpose>,
+    /// Pseudonym of the user at the asking node.
+    pub user: Option<UserId>,
+    /// What that user is there.
+    pub role: Option<Role>,
+    /// Own user.
+    pub actor: String,
+    /// Stable code of what came of it; empty for success.
+    pub code: String,
+    /// Number of the decision rule; 0 for none.
+    pub rule: u32,
+    /// Hash of the locate question.
+    pub query_hash: Option<[u8; 32]>,
+    /// The counterparty's leaf.
+    pub peer_leaf: Option<[u8; 32]>,
+    /// How many like it were counted.
+    pub count: u64,
+    /// What was disclosed, in terms of type and code.
+    pub description: String,
 }

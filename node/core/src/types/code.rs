@@ -88,6 +88,8 @@ codes!(
         NotAuthority = "NOT_AUTHORITY",
         /// A rule, charter or template cannot be read.
         RulesMalformed = "RULES_MALFORMED",
+        /// The organisation's name, NPI or OID cannot be used.
+        OrganizationMalformed = "ORGANIZATION_MALFORMED",
         /// The node is no member.
         MemberUnknown = "MEMBER_UNKNOWN",
         /// The node did not answer.
@@ -114,6 +116,20 @@ codes!(
         RoleForbidden = "ROLE_FORBIDDEN",
         /// Clocks disagree.
         ClockSkew = "CLOCK_SKEW",
+        /// A peer's message is not well formed or not canonical.
+        MessageMalformed = "MESSAGE_MALFORMED",
+        /// A peer's seal or signature does not hold.
+        Unauthenticated = "UNAUTHENTICATED",
+        /// The sender is no active member.
+        NotMember = "NOT_MEMBER",
+        /// A message was made for another node or network.
+        WrongRecipient = "WRONG_RECIPIENT",
+        /// A message is of an earlier run or session.
+        Stale = "STALE",
+        /// A message is past its life.
+        Expired = "EXPIRED",
+        /// A message came twice.
+        Replayed = "REPLAYED",
         /// What came is not about the patient that was asked for.
         SubjectMismatch = "SUBJECT_MISMATCH",
         /// A signature does not hold.

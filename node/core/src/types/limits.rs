@@ -6,6 +6,10 @@ use super::Span;
 pub const INPUT_MAX_BYTES: usize = 64 << 20;
 /// Nesting of JSON objects and arrays.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Keys of one JSON object.
+pub const JSON_KEYS_MAX: usize = 1_024;
+/// Characters of one JSON number.
+pub const JSON_NUMBER_CHARS_MAX: usize = 64;
 /// Entries of one bundle.
 pub const BUNDLE_ENTRIES_MAX: usize = 50_000;
 /// Bytes of one resource.
@@ -28,6 +32,8 @@ pub const COMMIT_MAX_RECORDS: usize = 200_000;
 pub const PEER_MESSAGE_MAX_BYTES: usize = 1 << 20;
 /// Bytes of one part on the admin socket.
 pub const ADMIN_PART_MAX_BYTES: usize = 1 << 20;
+/// Bytes after which the journal begins another file.
+pub const JOURNAL_FILE_MAX_BYTES: u64 = 1 << 30;
 /// Members of a network that this node keeps.
 pub const MEMBERS_MAX: usize = 10_000;
 /// Members one question goes to directly; the charter may say less.
@@ -92,6 +98,20 @@ pub const OPEN_QUEUE_MAX: usize = 64;
 pub const CALLS_PER_CONNECTION_MAX: u32 = 64;
 /// Connections in all.
 pub const CONNECTIONS_MAX: u32 = 2_000;
+/// Connections of one peer, whichever side made them: each end may dial, and dead ones linger a while.
+pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Connections from outside whose handshake is under way.
+pub const CONNECTIONS_PENDING_MAX: u32 = 128;
+/// Streams being opened to one peer at a time; as many as libp2p queues for one connection.
+pub const OPENS_PER_PEER_MAX: usize = 8;
+/// Addresses of one node that are tried.
+pub const ADDRESSES_PER_NODE_MAX: usize = 16;
+/// How long a connection, its handshake or a stream on it may take to stand.
+pub const CONNECT_MAX: Span = Span::seconds(5);
+/// Calls of one peer that are worked on at a time, over all its connections.
+pub const CALLS_PER_PEER_MAX: usize = 128;
+/// How long one call of a peer may take, and each part of its answer.
+pub const CALL_TIME_MAX: Span = Span::seconds(60);
 /// Longest wait before a lost member is dialled again.
 pub const RECONNECT_MAX: Span = Span::seconds(30);
 /// Jobs waiting for the pool of CPU-heavy work.
@@ -125,3 +145,7 @@ pub const CODE_CHARS_MAX: usize = 256;
 pub const TEXT_CHARS_MAX: usize = 1_000;
 /// Codes, labels, obligations or capabilities in one list.
 pub const CODES_MAX: usize = 64;
+/// How long a fetch that was answered may wait for its release.
+pub const RELEASE_WAIT_MAX: Span = Span::hours(1);
+/// Fetches that wait for their release.
+pub const RELEASES_PENDING_MAX: usize = 4_096;

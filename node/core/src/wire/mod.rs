@@ -3,6 +3,7 @@
 //! Nothing here verifies, opens or decides. What it checks is form: exact lengths, known terms,
 //! sub-messages that must be there, and the limits of [`crate::types::limits`].
 
+mod audit;
 mod consent;
 mod envelope;
 mod exchange;
@@ -14,6 +15,7 @@ mod message;
 mod store;
 mod vocabulary;
 
+pub use audit::{decode_audit, encode_audit};
 pub use consent::{decode_consent, encode_consent};
 pub use envelope::{decode_envelope, decode_sealed, encode_envelope, encode_sealed};
 pub use field::WireError;

@@ -155,6 +155,7 @@ impl Wire for PatientRecord {
             source: self.source.clone(),
             summary: self.summary.0.to_vec(),
             discoverability: self.discoverability,
+            local_id: self.local_id.clone(),
         }
     }
 
@@ -168,6 +169,7 @@ impl Wire for PatientRecord {
             source: proto.source,
             summary: DocumentId(array(&proto.summary)?),
             discoverability: proto.discoverability,
+            local_id: proto.local_id,
         })
     }
 }
@@ -184,6 +186,7 @@ impl Wire for ResourceRecord {
             source: self.source.clone(),
             content: self.content.to_vec(),
             resource: self.resource.to_vec(),
+            replaces: self.replaces,
         }
     }
 
@@ -196,6 +199,7 @@ impl Wire for ResourceRecord {
             source: proto.source,
             content: array(&proto.content)?,
             resource: proto.resource.into(),
+            replaces: proto.replaces,
         })
     }
 }

@@ -1,0 +1,23 @@
+//! The words of the command line. What stands in `cli.md` keeps its names; nothing here does
+//! anything but read words, and no secret is ever among them.
+
+mod audit;
+mod cli;
+mod consent;
+mod exchange;
+mod network;
+mod node;
+mod records;
+mod value;
+
+pub(crate) use audit::{AccountingArgs, AuditCommand, AuditListArgs};
+pub(crate) use cli::{Cli, Command, Globals, Output};
+pub(crate) use consent::{
+    ConsentCommand, ExplainArgs, OptInArgs, OptOutArgs, RevokeArgs, StatementArgs,
+};
+pub(crate) use exchange::{DocumentsArgs, FetchArgs, LocateArgs};
+pub(crate) use network::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand};
+pub(crate) use node::{ConfigCommand, DemoArgs, DoctorArgs, InitArgs, Pace, PassphraseFd};
+pub(crate) use records::{
+    DocumentAddArgs, DocumentCommand, ImportArgs, ImportFormat, PatientCommand, PatientId,
+};

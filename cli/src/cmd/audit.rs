@@ -1,0 +1,176 @@
+//! `audit`.
+
+use chartmesh_proto::admin::{
+    AccountingReply, AuditListReply, AuditListRequest, CheckpointReply, Empty, PatientShowRequest,
+    VerifyReply,
+};
+
+use crate::{
+    args::{AccountingArgs, AuditCommand, AuditListArgs, PassphraseFd, PatientId},
+    connect::Node,
+    exit::{Exit, Failure},
+    print::Screen,
+    text::{self, Table},
+};
+
+/// Runs one of the audit log's commands.
+///
+/// # Errors
+/// The log does not hold, or as the daemon says.
+pub(crate) async fn run(
+    command: AuditCommand,
+    node: &Node,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    match command {
+        AuditCommand::List(args) => list(&args, node, screen).await,
+        AuditCommand::Access(args) => access(args, node, screen).await,
+        AuditCommand::Accounting(args) => accounting(args, node, screen).await,
+        AuditCommand::Verify(passphrase) => verify(passphrase, node, screen).await,
+        AuditCommand::Checkpoint => {
+            let reply = node
+                .call(async |mut admin| Ok(admin.audit_checkpoint(Empty {}).await?.into_inner()))
+                .await?;
+            screen.reply(&reply, |reply: &CheckpointReply| {
+                // A checkpoint is several lines; each is escaped by itself.
+                reply
+                    .checkpoint
+                    .lines()
+                    .map(|line| format!("{}\n", text::escape(line)))
+                    .collect()
+            })
+        }
+    }
+}
+
+async fn list(args: &AuditListArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let request = AuditListRequest {
+        after: args.after,
+        limit: args.limit,
+    };
+    let reply = node
+        .call(async |mut admin| Ok(admin.audit_list(request).await?.into_inner()))
+        .await?;
+    screen.reply(&reply, entries_table)
+}
+
+async fn access(args: PatientId, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let request = PatientShowRequest {
+        patient: args.patient,
+    };
+    let reply = node
+        .call(async |mut admin| Ok(admin.audit_access(request).await?.into_inner()))
+        .await?;
+    screen.reply(&reply, entries_table)
+}
+
+async fn accounting(args: AccountingArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    if args.format.is_some() || args.out.is_some() {
+        return Err(Failure::usage(
+            "this version does not write the accounting as a letter",
+            "leave out --format and --out; --output json has every field",
+        ));
+    }
+    let request = PatientShowRequest {
+        patient: args.patient.patient,
+    };
+    let reply = node
+        .call(async |mut admin| Ok(admin.audit_accounting(request).await?.into_inner()))
+        .await?;
+    screen.reply(&reply, accounting_table)
+}
+
+async fn verify(passphrase: PassphraseFd, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let reply = node
+        .call_alone(passphrase, async |mut admin| {
+            Ok(admin.audit_verify(Empty {}).await?.into_inner())
+        })
+        .await?;
+    screen.reply(&reply, verify_table)?;
+    if reply.verified {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "INTEGRITY",
+        "the log does not hold: what is on disk is not what was written",
+        "stop the daemon, keep a copy of the directory, and see doctor",
+    ))
+}
+
+fn entries_table(reply: &AuditListReply) -> String {
+    let mut table = Table::new([
+        "ENTRY",
+        "AT",
+        "KIND",
+        "ORGANIZATION",
+        "PATIENT",
+        "DOCUMENT",
+        "PURPOSE",
+        "USER",
+        "CODE",
+        "RULE",
+        "CONSENT",
+        "DISCLOSURE",
+        "DESCRIPTION",
+    ]);
+    for entry in &reply.entries {
+        let or = |text: &Option<String>| text.clone().unwrap_or_default();
+        table.row([
+            &entry.index.to_string(),
+            &text::date(&entry.at),
+            &entry.kind,
+            &or(&entry.organization),
+            &or(&entry.patient),
+            &or(&entry.document),
+            &or(&entry.purpose),
+            &or(&entry.user),
+            &or(&entry.code),
+            &or(&entry.rule),
+            &or(&entry.consent),
+            &or(&entry.disclosure),
+            &or(&entry.description),
+        ]);
+    }
+    table.or("no entries")
+}
+
+fn accounting_table(reply: &AccountingReply) -> String {
+    let mut table = Table::new([
+        "DATE",
+        "RECIPIENT",
+        "ADDRESS",
+        "PURPOSE",
+        "DESCRIPTION",
+        "ACCOUNTABLE",
+        "BASIS",
+        "DISCLOSURE",
+    ]);
+    for disclosure in &reply.disclosures {
+        let recipient = disclosure.recipient.as_ref();
+        table.row([
+            &text::date(&disclosure.date),
+            recipient.map_or("", |recipient| recipient.organization.as_str()),
+            recipient.map_or("", |recipient| recipient.address.as_str()),
+            &disclosure.purpose,
+            &disclosure.description,
+            if disclosure.accountable { "yes" } else { "no" },
+            &disclosure.basis,
+            &disclosure.disclosure,
+        ]);
+    }
+    table.or("no disclosures")
+}
+
+fn verify_table(reply: &VerifyReply) -> String {
+    let mut text = text::lines([
+        ("verified", if reply.verified { "yes" } else { "NO" }),
+        ("entries", &reply.entries.to_string()),
+        ("records", &reply.records.to_string()),
+        ("root", &reply.root),
+    ]);
+    for problem in &reply.problems {
+        text.push_str(&format!("problem: {}\n", text::escape(problem)));
+    }
+    text
+}

@@ -1,0 +1,19 @@
+//! The commands: each turns words into one call and the reply into a table.
+
+mod audit;
+mod consent;
+mod consent_table;
+mod dispatch;
+mod doctor;
+mod document;
+mod documents;
+mod fetch;
+mod import;
+mod init;
+mod inputs;
+mod locate;
+mod network;
+mod patient;
+mod status;
+
+pub(crate) use dispatch::dispatch;

@@ -1,0 +1,247 @@
+//! `network`.
+
+use std::path::{Path, PathBuf};
+
+use chartmesh_proto::admin::{
+    ApproveReply, ApproveRequest, AuthorityReply, Empty, InviteReply, InviteRequest,
+    JoinNetworkRequest, JoinReply, MembersReply, NetworkFoundRequest, NetworkReply, RequestsReply,
+    RulesReply,
+};
+
+use crate::{
+    args::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand},
+    ask,
+    connect::Node,
+    exit::Failure,
+    print::Screen,
+    text::{self, Table},
+};
+
+/// Largest file of rules, authority key or ticket, in bytes.
+const SMALL_MAX_BYTES: u64 = 64 * 1024;
+
+/// Runs one of the network's commands.
+///
+/// # Errors
+/// As the daemon says.
+pub(crate) async fn run(
+    command: NetworkCommand,
+    node: &Node,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    match command {
+        NetworkCommand::Found(args) => found(args, node, screen).await,
+        NetworkCommand::Rules => {
+            let reply = node
+                .call(async |mut admin| Ok(admin.network_rules(Empty {}).await?.into_inner()))
+                .await?;
+            screen.reply(&reply, rules_table)
+        }
+        NetworkCommand::Invite(args) => invite(args, node, screen).await,
+        NetworkCommand::Join(args) => join(args, node, screen).await,
+        NetworkCommand::Requests => {
+            let reply = node
+                .call(async |mut admin| Ok(admin.network_requests(Empty {}).await?.into_inner()))
+                .await?;
+            screen.reply(&reply, requests_table)
+        }
+        NetworkCommand::Approve { id } => {
+            let reply = node
+                .call(async |mut admin| {
+                    Ok(admin
+                        .network_approve(ApproveRequest { id })
+                        .await?
+                        .into_inner())
+                })
+                .await?;
+            screen.reply(&reply, approve_table)
+        }
+        NetworkCommand::Members => {
+            let reply = node
+                .call(async |mut admin| Ok(admin.network_members(Empty {}).await?.into_inner()))
+                .await?;
+            screen.reply(&reply, members_table)
+        }
+        NetworkCommand::Authority => {
+            let reply = node
+                .call(async |mut admin| Ok(admin.network_authority(Empty {}).await?.into_inner()))
+                .await?;
+            screen.reply(&reply, |reply: &AuthorityReply| {
+                format!("{}\n", text::escape(&reply.authority))
+            })
+        }
+    }
+}
+
+async fn found(args: FoundArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let (policy, rules) = match args.policy.as_deref() {
+        None => (String::new(), String::new()),
+        Some(name @ ("us-treatment" | "opt-in")) => (name.to_owned(), String::new()),
+        Some(path) => (String::new(), small_text(Path::new(path))?),
+    };
+    let authority = args
+        .authority
+        .iter()
+        .map(|path| Ok(small_text(path)?.trim().to_owned()))
+        .collect::<Result<_, Failure>>()?;
+    let request = NetworkFoundRequest {
+        name: args.name,
+        policy,
+        rules,
+        authority,
+        threshold: args.threshold,
+        test: args.test,
+    };
+    let reply = node
+        .call_alone(args.passphrase, async |mut admin| {
+            Ok(admin.network_found(request).await?.into_inner())
+        })
+        .await?;
+    for note in &reply.notes {
+        screen.note(note);
+    }
+    screen.reply(&reply, |reply: &NetworkReply| {
+        text::lines([
+            ("network", reply.network.as_str()),
+            ("name", reply.name.as_str()),
+            ("policy", reply.policy.as_str()),
+            ("member", reply.member.as_str()),
+        ])
+    })
+}
+
+async fn invite(args: InviteArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let request = InviteRequest {
+        valid_ms: args.valid.unwrap_or(0),
+    };
+    let reply = node
+        .call(async |mut admin| Ok(admin.network_invite(request).await?.into_inner()))
+        .await?;
+    screen.reply(&reply, |reply: &InviteReply| {
+        format!(
+            "{}\nuntil {}\n",
+            text::escape(&reply.ticket),
+            text::date(&reply.expires)
+        )
+    })
+}
+
+async fn join(args: JoinArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let ticket = if args.ticket == "-" {
+        let text = small_text(&PathBuf::from("-"))?;
+        // What `invite` prints as a table has the ticket on its first line.
+        text.lines().next().unwrap_or_default().trim().to_owned()
+    } else {
+        args.ticket
+    };
+    if ticket.is_empty() {
+        return Err(Failure::usage(
+            "the ticket is empty",
+            "give what network invite printed",
+        ));
+    }
+    let request = JoinNetworkRequest {
+        ticket,
+        wait: args.wait,
+    };
+    let reply = node
+        .call(async |mut admin| Ok(admin.network_join(request).await?.into_inner()))
+        .await?;
+    if reply.state == "pending" {
+        screen.note("read the six words of the request to the inviting organisation by telephone");
+    }
+    screen.reply(&reply, |reply: &JoinReply| {
+        text::lines([
+            ("request", reply.id.as_str()),
+            ("state", reply.state.as_str()),
+            ("network", reply.network.as_deref().unwrap_or_default()),
+            ("inviter", reply.inviter.as_str()),
+        ])
+    })
+}
+
+fn small_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(ask::read_input(path, SMALL_MAX_BYTES)?)
+        .map_err(|_| Failure::usage(format!("{} is not text", path.display()), "check the file"))
+}
+
+fn rules_table(reply: &RulesReply) -> String {
+    let mut table = Table::new(["RULE", "VALUE", "MEANING"]);
+    for rule in &reply.rules {
+        table.row([&rule.name, &rule.value, &rule.meaning]);
+    }
+    let head = text::lines([
+        ("network", reply.network.as_str()),
+        ("name", reply.name.as_str()),
+        ("policy", reply.policy.as_str()),
+        ("version", &reply.version.to_string()),
+    ]);
+    let test = if reply.test { "TEST\n" } else { "" };
+    format!("{test}{head}\n{}", table.or("no rules"))
+}
+
+fn requests_table(reply: &RequestsReply) -> String {
+    let mut table = Table::new([
+        "REQUEST",
+        "ORGANIZATION",
+        "KIND",
+        "NPI",
+        "ADDRESS",
+        "RECEIVED",
+        "NODE",
+    ]);
+    for line in &reply.requests {
+        table.row([
+            &line.id,
+            &line.organization,
+            &line.kind,
+            &line.npi,
+            &line.address,
+            &text::date(&line.received),
+            &line.node,
+        ]);
+    }
+    table.or("no requests wait")
+}
+
+fn approve_table(reply: &ApproveReply) -> String {
+    text::lines([
+        ("organization", reply.organization.as_str()),
+        ("member", reply.member.as_str()),
+        ("node", reply.node.as_str()),
+        (
+            "credential",
+            if reply.delivered {
+                "delivered"
+            } else {
+                "waits to be collected"
+            },
+        ),
+    ])
+}
+
+fn members_table(reply: &MembersReply) -> String {
+    let mut table = Table::new([
+        "ORGANIZATION",
+        "KIND",
+        "STATUS",
+        "EXPIRES",
+        "PHONE",
+        "HOURS",
+        "MEMBER",
+        "NODE",
+    ]);
+    for line in &reply.members {
+        table.row([
+            &line.organization,
+            &line.kind,
+            &line.status,
+            &text::date(&line.expires),
+            &line.phone,
+            &line.hours,
+            &line.member,
+            &line.node,
+        ]);
+    }
+    table.or("no members")
+}

@@ -1,0 +1,221 @@
+//! Text for people: escaping, dates, sizes, aligned columns. What a peer or a record says reaches a
+//! terminal only through [`escape`].
+
+use std::fmt::Write as _;
+
+/// Whether a character can move a cursor, colour a terminal, or turn the direction of reading.
+pub(crate) fn is_hazardous(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{061C}'
+                | '\u{200B}'..='\u{200F}'
+                | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}'
+                | '\u{FEFF}'
+                | '\u{FFF9}'..='\u{FFFB}'
+        )
+}
+
+/// The text with every hazardous character written as `\u{..}`.
+pub(crate) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hazardous(character) {
+            let _ = write!(safe, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+/// An ISO date or time as tables show it: `04 Mar 1950`, `04 Mar 1950 14:03:09 UTC`. Other text is
+/// only escaped.
+pub(crate) fn date(iso: &str) -> String {
+    read_date(iso).unwrap_or_else(|| escape(iso))
+}
+
+/// As [`date()`], where there may be none.
+pub(crate) fn maybe_date(iso: Option<&String>) -> String {
+    iso.map_or_else(|| NONE.to_owned(), |iso| date(iso))
+}
+
+/// What stands where there is nothing.
+pub(crate) const NONE: &str = "-";
+
+/// The text, or [`NONE`].
+pub(crate) fn or_none(text: &str) -> &str {
+    if text.is_empty() { NONE } else { text }
+}
+
+fn read_date(iso: &str) -> Option<String> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    if !iso.is_ascii() || iso.len() < 7 {
+        return None;
+    }
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (year, month) = (iso.get(..4)?, iso.get(5..7)?);
+    if !digits(year) || iso.get(4..5)? != "-" {
+        return None;
+    }
+    let month = MONTHS.get(month.parse::<usize>().ok()?.checked_sub(1)?)?;
+    let Some(day) = iso.get(8..10) else {
+        return (iso.len() == 7).then(|| format!("{month} {year}"));
+    };
+    if !digits(day) || iso.get(7..8)? != "-" {
+        return None;
+    }
+    match iso.get(10..11) {
+        None => Some(format!("{day} {month} {year}")),
+        Some("T") if iso.ends_with('Z') => {
+            let clock = iso.get(11..19).filter(|clock| {
+                clock
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b':')
+            })?;
+            Some(format!("{day} {month} {year} {clock} UTC"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// A size with a unit that people read.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut tenths = count.saturating_mul(10) / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// Rows under headings, in aligned columns. Every cell is escaped.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub(crate) fn new<const N: usize>(headings: [&str; N]) -> Self {
+        Self {
+            rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()],
+        }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
+        self.rows
+            .push(cells.iter().map(|cell| escape(or_none(cell))).collect());
+    }
+
+    /// The text, or the sentence where there is no row.
+    pub(crate) fn or(self, empty: &str) -> String {
+        if self.rows.len() == 1 {
+            return format!("{empty}\n");
+        }
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let _ = write!(line, "{cell:<width$}  ");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Names and values, one a line. Every value is escaped.
+pub(crate) fn lines<const N: usize>(pairs: [(&str, &str); N]) -> String {
+    let width = pairs
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let value = escape(or_none(value));
+        let _ = writeln!(text, "{name:<width$}  {value}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_a_cursor_or_turns_reading_reaches_a_terminal() {
+        let hostile = "Rosa\u{1b}[2J\r\n\u{202e}odagleD\u{9b}1m\u{2066}\u{feff}";
+
+        let safe = escape(hostile);
+
+        assert_eq!(
+            safe,
+            "Rosa\\u{1b}[2J\\u{d}\\u{a}\\u{202e}odagleD\\u{9b}1m\\u{2066}\\u{feff}"
+        );
+        assert_eq!(escape("Ñandú O’Brien 王"), "Ñandú O’Brien 王");
+    }
+
+    #[test]
+    fn dates_read_as_people_write_them() {
+        assert_eq!(date("1950-03-04"), "04 Mar 1950");
+        assert_eq!(date("1950-03"), "Mar 1950");
+        assert_eq!(date("1950"), "1950");
+        assert_eq!(date("2026-11-22T08:09:10.123Z"), "22 Nov 2026 08:09:10 UTC");
+    }
+
+    #[test]
+    fn what_is_no_date_is_shown_as_it_came() {
+        for text in [
+            "1950-13-04",
+            "1950-00-01",
+            "19x0-03-04",
+            "1950-03-04T1",
+            "soon",
+        ] {
+            assert_eq!(date(text), text);
+        }
+        assert_eq!(date("1950-03-04\u{1b}"), "1950-03-04\\u{1b}");
+    }
+
+    #[test]
+    fn columns_are_aligned_and_cells_escaped() {
+        let mut table = Table::new(["NAME", "BORN"]);
+        table.row(["Rosa", "04 Mar 1950"]);
+        table.row(["Ma\nria Luz", ""]);
+
+        let text = table.or("nobody");
+
+        assert_eq!(
+            text,
+            "NAME             BORN\nRosa             04 Mar 1950\nMa\\u{a}ria Luz  -\n"
+        );
+        assert_eq!(Table::new(["NAME"]).or("nobody"), "nobody\n");
+    }
+
+    #[test]
+    fn sizes_carry_their_unit() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(3 << 20), "3.0 MiB");
+        assert_eq!(bytes(u64::MAX).split(' ').next_back(), Some("TiB"));
+    }
+}

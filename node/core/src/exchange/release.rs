@@ -1,0 +1,70 @@
+//! The last stage: what it takes for a content key to leave.
+
+use super::TurnGuard;
+use crate::{
+    crypto::SecretKey,
+    policy::Permit,
+    records::{Record, Recorded},
+};
+
+/// A decision that still stands and is on the disk, made in the patient's turn.
+///
+/// ```compile_fail
+/// use chartmesh_core::{crypto::SecretKey, exchange::Release};
+/// // No permit, no record, no turn: there is no other way to make one.
+/// fn skip(key: SecretKey) -> Release {
+///     Release { key }
+/// }
+/// ```
+///
+/// ```
+/// use chartmesh_core::{crypto::SecretKey, exchange::{Release, TurnGuard}, policy::Permit, records::Recorded};
+/// fn in_order(permit: Permit, recorded: &Recorded, turn: &TurnGuard, key: SecretKey) -> Option<Release> {
+///     Release::new(permit, recorded, turn, key)
+/// }
+/// ```
+pub struct Release {
+    permit: Permit,
+    key: SecretKey,
+    leaf: [u8; 32],
+    position: u64,
+}
+
+impl Release {
+    /// Joins a permit with its record; none where the turn is another patient's or nothing was
+    /// recorded.
+    pub fn new(
+        permit: Permit,
+        recorded: &Recorded,
+        turn: &TurnGuard,
+        key: SecretKey,
+    ) -> Option<Self> {
+        let Record { leaf, position, .. } = recorded.records().last()?;
+        (turn.patient() == permit.patient()).then_some(Self {
+            permit,
+            key,
+            leaf: *leaf,
+            position: *position,
+        })
+    }
+
+    /// The decision it rests on.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Leaf of the audit entry.
+    pub fn leaf(&self) -> [u8; 32] {
+        self.leaf
+    }
+
+    /// Journal position of the audit entry.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The one way to a content key that leaves.
+    pub fn into_key(self) -> SecretKey {
+        self.key
+    }
+}

@@ -1,0 +1,116 @@
+//! Reading the audit log: for administrators, for the patient, for the law.
+
+use super::{error::FlowError, node::Node, state::AuditPlace};
+use crate::{
+    audit::{self, AccountingLine, Checkpoint, Entry, JournalHead, Kind, Logged},
+    ports::World,
+    types::{Code, PatientId},
+    wire,
+};
+
+/// An entry as it is shown.
+pub struct Shown {
+    /// Index, time and entry; the content is gone where its key was erased.
+    pub logged: Logged,
+    /// Its leaf hash.
+    pub leaf: [u8; 32],
+}
+
+impl<W: World> Node<W> {
+    /// Entries from an index on.
+    ///
+    /// # Errors
+    /// [`FlowError::Store`].
+    pub async fn audit_entries(&self, from: u64, limit: usize) -> Result<Vec<Shown>, FlowError> {
+        let chosen = {
+            let state = self.state();
+            state
+                .audit
+                .iter()
+                .enumerate()
+                .skip(usize::try_from(from).unwrap_or(usize::MAX))
+                .take(limit)
+                .map(|(index, place)| (index as u64, *place))
+                .collect()
+        };
+        self.shown(chosen).await
+    }
+
+    /// Everything that concerns one patient.
+    ///
+    /// # Errors
+    /// [`Code::PatientUnknown`], [`FlowError::Store`].
+    pub async fn access(&self, patient: PatientId) -> Result<Vec<Shown>, FlowError> {
+        self.patient_key(patient)?;
+        let chosen = {
+            let state = self.state();
+            state
+                .audit
+                .iter()
+                .enumerate()
+                .filter(|(_, place)| place.patient == Some(patient))
+                .map(|(index, place)| (index as u64, *place))
+                .collect()
+        };
+        self.shown(chosen).await
+    }
+
+    /// The accounting of disclosures of 45 CFR 164.528 for one patient.
+    ///
+    /// # Errors
+    /// [`Code::PatientUnknown`], [`FlowError::Store`].
+    pub async fn accounting(&self, patient: PatientId) -> Result<Vec<AccountingLine>, FlowError> {
+        let shown = self.access(patient).await?;
+        let logged: Vec<Logged> = shown.into_iter().map(|shown| shown.logged).collect();
+        Ok(audit::accounting(&logged, patient, self.now()))
+    }
+
+    async fn shown(&self, chosen: Vec<(u64, AuditPlace)>) -> Result<Vec<Shown>, FlowError> {
+        let places = chosen.iter().map(|(_, place)| place.place).collect();
+        let records = self.world.records(places).await?;
+        let mut shown = Vec::with_capacity(records.len());
+        for ((index, _), record) in chosen.into_iter().zip(records) {
+            let entry = match &record.body {
+                None => Entry::new(Kind::Erased),
+                Some(body) => wire::decode_audit(body)
+                    .ok()
+                    .and_then(Entry::from_fields)
+                    .ok_or(FlowError::State {
+                        code: Code::Integrity,
+                    })?,
+            };
+            shown.push(Shown {
+                leaf: record.leaf,
+                logged: Logged {
+                    index,
+                    at: record.time,
+                    entry,
+                },
+            });
+        }
+        Ok(shown)
+    }
+
+    /// Size and root of the log as the state has it.
+    pub fn audit_head(&self) -> (u64, [u8; 32]) {
+        let state = self.state();
+        (state.tree.len(), state.tree.root())
+    }
+
+    /// A checkpoint of the log, signed with the audit key (c2sp.org/tlog-checkpoint).
+    ///
+    /// # Errors
+    /// [`Code::NoNetwork`].
+    pub fn checkpoint(&self, journal: JournalHead) -> Result<String, FlowError> {
+        let network = self.network()?.id;
+        let (size, root) = self.audit_head();
+        let checkpoint = Checkpoint {
+            network,
+            member: self.member(),
+            size,
+            root,
+            journal: Some(journal),
+        };
+        Ok(checkpoint.sign(&self.identity.audit))
+    }
+}

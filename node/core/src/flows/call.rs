@@ -1,0 +1,436 @@
+//! One question and its answer over a session: what every sealed call has in common, both ends.
+
+use bytes::Bytes;
+
+use super::{
+    node::{Node, push_audit},
+    state::peer_of,
+};
+use crate::{
+    audit::{self, FloodKey, Heed},
+    crypto::{
+        self, Envelope, OuterHeader, SUITE_XWING, SealContext, SealingKey, SessionKeys, Signed,
+    },
+    membership::{Member, Status},
+    ports::{CallError, Rng, Rpc, World},
+    records::Batch,
+    session::{Authenticated, Outbound, Peer, SessionError},
+    types::{MemberId, NodeKey, PeerCode, Span, Timestamp},
+    wire::{self, Head, Message, Refused, Sealed},
+};
+
+/// How long a message lives; well under the limit, so that a slow link may use some of it.
+const MESSAGE_LIFE: Span = Span::seconds(60);
+
+/// Why a question brought no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AskError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("refused: {0}")]
+    Refused(PeerCode),
+    #[error("the answer does not hold")]
+    Forged,
+}
+
+/// A question on its way: what the answer must name and be opened with.
+pub(super) struct Asked {
+    pub(super) peer: Peer,
+    pub(super) question: [u8; 32],
+    session: [u8; 16],
+    keys: SessionKeys,
+}
+
+/// A question that was opened: from an active member, sealed to this node. Not yet admitted.
+pub(super) struct Question {
+    pub(super) peer: Peer,
+    envelope: Envelope,
+    header: OuterHeader,
+    keys: SessionKeys,
+}
+
+impl<W: World> Node<W> {
+    /// Asks a member and returns the verified answer with the hash of the question.
+    ///
+    /// A peer that has forgotten us (restart, another slot) says *stale*; then we say Hello and ask
+    /// once more.
+    pub(super) async fn ask<Q: Message, A: Message + Send>(
+        &self,
+        to: MemberId,
+        rpc: Rpc,
+        build: impl Fn(Head) -> Q + Send + Sync,
+    ) -> Result<(A, [u8; 32]), AskError> {
+        let mut outcome = Err(AskError::Call(CallError::Unreachable));
+        for _ in 0..2 {
+            let (bytes, asked) = self.question(to, &build).await?;
+            outcome = match self.world.call(asked.peer.node_key, rpc, bytes).await {
+                Ok(bytes) => self
+                    .open_answer(&asked, 0, &bytes)
+                    .map(|answer| (answer.into_value(), asked.question)),
+                Err(error) => Err(self.call_failed(to, error)),
+            };
+            if !matches!(outcome, Err(AskError::Refused(PeerCode::Stale))) {
+                break;
+            }
+            self.forget_session(to);
+        }
+        outcome
+    }
+
+    /// Seals a question to a member, saying Hello first where its challenge is not known.
+    pub(super) async fn question<Q: Message>(
+        &self,
+        to: MemberId,
+        build: &(impl Fn(Head) -> Q + Send + Sync),
+    ) -> Result<(Bytes, Asked), AskError> {
+        let known = self.state().challenges.contains_key(&to);
+        if !known {
+            self.hello(to).await?;
+        }
+        let (peer, header, keys, head) = self.outbound(to)?;
+        let network = head.network;
+        let envelope = self.identity.node.sign(&network, &build(head));
+        let question = envelope.hash();
+        let ciphertext = keys
+            .seal_question(&header, &wire::encode_envelope(&envelope))
+            .map_err(|_| AskError::Forged)?;
+        let session = header.session;
+        let bytes = wire::encode_sealed(&Sealed { header, ciphertext });
+        Ok((
+            bytes,
+            Asked {
+                peer,
+                question,
+                session,
+                keys,
+            },
+        ))
+    }
+
+    /// Opens an answer: sealed in the question's session, signed by the member that was asked, made
+    /// for us, naming the question.
+    pub(super) fn open_answer<A: Message>(
+        &self,
+        asked: &Asked,
+        part: u32,
+        bytes: &[u8],
+    ) -> Result<Signed<A>, AskError> {
+        let sealed = wire::decode_sealed(bytes).map_err(|_| AskError::Forged)?;
+        if sealed.header.session != asked.session {
+            return Err(AskError::Forged);
+        }
+        let plain = asked
+            .keys
+            .open_answer(&sealed.header, part, &sealed.ciphertext)
+            .map_err(|_| AskError::Forged)?;
+        let envelope = wire::decode_envelope(&plain).map_err(|_| AskError::Forged)?;
+        let network = self.network_id().ok_or(AskError::Forged)?;
+        let answer = envelope.verify::<A>(&network);
+        let refused = answer
+            .is_err()
+            .then(|| envelope.verify::<Refused>(&network).ok())
+            .flatten();
+        if let Some(refused) = refused {
+            self.check_answer(asked, &refused)?;
+            return Err(AskError::Refused(refused.value().code));
+        }
+        let answer = answer.map_err(|_| AskError::Forged)?;
+        self.check_answer(asked, &answer)?;
+        Ok(answer)
+    }
+
+    fn check_answer<A: Message>(&self, asked: &Asked, answer: &Signed<A>) -> Result<(), AskError> {
+        let head = answer.value().head();
+        let right = answer.signers() == [asked.peer.node_key.0]
+            && head.key == asked.peer.node_key
+            && head.member == asked.peer.member
+            && head.audience == self.member()
+            && head.answers == Some(asked.question);
+        if !right {
+            return Err(AskError::Forged);
+        }
+        let now = self.now();
+        let mut state = self.state();
+        if let Some(outbound) = state.outbound.get_mut(&asked.peer.member) {
+            outbound.answered(asked.session);
+        }
+        if let Some(challenge) = head.next_challenge {
+            state.challenges.insert(asked.peer.member, challenge);
+        }
+        state.members.saw(&asked.peer.member, now);
+        Ok(())
+    }
+
+    pub(super) fn call_failed(&self, to: MemberId, error: CallError) -> AskError {
+        match error {
+            CallError::Refused(code) => AskError::Refused(code),
+            CallError::Unreachable => {
+                // It may come back as another run, which knows neither session nor challenge.
+                self.forget_session(to);
+                AskError::Call(error)
+            }
+            CallError::Incompatible => AskError::Call(error),
+        }
+    }
+
+    pub(super) fn forget_session(&self, member: MemberId) {
+        let mut state = self.state();
+        state.outbound.remove(&member);
+        state.challenges.remove(&member);
+    }
+
+    fn outbound(&self, to: MemberId) -> Result<(Peer, OuterHeader, SessionKeys, Head), AskError> {
+        let now = self.now();
+        let mut state = self.state();
+        let network = state
+            .network
+            .as_ref()
+            .map(|network| network.id)
+            .ok_or(AskError::Call(CallError::Unreachable))?;
+        let member = state
+            .members
+            .get(&to)
+            .ok_or(AskError::Call(CallError::Unreachable))?;
+        let peer = peer_of(member);
+        let key = member
+            .key_set(now)
+            .and_then(|set| set.keys.first())
+            .ok_or(AskError::Call(CallError::Unreachable))?
+            .clone();
+        let usable = state
+            .outbound
+            .get(&to)
+            .is_some_and(|outbound| outbound.usable(now));
+        if !usable {
+            let context = SealContext {
+                network,
+                recipient: to,
+                key_id: key.id,
+            };
+            let sealing = SealingKey::parse(&key.public).map_err(|_| AskError::Forged)?;
+            let begun = crypto::begin_session(&mut Rng(&self.world), &sealing, &context);
+            let session = self.random();
+            state
+                .outbound
+                .insert(to, Outbound::new(key.id, session, begun, now));
+        }
+        let challenge = state.challenges.get(&to).copied();
+        let next_challenge = Some(state.sessions.challenge_for(to, now));
+        let Some(outbound) = state.outbound.get_mut(&to) else {
+            return Err(AskError::Call(CallError::Unreachable));
+        };
+        let (header, keys) = outbound.next();
+        let head = Head {
+            member: self.member(),
+            key: self.node_key(),
+            network,
+            audience: to,
+            challenge,
+            sent_at: now,
+            expiry: now.plus(MESSAGE_LIFE),
+            answers: None,
+            next_challenge,
+        };
+        Ok((peer, header, keys, head))
+    }
+
+    // ---------------------------------------------------------------- the other end
+
+    /// Opens a question: the connection's key must be an active member's before any parsing or
+    /// decapsulation is done for it.
+    pub(super) async fn open_question(
+        &self,
+        from: NodeKey,
+        bytes: &[u8],
+    ) -> Result<Question, SessionError> {
+        let now = self.now();
+        let (peer, network) = {
+            let state = self.state();
+            let network = state.network.as_ref().map(|network| network.id);
+            state
+                .peer(from, now)
+                .zip(network)
+                .ok_or(SessionError::NotMember { node: from })?
+        };
+        let malformed = SessionError::Malformed { node: from };
+        let sealed = wire::decode_sealed(bytes).map_err(|_| malformed)?;
+        let header = sealed.header;
+        let known = self.state().sessions.keys(from, header.session, now);
+        let (keys, new) = match known {
+            Some(keys) => (keys, false),
+            None => (self.accept(from, &header, network).await?, true),
+        };
+        let plain = keys
+            .open_question(&header, &sealed.ciphertext)
+            .map_err(|_| SessionError::Seal { node: from })?;
+        let envelope = wire::decode_envelope(&plain).map_err(|_| malformed)?;
+        if new {
+            // Only what opened may take one of the peer's few places.
+            self.state()
+                .sessions
+                .begin(from, header.session, keys.clone(), now);
+        }
+        Ok(Question {
+            peer,
+            envelope,
+            header,
+            keys,
+        })
+    }
+
+    async fn accept(
+        &self,
+        from: NodeKey,
+        header: &OuterHeader,
+        network: crate::types::NetworkId,
+    ) -> Result<SessionKeys, SessionError> {
+        let stale = SessionError::Stale { node: from };
+        if header.enc.is_empty() {
+            return Err(stale);
+        }
+        if header.suite != SUITE_XWING {
+            return Err(SessionError::Seal { node: from });
+        }
+        let opening = self
+            .state()
+            .opening
+            .iter()
+            .find(|key| key.id() == header.key_id)
+            .cloned()
+            .ok_or(stale)?;
+        let context = SealContext {
+            network,
+            recipient: self.member(),
+            key_id: header.key_id,
+        };
+        let enc = header.enc.clone();
+        self.world
+            .run(move || crypto::accept_session(&opening, &enc, &context))
+            .await
+            .map_err(|_| SessionError::Seal { node: from })
+    }
+
+    /// Admits an opened question as a message of one type.
+    pub(super) fn admit<T: Message>(
+        &self,
+        question: &Question,
+    ) -> Result<Authenticated<T>, SessionError> {
+        let node = question.peer.node_key;
+        let now = self.now();
+        let mut state = self.state();
+        let Some(network) = state.network.as_ref().map(|network| network.id) else {
+            return Err(SessionError::NotMember { node });
+        };
+        // The peer may have been expelled or expired since its question was opened.
+        let still = state
+            .members
+            .by_node_key(&node)
+            .is_some_and(|member| member.status(now) == Status::Active);
+        if !still {
+            return Err(SessionError::NotMember { node });
+        }
+        let message = question
+            .envelope
+            .verify::<T>(&network)
+            .map_err(|error| match error {
+                crypto::SignatureError::Malformed(_)
+                | crypto::SignatureError::NotCanonical { .. } => SessionError::Malformed { node },
+                _ => SessionError::Signature { node },
+            })?;
+        let window = state.clock_window();
+        state.members.saw(&question.peer.member, now);
+        state.sessions.admit(
+            now,
+            window,
+            &network,
+            question.peer.clone(),
+            (question.header.session, question.header.counter),
+            message,
+        )
+    }
+
+    /// Seals an answer to a question.
+    pub(super) fn answer<A: Message>(
+        &self,
+        question: &Question,
+        part: u32,
+        build: impl FnOnce(Head) -> A,
+    ) -> Bytes {
+        let head = self.answer_head(question.peer.member, question.envelope.hash());
+        let envelope = self.identity.node.sign(&head.network.clone(), &build(head));
+        let header = OuterHeader {
+            enc: Bytes::new(),
+            ..question.header.clone()
+        };
+        let ciphertext = question
+            .keys
+            .seal_answer(&header, part, &wire::encode_envelope(&envelope))
+            .expect("the question opened under this very suite");
+        wire::encode_sealed(&Sealed { header, ciphertext })
+    }
+
+    /// A sealed refusal: the same size whatever the code.
+    pub(super) fn refuse(&self, question: &Question, part: u32, code: PeerCode) -> Bytes {
+        let now = self.now();
+        self.answer(question, part, |head| Refused { head, code, now })
+    }
+
+    pub(super) fn answer_head(&self, to: MemberId, question: [u8; 32]) -> Head {
+        let now = self.now();
+        let state = self.state();
+        Head {
+            member: self.member(),
+            key: self.node_key(),
+            network: state
+                .network
+                .as_ref()
+                .map_or(crate::types::NetworkId([0; 32]), |network| network.id),
+            audience: to,
+            challenge: None,
+            sent_at: now,
+            expiry: now.plus(MESSAGE_LIFE),
+            answers: Some(question),
+            next_challenge: Some(state.sessions.challenge_for(to, now)),
+        }
+    }
+
+    /// Records that a peer's message was refused, within what one peer may make us write, and
+    /// returns what it is told. A store that cannot record it changes nothing of the refusal.
+    pub(super) async fn refused(&self, from: NodeKey, error: SessionError) -> PeerCode {
+        let code = error.code();
+        let now = self.now();
+        let member = {
+            let state = self.state();
+            state.members.by_node_key(&from).map(Member::id)
+        };
+        let heed = self.state().flood.heed(
+            FloodKey {
+                // All who are no members share one count: they can make as many keys as they like.
+                member,
+                user: None,
+                code,
+            },
+            now,
+        );
+        if heed == Heed::Whole {
+            let mut batch = Batch::default();
+            push_audit(
+                &mut batch,
+                &audit::Entry {
+                    member,
+                    code: Some(code),
+                    count: 1,
+                    ..audit::Entry::new(audit::Kind::RefusedMessage)
+                },
+            );
+            // A store that cannot take the entry changes nothing of the refusal.
+            let _refused_either_way = self.commit(batch).await;
+        }
+        error.peer_code()
+    }
+}
+
+/// Milliseconds from one time to another, as the ledger shows them.
+pub(super) fn elapsed(from: Timestamp, to: Timestamp) -> Span {
+    to.since(from)
+}

@@ -1,0 +1,362 @@
+//! Documents of this node: sealed once when they come in, and the on-demand bundle when it is asked for.
+
+use bytes::Bytes;
+
+use super::{
+    apply::Locator,
+    error::FlowError,
+    list::{FHIR_JSON, record_coding},
+    node::{Actor, Node, push_audit},
+};
+use crate::{
+    audit,
+    crypto::{self, Body, Envelope, SecretKey, WrapContext},
+    formats,
+    ports::{Rng, Table, World},
+    records::{Batch, Coding, Document, KeyId, Manifest, RecordKind, Scope},
+    types::{
+        Code, DocumentId, FileId, PatientId, Timestamp,
+        limits::{DOCUMENT_MAX_BYTES, SNAPSHOT_LIFE, SNAPSHOTS_MAX},
+    },
+    wire,
+};
+
+/// What is said of a document that comes in.
+#[derive(Clone, Default)]
+pub struct Description {
+    /// LOINC type.
+    pub coding: Coding,
+    /// Title.
+    pub title: String,
+    /// MIME type.
+    pub content_type: String,
+    /// Format code, where known.
+    pub format: String,
+    /// FHIR DocumentReference.status.
+    pub status: String,
+    /// When it was made; now where unknown.
+    pub date: Option<Timestamp>,
+    /// Who wrote it.
+    pub author: String,
+    /// For which organisation; this one where empty.
+    pub author_organization: String,
+    /// Start and end of what it covers.
+    pub period: (Option<Timestamp>, Option<Timestamp>),
+    /// Security labels.
+    pub labels: Vec<String>,
+}
+
+/// A document that was added, or was there already.
+pub struct Added {
+    /// Its id.
+    pub document: DocumentId,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+}
+
+impl<W: World> Node<W> {
+    /// Adds a local document to a patient's record; the same content once.
+    ///
+    /// # Errors
+    /// [`Code::PatientUnknown`], [`Code::TooLarge`], [`FlowError::Store`].
+    pub async fn add_document(
+        &self,
+        actor: &Actor,
+        patient: PatientId,
+        bytes: Bytes,
+        description: Description,
+    ) -> Result<Added, FlowError> {
+        if bytes.len() > DOCUMENT_MAX_BYTES {
+            return Err(FlowError::Usage {
+                code: Code::TooLarge,
+            });
+        }
+        let _registration = self.registration().await;
+        let key = self.patient_key(patient)?;
+        let size = bytes.len() as u64;
+        let sha256 = crypto::sha256(&[&bytes]);
+        if let Some(document) = self.same_content(patient, &key, &bytes) {
+            return Ok(Added {
+                document,
+                size,
+                sha256,
+            });
+        }
+        let coding = description.coding.clone();
+        let content_type = description.content_type.clone();
+        let document = self
+            .seal_document(patient, &key, bytes, description, None)
+            .await?;
+        let id = document.id;
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Document,
+            Scope::Patient(patient),
+            wire::encode_document(&document),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                patient: Some(patient),
+                document: Some(id),
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::DocumentAdded)
+            }
+            .describe(&content_type, &coding),
+        );
+        self.commit(batch).await?;
+        Ok(Added {
+            document: id,
+            size,
+            sha256,
+        })
+    }
+
+    /// The turn of everything that registers patients or adds to their records, so that the same
+    /// content arriving twice at once is stored once.
+    pub(super) async fn registration(&self) -> crate::exchange::TurnGuard {
+        self.turn(PatientId([0; 16])).await
+    }
+
+    pub(super) fn patient_key(&self, patient: PatientId) -> Result<SecretKey, FlowError> {
+        self.state()
+            .keys
+            .get(&KeyId::from(patient))
+            .cloned()
+            .ok_or(FlowError::NotFound {
+                code: Code::PatientUnknown,
+            })
+    }
+
+    /// A document of the patient with exactly these bytes.
+    pub(super) fn same_content(
+        &self,
+        patient: PatientId,
+        key: &SecretKey,
+        bytes: &[u8],
+    ) -> Option<DocumentId> {
+        let content = content_hash(key, bytes);
+        self.state()
+            .documents
+            .get(&patient)?
+            .values()
+            .find(|document| document.snapshot.is_none() && document.content == content)
+            .map(|document| document.id)
+    }
+
+    /// Seals bytes under a fresh content key and stores the file durably, before any record names it.
+    pub(super) async fn seal_document(
+        &self,
+        patient: PatientId,
+        key: &SecretKey,
+        bytes: Bytes,
+        description: Description,
+        snapshot: Option<(u64, Timestamp)>,
+    ) -> Result<Document, FlowError> {
+        let now = self.now();
+        let content_key = SecretKey::new(self.random());
+        let nonce = self.random();
+        let file = FileId(self.random());
+        let content = content_hash(key, &bytes);
+        let size = bytes.len() as u64;
+        let (sealed, plain_sha256) = {
+            let content_key = content_key.clone();
+            self.world
+                .run(move || {
+                    let sealed = crypto::seal_file(&content_key, &nonce, &bytes);
+                    (sealed, crypto::sha256(&[&bytes]))
+                })
+                .await
+        };
+        let sealed_size = sealed.bytes.len() as u64;
+        self.world.put_file(file, sealed.bytes).await?;
+        let date = description.date.unwrap_or(now);
+        let manifest = Manifest {
+            member: self.member(),
+            file,
+            root: sealed.root,
+            sealed_size,
+            size,
+            commitment: sealed.commitment,
+            plain_sha256,
+            coding: description.coding,
+            format: description.format,
+            content_type: description.content_type,
+            author: description.author,
+            from: description.period.0.unwrap_or_default(),
+            until: description.period.1.unwrap_or(date),
+            labels: description.labels,
+            sequence: now.0,
+            issued_at: now,
+        };
+        let wrapped_key = crypto::wrap_key(
+            &mut Rng(&self.world),
+            key,
+            &self.wrap_context(file),
+            &content_key,
+        );
+        Ok(Document {
+            patient,
+            id: DocumentId(self.random()),
+            // Signed when it is sent: a node keeps documents before it belongs to a network, and
+            // Ed25519 gives the same signature over the same bytes each time.
+            manifest: Envelope {
+                body: manifest.encode().into(),
+                signatures: Vec::new(),
+            },
+            wrapped_key,
+            title: description.title,
+            status: if description.status.is_empty() {
+                "current".to_owned()
+            } else {
+                description.status
+            },
+            date,
+            author_organization: if description.author_organization.is_empty() {
+                self.identity.organization.name.clone()
+            } else {
+                description.author_organization
+            },
+            content,
+            snapshot,
+        })
+    }
+
+    fn wrap_context(&self, file: FileId) -> WrapContext {
+        WrapContext {
+            store: self.member().0,
+            key_id: file.0,
+        }
+    }
+
+    /// The content key of a document of this node.
+    pub(super) fn content_key(&self, document: &Document) -> Result<SecretKey, FlowError> {
+        let integrity = || FlowError::State {
+            code: Code::Integrity,
+        };
+        let manifest = document
+            .manifest
+            .claims::<Manifest>()
+            .map_err(|_| integrity())?;
+        let key = self.patient_key(document.patient)?;
+        crypto::unwrap_key(
+            &key,
+            &self.wrap_context(manifest.file),
+            &document.wrapped_key,
+        )
+        .map_err(|_| integrity())
+    }
+
+    /// The patient's record as a FHIR `Bundle`, stored as a snapshot so that resume, hash and both
+    /// audit entries name the same bytes. One snapshot serves until the record changes.
+    pub(super) async fn snapshot(&self, patient: PatientId) -> Result<Document, FlowError> {
+        let now = self.now();
+        let unknown = FlowError::NotFound {
+            code: Code::PatientUnknown,
+        };
+        let (known, have, expired, kept) = {
+            let state = self.state();
+            let known = state.patients.get(&patient).cloned().ok_or(unknown)?;
+            let snapshots = || {
+                state
+                    .documents
+                    .values()
+                    .flat_map(|documents| documents.values())
+                    .filter_map(|document| Some((document, document.snapshot?)))
+            };
+            let have = snapshots()
+                .find(|(document, (position, until))| {
+                    document.patient == patient && *position == known.revision && now < *until
+                })
+                .map(|(document, _)| document.clone());
+            let expired: Vec<FileId> = snapshots()
+                .filter(|(_, (_, until))| *until <= now)
+                .filter_map(|(document, _)| document.manifest.claims::<Manifest>().ok())
+                .map(|manifest| manifest.file)
+                .collect();
+            let kept = snapshots().filter(|(_, (_, until))| now < *until).count();
+            (known, have, expired, kept)
+        };
+        if let Some(have) = have {
+            return Ok(have);
+        }
+        if kept >= SNAPSHOTS_MAX {
+            return Err(FlowError::State {
+                code: Code::StorageFull,
+            });
+        }
+        for file in expired {
+            self.world.remove_file(file).await?;
+        }
+        let bytes = self.record_bundle(&known).await?;
+        let key = self.patient_key(patient)?;
+        let description = Description {
+            coding: record_coding(),
+            title: "Patient record".to_owned(),
+            content_type: FHIR_JSON.to_owned(),
+            format: "urn:hl7-org:fhir:r4:Bundle".to_owned(),
+            date: Some(known.changed),
+            ..Description::default()
+        };
+        let shows = Some((known.revision, now.plus(SNAPSHOT_LIFE)));
+        let document = self
+            .seal_document(patient, &key, bytes.into(), description, shows)
+            .await?;
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Document,
+            Scope::Patient(patient),
+            wire::encode_document(&document),
+        );
+        self.commit(batch).await?;
+        Ok(document)
+    }
+
+    async fn record_bundle(&self, patient: &super::state::Patient) -> Result<Vec<u8>, FlowError> {
+        let rows = self
+            .world
+            .rows(Table::Resource, patient.id.0.to_vec())
+            .await?;
+        let integrity = || FlowError::State {
+            code: Code::Integrity,
+        };
+        let mut places = vec![patient.place];
+        for row in &rows {
+            let locator = Locator::decode(&row.value).ok_or_else(integrity)?;
+            places.push(locator.place);
+        }
+        let records = self.world.records(places).await?;
+        let bodies: Vec<Bytes> = records
+            .into_iter()
+            .map(|record| record.body.ok_or_else(integrity))
+            .collect::<Result<_, _>>()?;
+        let changed = patient.changed;
+        self.world
+            .run(move || {
+                let (first, rest) = bodies.split_first().ok_or_else(integrity)?;
+                let patient = wire::decode_patient(first).map_err(|_| integrity())?;
+                let mut resources = Vec::with_capacity(rest.len());
+                for body in rest {
+                    resources.push(wire::decode_resource(body).map_err(|_| integrity())?);
+                }
+                resources.sort_by(|a, b| {
+                    (&a.resource_type, &a.local_id).cmp(&(&b.resource_type, &b.local_id))
+                });
+                let resources = resources.iter().map(|stored| &stored.resource[..]);
+                Ok(formats::record_bundle(
+                    &patient.resource,
+                    resources,
+                    changed,
+                )?)
+            })
+            .await
+    }
+}
+
+/// What *same content once* compares: under the patient's key, so that it never crosses patients.
+pub(super) fn content_hash(key: &SecretKey, bytes: &[u8]) -> [u8; 32] {
+    crypto::keyed_hash(&key[..], &[b"chartmesh/1/content\0", bytes])
+}

@@ -1,0 +1,114 @@
+//! Why a flow did not do what it was asked for, in terms an operator can act on.
+
+use crate::{
+    formats::FormatError,
+    membership::MembershipError,
+    records::StoreError,
+    types::{Code, NodeKey, PeerCode},
+};
+
+/// Why a use case ended without its effect. Safe to log; [`Self::code`] is stable.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The request's words are off: a value that cannot be read.
+    #[error("{code}: the request cannot be read")]
+    Usage {
+        /// Which.
+        code: Code,
+    },
+    /// What was named is not here.
+    #[error("{code}: nothing here has that name")]
+    NotFound {
+        /// Which.
+        code: Code,
+    },
+    /// The node's state forbids it.
+    #[error("{code}: this node cannot do that in its present state")]
+    State {
+        /// Which.
+        code: Code,
+    },
+    /// Policy denies it, here or at the other node.
+    #[error("{code}: policy denies it")]
+    Denied {
+        /// Which.
+        code: Code,
+    },
+    /// The other node cannot be reached.
+    #[error("node {node} cannot be reached")]
+    Unreachable {
+        /// Which.
+        node: NodeKey,
+    },
+    /// The deadline passed.
+    #[error("node {node} did not answer before the deadline")]
+    Deadline {
+        /// Which.
+        node: NodeKey,
+    },
+    /// The other node refused.
+    #[error("node {node} refused: {code}")]
+    Peer {
+        /// Which.
+        node: NodeKey,
+        /// What it said.
+        code: PeerCode,
+    },
+    /// What the other node sent does not hold.
+    #[error("node {node} sent something that does not hold: {code}")]
+    Forged {
+        /// Which.
+        node: NodeKey,
+        /// What is wrong with it.
+        code: Code,
+    },
+    /// The input cannot be imported.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A membership statement does not hold.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    /// The store cannot.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl FlowError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Usage { code }
+            | Self::NotFound { code }
+            | Self::State { code }
+            | Self::Denied { code }
+            | Self::Forged { code, .. } => *code,
+            Self::Unreachable { .. } => Code::PeerUnreachable,
+            Self::Deadline { .. } => Code::Deadline,
+            Self::Peer { code, .. } => match code {
+                PeerCode::HandleUnknown => Code::HandleUnknown,
+                PeerCode::Denied => Code::Denied,
+                PeerCode::ClockSkew => Code::ClockSkew,
+                PeerCode::Malformed
+                | PeerCode::Unauthenticated
+                | PeerCode::NotMember
+                | PeerCode::Stale
+                | PeerCode::OverBudget
+                | PeerCode::Unavailable => Code::PeerRefused,
+            },
+            Self::Format(error) => error.code(),
+            Self::Membership(_) => Code::Signature,
+            Self::Store(error) => store_code(*error),
+        }
+    }
+}
+
+fn store_code(error: StoreError) -> Code {
+    match error {
+        StoreError::Full => Code::StorageFull,
+        StoreError::Failed | StoreError::ReadOnly => Code::StorageFailed,
+        StoreError::Integrity { .. } | StoreError::Missing => Code::Integrity,
+        StoreError::Key => Code::KeyRefused,
+        StoreError::FormatTooNew { .. } => Code::FormatTooNew,
+        StoreError::TooLarge => Code::TooLarge,
+    }
+}

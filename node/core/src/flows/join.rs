@@ -1,0 +1,198 @@
+//! The applicant's side: ask with a ticket, ask again until it is decided, then be a member.
+
+use super::{
+    error::FlowError,
+    node::{Actor, Node, push_audit},
+};
+use crate::{
+    audit,
+    membership::{self, JoinAnswer, JoinRequest, JoinState, KeySet, NodeRecord, Subject, Ticket},
+    ports::{CallError, Rpc, World},
+    records::{Batch, RecordKind, Scope},
+    types::{Code, PeerCode, Span, limits::KEY_SET_LIFE, limits::NODE_RECORD_LIFE},
+    wire,
+};
+
+impl<W: World> Node<W> {
+    /// Remembers a ticket; [`Self::poll_join`] then asks with it, also after a restart.
+    ///
+    /// # Errors
+    /// [`Code::AlreadyInNetwork`], [`Code::TicketExpired`], [`FlowError::Store`].
+    pub async fn join(&self, actor: &Actor, ticket: &Ticket) -> Result<(), FlowError> {
+        if self.state().network.is_some() {
+            return Err(FlowError::State {
+                code: Code::AlreadyInNetwork,
+            });
+        }
+        if self.now() >= ticket.expiry {
+            return Err(FlowError::Usage {
+                code: Code::TicketExpired,
+            });
+        }
+        let text = ticket.to_text().map_err(|_| FlowError::Usage {
+            code: Code::TicketMalformed,
+        })?;
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::JoinAsked,
+            Scope::Store,
+            wire::encode_join_asked(&text),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::JoinAsked)
+            },
+        );
+        self.commit(batch).await?;
+        Ok(())
+    }
+
+    /// The ticket this node asked with, while it is no member yet.
+    pub fn pending_ticket(&self) -> Option<Ticket> {
+        let text = self.state().join_asked.clone()?;
+        text.parse().ok()
+    }
+
+    /// The six words by which an administrator of the network recognises this applicant.
+    pub fn own_words(&self, ticket: &Ticket) -> String {
+        self.join_request(ticket).id()
+    }
+
+    fn join_request(&self, ticket: &Ticket) -> JoinRequest {
+        let now = self.now();
+        let state = self.state();
+        // Times that do not move, so that every request of one run shows the same fingerprint.
+        let key_set = KeySet {
+            member: self.member(),
+            sequence: 1,
+            keys: state
+                .opening
+                .iter()
+                .take(1)
+                .map(|key| membership::HpkeKey {
+                    id: key.id(),
+                    suite: crate::crypto::SUITE_XWING,
+                    public: key.public(),
+                })
+                .collect(),
+            audit_key: self.identity.audit.public(),
+            valid_from: now.minus(Span::minutes(10)),
+            valid_until: now.minus(Span::minutes(10)).plus(KEY_SET_LIFE),
+        };
+        let record = NodeRecord {
+            member: self.member(),
+            addresses: state
+                .addresses
+                .iter()
+                .cloned()
+                .map(bytes::Bytes::from)
+                .collect(),
+            sequence: now.0,
+            expiry: now.plus(NODE_RECORD_LIFE),
+            capabilities: Vec::new(),
+        };
+        let sign = &self.identity.node;
+        JoinRequest {
+            ticket: ticket.name(),
+            mac: [0; 32],
+            node_key: self.node_key(),
+            member: self.member(),
+            key_set: sign.sign(&ticket.network, &key_set),
+            organization: self.identity.organization.clone(),
+            sent_at: now,
+            node_record: Some(sign.sign(&ticket.network, &record)),
+        }
+        .proved(&ticket.key(), ticket.inviter)
+    }
+
+    /// Asks the inviter how the request stands and, once approved, becomes a member.
+    ///
+    /// # Errors
+    /// [`Code::NoNetwork`] where nothing was asked; [`Code::TicketRefused`] where the inviter
+    /// refuses the ticket; [`Code::PeerUnreachable`]; [`FlowError::Forged`] where its answer does
+    /// not hold.
+    pub async fn poll_join(&self) -> Result<JoinState, FlowError> {
+        let ticket = self.pending_ticket().ok_or(FlowError::State {
+            code: Code::NoNetwork,
+        })?;
+        let node = ticket.inviter;
+        let addresses: Vec<Vec<u8>> = ticket.addresses.iter().map(|a| a.to_vec()).collect();
+        self.world.learn(node, &addresses);
+        let request = self
+            .identity
+            .node
+            .sign(&ticket.network, &self.join_request(&ticket));
+        let answer = self
+            .world
+            .call(node, Rpc::Join, wire::encode_envelope(&request))
+            .await
+            .map_err(|error| match error {
+                CallError::Unreachable | CallError::Incompatible => FlowError::Unreachable { node },
+                CallError::Refused(PeerCode::Denied) => FlowError::Denied {
+                    code: Code::TicketRefused,
+                },
+                CallError::Refused(code) => FlowError::Peer { node, code },
+            })?;
+        let forged = |code| FlowError::Forged { node, code };
+        let envelope = wire::decode_envelope(&answer).map_err(|_| forged(Code::Signature))?;
+        let answer = membership::verify_join_answer(
+            &envelope,
+            &ticket.network,
+            &ticket.key(),
+            node,
+            &request.hash(),
+        )
+        .map_err(|_| forged(Code::TicketRefused))?;
+        match answer.state {
+            JoinState::Pending => Ok(JoinState::Pending),
+            JoinState::Refused => Ok(JoinState::Refused),
+            JoinState::Approved => {
+                self.become_member(&ticket, answer).await?;
+                Ok(JoinState::Approved)
+            }
+        }
+    }
+
+    async fn become_member(&self, ticket: &Ticket, answer: JoinAnswer) -> Result<(), FlowError> {
+        let node = ticket.inviter;
+        let forged = |code| FlowError::Forged { node, code };
+        let applicant = Subject {
+            member: self.member(),
+            node_key: self.node_key(),
+        };
+        let admission = answer
+            .admission(&ticket.network, applicant, self.now())
+            .map_err(|_| forged(Code::Signature))?;
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Charter,
+            Scope::Store,
+            wire::encode_charter(&admission.signed_charter),
+        );
+        batch.push(
+            RecordKind::Member,
+            Scope::Store,
+            wire::encode_member(&membership::Known {
+                credential: admission.signed_credential,
+                key_set: None,
+                node_record: None,
+            }),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(self.member()),
+                ..audit::Entry::new(audit::Kind::Joined)
+            },
+        );
+        self.commit(batch).await?;
+        self.refresh_statements();
+        for peer in &answer.peers {
+            self.take_over(peer).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,301 @@
+//! Which documents may this asker see? Metadata leaves only after its audit entry is durable.
+
+use bytes::Bytes;
+
+use super::{
+    call::AskError,
+    decide::Claim,
+    error::FlowError,
+    node::{Actor, Node, push_audit},
+    state::Patient,
+};
+use crate::{
+    audit,
+    crypto::Signed,
+    ports::{CallError, Rpc, World},
+    records::{Batch, Coding, Document, Manifest},
+    types::{
+        Code, Handle, MemberId, NodeKey, PeerCode, Purpose, Timestamp,
+        limits::{LIST_DEFAULT, LIST_MAX},
+    },
+    wire::{DocumentEntry, ListAnswer, ListRequest},
+};
+
+/// MIME type of FHIR JSON (FHIR R4, 3.1.0.1.10).
+pub(super) const FHIR_JSON: &str = "application/fhir+json";
+
+/// Which documents the asker is interested in.
+#[derive(Clone, Default)]
+pub struct Wanted {
+    /// LOINC codes; empty for all.
+    pub types: Vec<String>,
+    /// Not before this ISO date.
+    pub since: Option<String>,
+    /// Not after this ISO date.
+    pub until: Option<String>,
+    /// At most so many; 0 for the default.
+    pub limit: u32,
+}
+
+/// Type of the on-demand record bundle: LOINC 11503-0, medical records.
+pub(super) fn record_coding() -> Coding {
+    Coding {
+        system: Coding::LOINC.to_owned(),
+        code: "11503-0".to_owned(),
+        display: "Medical records".to_owned(),
+    }
+}
+
+impl<W: World> Node<W> {
+    pub(super) async fn serve_list(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
+        let question = match self.open_question(from, body).await {
+            Ok(question) => question,
+            Err(error) => return Err(self.refused(from, error).await),
+        };
+        let request = match self.admit::<ListRequest>(&question) {
+            Ok(request) => request,
+            Err(error) => {
+                let code = self.refused(from, error).await;
+                return Ok(self.refuse(&question, 0, code));
+            }
+        };
+        let body = request.body();
+        let claim = Claim {
+            handle: body.handle,
+            document: None,
+            purpose: body.purpose,
+            user: body.user,
+            role: body.role,
+        };
+        let (issued, permit) = match self.decide(&request, &claim) {
+            Ok(decided) => decided,
+            Err(refusal) => return Ok(self.deny(&question, &request, &claim, &refusal).await),
+        };
+        let (entries, complete) = self.entries(&permit, body);
+        let mut batch = Batch::default();
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                user: Some(body.user),
+                role: Some(body.role),
+                query_hash: Some(issued.query_hash),
+                count: entries.len() as u64,
+                ..audit::Entry::permitted(audit::Kind::Listed, &permit)
+            },
+        );
+        let leaf = match self.commit(batch).await {
+            Ok(recorded) => recorded.records().last().map(|record| record.leaf),
+            Err(_) => None,
+        };
+        let Some(leaf) = leaf else {
+            return Ok(self.refuse(&question, 0, PeerCode::Unavailable));
+        };
+        Ok(self.answer(&question, 0, |head| ListAnswer {
+            head,
+            entries,
+            complete,
+            leaf,
+        }))
+    }
+
+    /// The documents of a permitted patient, summaries first, then newest first.
+    fn entries(
+        &self,
+        permit: &crate::policy::Permit,
+        request: &ListRequest,
+    ) -> (Vec<DocumentEntry>, bool) {
+        let own = self.own_peer();
+        let state = self.state();
+        let Some(patient) = state.patients.get(&permit.patient()) else {
+            return (Vec::new(), true);
+        };
+        let mut entries = vec![on_demand(patient, &own.organization.name)];
+        let stored = state.documents.get(&patient.id);
+        entries.extend(
+            stored
+                .into_iter()
+                .flat_map(|documents| documents.values())
+                .filter(|document| document.snapshot.is_none())
+                .filter_map(stored_entry),
+        );
+        drop(state);
+        entries.retain(|entry| wanted(entry, request));
+        entries.sort_by(|a, b| {
+            b.on_demand
+                .cmp(&a.on_demand)
+                .then(b.date.cmp(&a.date))
+                .then(a.id.cmp(&b.id))
+        });
+        let limit = if request.limit == 0 {
+            LIST_DEFAULT
+        } else {
+            request.limit.min(LIST_MAX)
+        } as usize;
+        let complete = entries.len() <= limit;
+        entries.truncate(limit);
+        (entries, complete)
+    }
+
+    /// Asks a holder which documents it may show us.
+    ///
+    /// # Errors
+    /// [`Code::HandleUnknown`], [`FlowError::Denied`], [`FlowError::Unreachable`],
+    /// [`FlowError::Deadline`], [`FlowError::Forged`].
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        handle: Handle,
+        purpose: Purpose,
+        wanted: &Wanted,
+        until: Timestamp,
+    ) -> Result<(Vec<DocumentEntry>, bool), FlowError> {
+        let holder = self.holder_of(handle)?;
+        let asking = self.ask::<_, ListAnswer>(holder, Rpc::List, |head| ListRequest {
+            head,
+            handle,
+            purpose,
+            user: actor.user,
+            role: actor.role,
+            types: wanted.types.clone(),
+            since: wanted.since.clone(),
+            until: wanted.until.clone(),
+            limit: wanted.limit,
+        });
+        let reply = self.until(until, asking).await;
+        let outcome = self.reply(holder, reply).map(|(answer, _)| answer);
+        let mut batch = Batch::default();
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(holder),
+                purpose: Some(purpose),
+                user: Some(actor.user),
+                role: Some(actor.role),
+                actor: actor.name.clone(),
+                code: outcome.as_ref().err().map(FlowError::code),
+                peer_leaf: outcome.as_ref().ok().map(|answer| answer.leaf),
+                count: outcome
+                    .as_ref()
+                    .map_or(0, |answer| answer.entries.len() as u64),
+                ..audit::Entry::new(audit::Kind::ListAsked)
+            },
+        );
+        self.commit(batch).await?;
+        let answer = outcome?;
+        Ok((answer.entries, answer.complete))
+    }
+
+    /// Which member gave us a handle that is still valid.
+    pub(super) fn holder_of(&self, handle: Handle) -> Result<MemberId, FlowError> {
+        let now = self.now();
+        self.state()
+            .received
+            .get(&handle)
+            .filter(|received| now < received.until)
+            .map(|received| received.holder)
+            .ok_or(FlowError::NotFound {
+                code: Code::HandleUnknown,
+            })
+    }
+
+    /// Turns what came of a question into what our own user is told.
+    pub(super) fn reply<T>(
+        &self,
+        holder: MemberId,
+        reply: Option<Result<T, AskError>>,
+    ) -> Result<T, FlowError> {
+        let node = self
+            .state()
+            .members
+            .get(&holder)
+            .map_or(NodeKey([0; 32]), |member| member.credential().node_key);
+        match reply {
+            None => Err(FlowError::Deadline { node }),
+            Some(Ok(value)) => Ok(value),
+            Some(Err(AskError::Refused(code) | AskError::Call(CallError::Refused(code)))) => {
+                Err(match code {
+                    PeerCode::Denied => FlowError::Denied { code: Code::Denied },
+                    PeerCode::HandleUnknown => FlowError::NotFound {
+                        code: Code::HandleUnknown,
+                    },
+                    PeerCode::Malformed
+                    | PeerCode::Unauthenticated
+                    | PeerCode::NotMember
+                    | PeerCode::Stale
+                    | PeerCode::OverBudget
+                    | PeerCode::Unavailable
+                    | PeerCode::ClockSkew => FlowError::Peer { node, code },
+                })
+            }
+            Some(Err(AskError::Call(CallError::Unreachable | CallError::Incompatible))) => {
+                Err(FlowError::Unreachable { node })
+            }
+            Some(Err(AskError::Forged)) => Err(FlowError::Forged {
+                node,
+                code: Code::Signature,
+            }),
+        }
+    }
+}
+
+fn on_demand(patient: &Patient, organization: &str) -> DocumentEntry {
+    DocumentEntry {
+        id: patient.summary,
+        coding: record_coding(),
+        title: "Patient record".to_owned(),
+        status: "current".to_owned(),
+        date: patient.changed,
+        author: String::new(),
+        author_organization: organization.to_owned(),
+        content_type: FHIR_JSON.to_owned(),
+        format: "urn:hl7-org:fhir:r4:Bundle".to_owned(),
+        on_demand: true,
+        size: None,
+        sha256: None,
+        labels: Vec::new(),
+    }
+}
+
+fn stored_entry(document: &Document) -> Option<DocumentEntry> {
+    let manifest = document.manifest.claims::<Manifest>().ok()?;
+    Some(DocumentEntry {
+        id: document.id,
+        coding: manifest.coding,
+        title: document.title.clone(),
+        status: document.status.clone(),
+        date: document.date,
+        author: manifest.author,
+        author_organization: document.author_organization.clone(),
+        content_type: manifest.content_type,
+        format: manifest.format,
+        on_demand: false,
+        size: Some(manifest.size),
+        sha256: Some(manifest.plain_sha256),
+        labels: manifest.labels,
+    })
+}
+
+fn wanted(entry: &DocumentEntry, request: &ListRequest) -> bool {
+    let date = entry.date.date();
+    let typed = request.types.is_empty() || request.types.contains(&entry.coding.code);
+    let late = request
+        .since
+        .as_ref()
+        .is_none_or(|since| date.as_str() >= since.as_str());
+    // A bound that is a whole day includes that day.
+    let early = request
+        .until
+        .as_ref()
+        .is_none_or(|until| date.as_str() <= until.as_str());
+    typed && late && early
+}
+
+/// What a manifest says, once its holder's signature holds.
+pub(super) fn verified_manifest(
+    envelope: &crate::crypto::Envelope,
+    network: &crate::types::NetworkId,
+    holder: NodeKey,
+) -> Option<Signed<Manifest>> {
+    let manifest = envelope.verify::<Manifest>(network).ok()?;
+    (manifest.signers() == [holder.0]).then_some(manifest)
+}

@@ -1,0 +1,490 @@
+//! Who holds records for this patient? The holder's answer and the asker's ledger.
+
+use bytes::Bytes;
+use futures::{StreamExt, stream::FuturesUnordered};
+
+use super::{
+    call::{AskError, Question, elapsed},
+    error::FlowError,
+    node::{Actor, Node, next_tick, push_audit},
+    state::State,
+};
+use crate::{
+    audit,
+    locator::{Answer, Ledger, Line, Revealed},
+    matching::{self, Verdict},
+    membership::Status,
+    policy::{self, Ask, Asker, Existence, Facts},
+    ports::{CallError, Rpc, World},
+    records::{Batch, Demographics, HandleReceived, HandleRecord, Name, RecordKind, Scope},
+    session::Authenticated,
+    types::{
+        Code, Handle, MemberId, NodeKey, PatientId, PeerCode, Purpose, QueryId, Span, Timestamp,
+        limits::{DIRECT_MAX, HANDLE_VALID, LOCATE_ROUNDS_MAX, LOCATE_TICK},
+    },
+    wire::{self, LocateAnswer, LocateRequest, Match, Outcome},
+};
+
+/// What the asker wants to know.
+pub struct Search {
+    /// Whom.
+    pub demographics: Demographics,
+    /// Own patient it is about, where there is one.
+    pub patient: Option<PatientId>,
+    /// Why.
+    pub purpose: Purpose,
+    /// In all.
+    pub deadline: Span,
+    /// Only these members; empty for all.
+    pub only: Vec<MemberId>,
+}
+
+/// What a holder found, before it is told.
+struct Finding {
+    outcome: Outcome,
+    matches: Vec<Match>,
+    requested: Vec<matching::Attribute>,
+    patient: Option<PatientId>,
+    code: Option<Code>,
+}
+
+impl Finding {
+    fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            matches: Vec::new(),
+            requested: Vec::new(),
+            patient: None,
+            code: None,
+        }
+    }
+
+    fn refused(peer: PeerCode, code: Code) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::of(Outcome::Refused(peer))
+        }
+    }
+
+    fn more_needed(requested: Vec<matching::Attribute>) -> Self {
+        Self {
+            requested,
+            ..Self::of(Outcome::MoreNeeded)
+        }
+    }
+}
+
+impl<W: World> Node<W> {
+    /// Answers a locate question. Every answer of an admitted question has one size and leaves at a
+    /// tick, after exactly one commit, whatever was found (`protocol.md` 7).
+    pub(super) async fn serve_locate(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
+        let question = match self.open_question(from, body).await {
+            Ok(question) => question,
+            Err(error) => return Err(self.refused(from, error).await),
+        };
+        let request = match self.admit::<LocateRequest>(&question) {
+            Ok(request) => request,
+            Err(error) => {
+                let code = self.refused(from, error).await;
+                return Ok(self.refuse(&question, 0, code));
+            }
+        };
+        let handle = Handle(self.random());
+        let finding = self.find(&request, handle);
+        let finding = match self.record_finding(&request, handle, &finding).await {
+            Ok(()) => finding,
+            Err(_) => Finding::refused(PeerCode::Unavailable, Code::StorageFailed),
+        };
+        self.leave(&question, finding).await
+    }
+
+    async fn leave(&self, question: &Question, finding: Finding) -> Result<Bytes, PeerCode> {
+        let tick = next_tick(Timestamp(self.now().0 + 1), LOCATE_TICK);
+        self.world.sleep_until(tick).await;
+        Ok(self.answer(question, 0, |head| LocateAnswer {
+            head,
+            outcome: finding.outcome,
+            matches: finding.matches,
+            requested: finding.requested,
+        }))
+    }
+
+    fn find(&self, request: &Authenticated<LocateRequest>, handle: Handle) -> Finding {
+        let now = self.now();
+        let body = request.body();
+        let own = self.own_peer();
+        let mut state = self.state();
+        let Some(network) = state.network.clone() else {
+            return Finding::refused(PeerCode::Unavailable, Code::NoNetwork);
+        };
+        let ask = Ask {
+            asker: Asker::from(request.peer()),
+            purpose: body.purpose,
+            role: body.role,
+            now,
+        };
+        if let Err(denial) = policy::may_ask(&ask) {
+            return Finding::refused(denial.peer_code(), denial.code());
+        }
+        if body.round >= LOCATE_ROUNDS_MAX {
+            return Finding::refused(PeerCode::OverBudget, Code::PeerRefused);
+        }
+        if !within_budget(
+            &mut state,
+            request.peer().member,
+            network.charter.rules.locate_per_day,
+            now,
+        ) {
+            return Finding::refused(PeerCode::OverBudget, Code::PeerRefused);
+        }
+        let missing = matching::missing(&body.demographics);
+        if !missing.is_empty() {
+            return Finding::more_needed(missing);
+        }
+        let candidates = visible(&state, &body.demographics, |id| {
+            let facts = Facts {
+                patient: id,
+                holder: &own.organization,
+                template: network.charter.template,
+                discoverability: state
+                    .patients
+                    .get(&id)
+                    .and_then(|patient| patient.discoverability)
+                    .unwrap_or(self.discoverability),
+                consents: state.consents_of(id),
+            };
+            matches!(policy::existence(&ask, &facts), Existence::Revealed)
+        });
+        match matching::verdict(&body.demographics, &candidates) {
+            Verdict::None => Finding::of(Outcome::None),
+            Verdict::MoreNeeded(requested) => Finding::more_needed(requested),
+            Verdict::Match {
+                id,
+                grade,
+                score_permille,
+                mirror,
+            } => {
+                let shown = state.patients.get(&id).map(|p| shown(&p.demographics));
+                Finding {
+                    matches: vec![Match {
+                        handle,
+                        grade,
+                        score_permille,
+                        mirror,
+                        demographics: shown.filter(|_| grade == matching::Grade::Certain),
+                    }],
+                    patient: Some(id),
+                    ..Finding::of(Outcome::Match)
+                }
+            }
+        }
+    }
+
+    async fn record_finding(
+        &self,
+        request: &Authenticated<LocateRequest>,
+        handle: Handle,
+        finding: &Finding,
+    ) -> Result<(), FlowError> {
+        let body = request.body();
+        let now = self.now();
+        let mut batch = Batch::default();
+        if let Some(patient) = finding.patient {
+            let life = self
+                .network()
+                .map_or(HANDLE_VALID, |network| network.charter.rules.handle_life)
+                .min(HANDLE_VALID);
+            batch.push(
+                RecordKind::Handle,
+                Scope::Patient(patient),
+                wire::encode_handle(&HandleRecord {
+                    handle,
+                    asker: request.peer().member,
+                    patient,
+                    purpose: body.purpose,
+                    query_hash: request.question(),
+                    until: now.plus(life),
+                }),
+            );
+        }
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(request.peer().member),
+                patient: finding.patient,
+                purpose: Some(body.purpose),
+                user: Some(body.user),
+                role: Some(body.role),
+                code: finding.code,
+                query_hash: Some(request.question()),
+                ..audit::Entry::new(audit::Kind::Located)
+            },
+        );
+        self.commit(batch).await?;
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------- the asker
+
+    /// Asks every member the charter allows, at once, and gives each a truthful line by the
+    /// deadline. A slow or dead node costs nothing but its own line.
+    ///
+    /// # Errors
+    /// [`Code::NoNetwork`]; [`FlowError::Denied`] where this user may not ask for the purpose; or
+    /// [`FlowError::Store`]: nothing is asked that cannot be recorded.
+    pub async fn locate(&self, actor: &Actor, search: &Search) -> Result<Ledger, FlowError> {
+        let network = self.network()?;
+        let begun = self.now();
+        let until = begun.plus(search.deadline);
+        let own = self.own_peer();
+        policy::may_ask(&Ask {
+            asker: Asker::from(&own),
+            purpose: search.purpose,
+            role: actor.role,
+            now: begun,
+        })
+        .map_err(|denial| FlowError::Denied {
+            code: denial.code(),
+        })?;
+        let (chosen, mut lines) = self.choose(search, network.charter.rules.direct_max);
+        let query = QueryId(self.random());
+        self.record_question(actor, search, query, chosen.len() as u64)
+            .await?;
+        let mut asked: FuturesUnordered<_> = chosen
+            .into_iter()
+            .map(|member| self.ask_one(actor, search, query, member, until))
+            .collect();
+        while let Some(line) = asked.next().await {
+            lines.push(line);
+        }
+        drop(asked);
+        lines.sort_by_key(|line| line.member);
+        self.record_matches(search, &lines).await?;
+        Ok(Ledger {
+            lines,
+            elapsed: elapsed(begun, self.now()),
+        })
+    }
+
+    /// Splits the members into those to ask and lines for those left out.
+    fn choose(&self, search: &Search, direct_max: u32) -> (Vec<MemberId>, Vec<Line>) {
+        let now = self.now();
+        let limit = DIRECT_MAX.min(direct_max as usize);
+        let state = self.state();
+        let (mut chosen, mut lines) = (Vec::new(), Vec::new());
+        for member in state.members.iter() {
+            let id = member.credential().member;
+            if id == self.member() {
+                continue;
+            }
+            let excluded = !search.only.is_empty() && !search.only.contains(&id);
+            let active = member.status(now) == Status::Active;
+            if !excluded && active && chosen.len() < limit {
+                chosen.push(id);
+            } else {
+                lines.push(Line {
+                    member: id,
+                    answer: Answer::NotAsked,
+                    revealed: Revealed::Nothing,
+                    excluded: excluded || !active,
+                    elapsed: Span(0),
+                });
+            }
+        }
+        (chosen, lines)
+    }
+
+    async fn ask_one(
+        &self,
+        actor: &Actor,
+        search: &Search,
+        query: QueryId,
+        member: MemberId,
+        until: Timestamp,
+    ) -> Line {
+        let begun = self.now();
+        let deadline_ms = u32::try_from(until.since(begun).0).unwrap_or(u32::MAX);
+        let asking = self.ask::<_, LocateAnswer>(member, Rpc::Locate, |head| LocateRequest {
+            head,
+            query,
+            purpose: search.purpose,
+            user: actor.user,
+            role: actor.role,
+            demographics: search.demographics.clone(),
+            deadline_ms,
+            round: 0,
+        });
+        let reply = self.until(until, asking).await;
+        let (answer, revealed) = match reply {
+            // Sealed demographics may have arrived: the ledger never claims less than that.
+            None => (Answer::TimedOut, Revealed::Demographics),
+            Some(Ok((answer, _))) => (line_answer(answer), Revealed::Demographics),
+            Some(Err(AskError::Refused(code))) => (refusal(code), Revealed::Demographics),
+            Some(Err(AskError::Forged)) => (
+                Answer::Refused(PeerCode::Unauthenticated),
+                Revealed::Demographics,
+            ),
+            Some(Err(AskError::Call(CallError::Unreachable))) => {
+                (Answer::Unreachable, Revealed::Nothing)
+            }
+            Some(Err(AskError::Call(CallError::Incompatible))) => {
+                (Answer::Incompatible, Revealed::Nothing)
+            }
+            Some(Err(AskError::Call(CallError::Refused(code)))) => {
+                (refusal(code), Revealed::Demographics)
+            }
+        };
+        Line {
+            member,
+            answer,
+            revealed,
+            excluded: false,
+            elapsed: elapsed(begun, self.now()),
+        }
+    }
+
+    async fn record_question(
+        &self,
+        actor: &Actor,
+        search: &Search,
+        query: QueryId,
+        members: u64,
+    ) -> Result<(), FlowError> {
+        let mut batch = Batch::default();
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                patient: search.patient,
+                purpose: Some(search.purpose),
+                user: Some(actor.user),
+                role: Some(actor.role),
+                actor: actor.name.clone(),
+                query_hash: Some(crate::crypto::sha256(&[&query.0])),
+                count: members,
+                ..audit::Entry::new(audit::Kind::LocateAsked)
+            },
+        );
+        self.commit(batch).await?;
+        Ok(())
+    }
+
+    async fn record_matches(&self, search: &Search, lines: &[Line]) -> Result<(), FlowError> {
+        let until = self.now().plus(HANDLE_VALID);
+        let mut batch = Batch::default();
+        for line in lines {
+            let matches = match &line.answer {
+                Answer::Match(found) => std::slice::from_ref(found),
+                Answer::Matches(found) => found,
+                _ => &[],
+            };
+            for found in matches {
+                batch.push(
+                    RecordKind::HandleReceived,
+                    Scope::Store,
+                    wire::encode_handle_received(&HandleReceived {
+                        handle: found.handle,
+                        holder: line.member,
+                        patient: search.patient,
+                        until,
+                    }),
+                );
+            }
+        }
+        if batch.drafts.is_empty() {
+            return Ok(());
+        }
+        self.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Own patients whom a search would certainly match: the ledger's `local`.
+    pub fn local_matches(&self, demographics: &Demographics) -> Vec<PatientId> {
+        let state = self.state();
+        let candidates = visible(&state, demographics, |_| true);
+        match matching::verdict(demographics, &candidates) {
+            Verdict::Match { id, .. } => vec![id],
+            Verdict::None | Verdict::MoreNeeded(_) => Vec::new(),
+        }
+    }
+}
+
+/// Candidates of a question among those whose existence the asker may learn.
+fn visible<'a>(
+    state: &'a State,
+    sent: &Demographics,
+    may_know: impl Fn(PatientId) -> bool,
+) -> Vec<(PatientId, &'a Demographics)> {
+    let mut found: Vec<PatientId> = matching::blocking_keys(sent)
+        .iter()
+        .filter_map(|key| state.found_by.get(key))
+        .flatten()
+        .copied()
+        .filter(|id| may_know(*id))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+        .into_iter()
+        .filter_map(|id| Some((id, &state.patients.get(&id)?.demographics)))
+        .collect()
+}
+
+/// What a certain match shows: family and given name, birth date, sex (`policy.md` 5).
+fn shown(demographics: &Demographics) -> Demographics {
+    Demographics {
+        names: demographics
+            .names
+            .first()
+            .map(|name| Name {
+                family: name.family.clone(),
+                given: name.given.first().cloned().into_iter().collect(),
+            })
+            .into_iter()
+            .collect(),
+        birth_date: demographics.birth_date.clone(),
+        sex: demographics.sex,
+        ..Demographics::default()
+    }
+}
+
+/// Counts a question against the asker's day.
+fn within_budget(state: &mut State, asker: MemberId, per_day: u32, now: Timestamp) -> bool {
+    let today = now.0 / Span::days(1).0;
+    let (day, spent) = state.budget.entry(asker).or_insert((today, 0));
+    if *day != today {
+        (*day, *spent) = (today, 0);
+    }
+    *spent = spent.saturating_add(1);
+    *spent <= per_day
+}
+
+fn line_answer(answer: LocateAnswer) -> Answer {
+    let mut matches = answer.matches;
+    match answer.outcome {
+        Outcome::None => Answer::NoMatch,
+        Outcome::Match | Outcome::Matches => match (matches.pop(), matches.is_empty()) {
+            (Some(only), true) => Answer::Match(only),
+            (Some(last), false) => {
+                matches.push(last);
+                Answer::Matches(matches)
+            }
+            (None, _) => Answer::Refused(PeerCode::Malformed),
+        },
+        Outcome::MoreNeeded => Answer::MoreNeeded(answer.requested),
+        Outcome::Refused(code) => refusal(code),
+    }
+}
+
+fn refusal(code: PeerCode) -> Answer {
+    match code {
+        PeerCode::OverBudget => Answer::OverBudget,
+        PeerCode::Malformed
+        | PeerCode::Unauthenticated
+        | PeerCode::NotMember
+        | PeerCode::Stale
+        | PeerCode::Denied
+        | PeerCode::HandleUnknown
+        | PeerCode::Unavailable
+        | PeerCode::ClockSkew => Answer::Refused(code),
+    }
+}

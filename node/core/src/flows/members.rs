@@ -1,0 +1,79 @@
+//! Who else is a member, and where: asked on connect, every minute, and when something changes.
+
+use bytes::Bytes;
+
+use super::{call::AskError, node::Node};
+use crate::{
+    membership::Offered,
+    ports::{Rpc, World},
+    types::{MemberId, NodeKey, PeerCode},
+    wire::{MembersAnswer, MembersRequest},
+};
+
+/// Members in one answer: each is about 2.5 KiB, and a message stays well under its limit.
+const PAGE: usize = 100;
+
+impl<W: World> Node<W> {
+    /// Takes over what a member knows of the others. What does not hold is passed over: a liar
+    /// cannot keep us from the rest.
+    ///
+    /// Returns how many were new or newer.
+    pub async fn sync_members(&self, from: MemberId) -> Result<usize, PeerCode> {
+        let mut after = None;
+        let mut news = 0;
+        loop {
+            let asked = self
+                .ask::<_, MembersAnswer>(from, Rpc::Members, |head| MembersRequest { head, after })
+                .await;
+            let answer = match asked {
+                Ok((answer, _)) => answer,
+                Err(AskError::Refused(code)) => return Err(code),
+                Err(AskError::Call(_) | AskError::Forged) => return Err(PeerCode::Unavailable),
+            };
+            for known in &answer.known {
+                if let Ok(offered) = self.take_over(known).await {
+                    news += usize::from(matches!(offered, Offered::New | Offered::Newer));
+                }
+            }
+            let last = answer.known.last().and_then(|known| {
+                known
+                    .credential
+                    .claims::<crate::membership::Credential>()
+                    .ok()
+            });
+            match last {
+                // Ids rise, so a peer that repeats itself cannot hold us here.
+                Some(last) if answer.more && after.is_none_or(|before| before < last.member) => {
+                    after = Some(last.member);
+                }
+                _ => return Ok(news),
+            }
+        }
+    }
+
+    pub(super) async fn serve_members(
+        &self,
+        from: NodeKey,
+        body: &[u8],
+    ) -> Result<Bytes, PeerCode> {
+        let question = match self.open_question(from, body).await {
+            Ok(question) => question,
+            Err(error) => return Err(self.refused(from, error).await),
+        };
+        let request = match self.admit::<MembersRequest>(&question) {
+            Ok(request) => request,
+            Err(error) => {
+                let code = self.refused(from, error).await;
+                return Ok(self.refuse(&question, 0, code));
+            }
+        };
+        let (known, more) = {
+            let page = self
+                .state()
+                .members
+                .page(request.body().after, PAGE, self.world.now());
+            (page.known, page.more)
+        };
+        Ok(self.answer(&question, 0, |head| MembersAnswer { head, known, more }))
+    }
+}

@@ -1,0 +1,542 @@
+//! Founding a network, inviting, and admitting applicants.
+
+use bytes::Bytes;
+
+use super::{
+    error::FlowError,
+    node::{Actor, Node, push_audit},
+    state::{Join, Network},
+};
+use crate::{
+    audit,
+    crypto::{Body, Envelope, SecretKey},
+    membership::{
+        self, Charter, CharterError, Credential, Founding, JoinAnswer, JoinError, JoinRecord,
+        JoinRequest, JoinState, KeySet, Known, NodeRecord, Organization, Status, Subject, Ticket,
+    },
+    ports::World,
+    records::{Batch, RecordKind, Scope, TicketIssued},
+    session::SessionError,
+    types::{
+        Code, MemberId, NetworkId, NodeKey, PeerCode, Span, Timestamp,
+        limits::{JOIN_REQUESTS_MAX, KEY_SET_LIFE, NODE_RECORD_LIFE, TICKETS_MAX},
+    },
+    wire,
+};
+
+/// A member as an administrator sees it.
+#[derive(Clone)]
+pub struct MemberView {
+    /// Its credential.
+    pub credential: Credential,
+    /// Whether the credential is in force.
+    pub active: bool,
+    /// When it last answered or asked.
+    pub last_seen: Option<Timestamp>,
+    /// Where it can be reached (binary multiaddresses).
+    pub addresses: Vec<Vec<u8>>,
+}
+
+impl<W: World> Node<W> {
+    /// Founds a network with this node's authority key as the only one.
+    ///
+    /// # Errors
+    /// [`Code::AlreadyInNetwork`], or [`FlowError::Store`].
+    pub async fn found(&self, actor: &Actor, founding: Founding) -> Result<Network, FlowError> {
+        self.need_no_network()?;
+        let now = self.now();
+        let authority = &self.identity.authority;
+        let alone = Founding {
+            authorities: vec![authority.public()],
+            threshold: 1,
+            ..founding
+        };
+        let charter = Charter::genesis(alone, now, self.random()).map_err(unusable)?;
+        let body = charter.encode();
+        let id = membership::genesis_id(&body);
+        let envelope = authority.sign_bytes::<Charter>(&id, body);
+        let (id, charter) = membership::verify_genesis(&envelope).map_err(unusable)?;
+        let credential =
+            self.credential_for(id, self.own_subject(), self.identity.organization.clone())?;
+        let known = Known {
+            credential: self.identity.authority.sign(&id, &credential),
+            key_set: None,
+            node_record: None,
+        };
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Charter,
+            Scope::Store,
+            wire::encode_charter(&envelope),
+        );
+        batch.push(
+            RecordKind::Member,
+            Scope::Store,
+            wire::encode_member(&known),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(self.member()),
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::NetworkFounded)
+            },
+        );
+        self.commit(batch).await?;
+        self.refresh_statements();
+        Ok(Network {
+            id,
+            charter,
+            envelope,
+        })
+    }
+
+    pub(super) fn need_no_network(&self) -> Result<(), FlowError> {
+        let state = self.state();
+        if state.network.is_some() || state.join_asked.is_some() {
+            return Err(FlowError::State {
+                code: Code::AlreadyInNetwork,
+            });
+        }
+        Ok(())
+    }
+
+    fn own_subject(&self) -> Subject {
+        Subject {
+            member: self.member(),
+            node_key: self.node_key(),
+        }
+    }
+
+    fn credential_for(
+        &self,
+        network: NetworkId,
+        subject: Subject,
+        organization: Organization,
+    ) -> Result<Credential, FlowError> {
+        Credential::issue(network, subject, organization, 1, self.now()).map_err(|_| {
+            FlowError::Usage {
+                code: Code::OrganizationMalformed,
+            }
+        })
+    }
+
+    /// Signs this run's key set and node record anew. Called at start, when addresses change and
+    /// before the key set grows old; sequences are times, so they rise.
+    pub fn refresh_statements(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        let Some(network) = state.network.as_ref().map(|network| network.id) else {
+            return;
+        };
+        let key_set = self.own_key_set(&state.opening, &network, now);
+        let record = NodeRecord {
+            member: self.member(),
+            addresses: state.addresses.iter().cloned().map(Bytes::from).collect(),
+            sequence: now.0,
+            expiry: now.plus(NODE_RECORD_LIFE),
+            capabilities: Vec::new(),
+        };
+        state.key_set = Some(key_set);
+        state.node_record = Some(self.identity.node.sign(&network, &record));
+        let own = state.members.get(&self.member()).map(|member| Known {
+            credential: member.known().credential.clone(),
+            key_set: state.key_set.clone(),
+            node_record: state.node_record.clone(),
+        });
+        if let (Some(own), Some(network)) = (own, state.network.clone()) {
+            // Our own statements hold by construction; a credential that ran out is what `doctor` shows.
+            let _expired = state
+                .members
+                .offer(&own, &network.id, &network.charter, now);
+        }
+    }
+
+    fn own_key_set(
+        &self,
+        opening: &[std::sync::Arc<crate::crypto::OpeningKey>],
+        network: &NetworkId,
+        now: Timestamp,
+    ) -> Envelope {
+        let set = KeySet {
+            member: self.member(),
+            sequence: now.0,
+            keys: opening
+                .iter()
+                .take(1)
+                .map(|key| membership::HpkeKey {
+                    id: key.id(),
+                    suite: crate::crypto::SUITE_XWING,
+                    public: key.public(),
+                })
+                .collect(),
+            audit_key: self.identity.audit.public(),
+            valid_from: now.minus(Span::minutes(10)),
+            valid_until: now.minus(Span::minutes(10)).plus(KEY_SET_LIFE),
+        };
+        self.identity.node.sign(network, &set)
+    }
+
+    /// Installs the keys that open what is sealed to this node, newest first.
+    pub fn install_opening_keys(&self, keys: Vec<crate::crypto::OpeningKey>) {
+        self.state().opening = keys.into_iter().map(std::sync::Arc::new).collect();
+        self.refresh_statements();
+    }
+
+    /// Says where this node can be reached (binary multiaddresses).
+    pub fn set_addresses(&self, addresses: Vec<Vec<u8>>) {
+        self.state().addresses = addresses;
+        self.refresh_statements();
+    }
+
+    /// Makes a ticket that lets one applicant ask to join.
+    ///
+    /// # Errors
+    /// [`Code::NoNetwork`], [`FlowError::Store`], or [`Code::Usage`] where too many are outstanding.
+    pub async fn invite(&self, actor: &Actor, valid: Span) -> Result<Ticket, FlowError> {
+        let network = self.network()?;
+        let now = self.now();
+        let addresses = {
+            let state = self.state();
+            let outstanding = state
+                .tickets
+                .values()
+                .filter(|ticket| now < ticket.expiry)
+                .count();
+            if outstanding >= TICKETS_MAX {
+                return Err(FlowError::Usage { code: Code::Usage });
+            }
+            state.addresses.iter().cloned().map(Bytes::from).collect()
+        };
+        let ticket = Ticket {
+            network: network.id,
+            inviter: self.node_key(),
+            addresses,
+            expiry: now.plus(valid),
+            secret: self.random::<16>().into(),
+        };
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::TicketIssued,
+            Scope::Store,
+            wire::encode_ticket_issued(&TicketIssued {
+                key: ticket.key(),
+                expiry: ticket.expiry,
+            }),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::TicketIssued)
+            },
+        );
+        self.commit(batch).await?;
+        Ok(ticket)
+    }
+
+    /// Answers an applicant: pending, approved with its credential, or refused.
+    ///
+    /// # Errors
+    /// What the applicant is told; a forged, foreign, expired or used ticket is `DENIED`.
+    pub async fn serve_join(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
+        let malformed = SessionError::Malformed { node: from };
+        let Ok(envelope) = wire::decode_envelope(body) else {
+            return Err(self.refused(from, malformed).await);
+        };
+        let network = self.network_id().ok_or(PeerCode::Unavailable)?;
+        let join = match self.judge_join(from, &envelope).await {
+            Ok(join) => join,
+            Err(PeerCode::Denied) => {
+                // Counted like every refusal, so that a used ticket shows in the log.
+                let _counted = self
+                    .refused(from, SessionError::NotMember { node: from })
+                    .await;
+                return Err(PeerCode::Denied);
+            }
+            Err(code) => return Err(code),
+        };
+        let answer = self.join_answer(&join, envelope.hash());
+        Ok(wire::encode_envelope(
+            &self.identity.node.sign(&network, &answer),
+        ))
+    }
+
+    async fn judge_join(&self, from: NodeKey, envelope: &Envelope) -> Result<Join, PeerCode> {
+        let now = self.now();
+        let claimed = envelope
+            .claims::<JoinRequest>()
+            .map_err(|_| PeerCode::Malformed)?;
+        let network = self.network().map_err(|_| PeerCode::Unavailable)?;
+        let (ticket, before, waiting) = {
+            let state = self.state();
+            let waiting = state
+                .joins
+                .values()
+                .filter(|join| join.record.state == JoinState::Pending)
+                .count();
+            (
+                state.tickets.get(&claimed.ticket).cloned(),
+                state.joins.get(&claimed.ticket).cloned(),
+                waiting,
+            )
+        };
+        let ticket = ticket.ok_or(PeerCode::Denied)?;
+        let request = membership::verify_join_request(
+            envelope,
+            &network.id,
+            &network.charter,
+            &ticket.key,
+            self.node_key(),
+            now,
+        )
+        .map_err(|error| match error {
+            JoinError::ClockSkew { .. } => PeerCode::ClockSkew,
+            _ => PeerCode::Denied,
+        })?;
+        let value = request.value();
+        if value.node_key != from {
+            return Err(PeerCode::Denied);
+        }
+        if let Some(before) = before {
+            let same = before
+                .record
+                .request
+                .claims::<JoinRequest>()
+                .is_ok_and(|first| first.node_key == from && first.member == value.member);
+            return if same {
+                Ok(before)
+            } else {
+                Err(PeerCode::Denied)
+            };
+        }
+        if now >= ticket.expiry {
+            return Err(PeerCode::Denied);
+        }
+        if waiting >= JOIN_REQUESTS_MAX {
+            return Err(PeerCode::OverBudget);
+        }
+        let record = JoinRecord {
+            ticket: value.ticket,
+            request: request.envelope().clone(),
+            state: JoinState::Pending,
+            credential: None,
+        };
+        let mut batch = Batch::default();
+        batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
+        // The ticket is marked used before it is answered.
+        self.commit(batch)
+            .await
+            .map_err(|_| PeerCode::Unavailable)?;
+        Ok(Join {
+            record,
+            received: now,
+            delivered: false,
+        })
+    }
+
+    fn join_answer(&self, join: &Join, request: [u8; 32]) -> JoinAnswer {
+        let mut state = self.state();
+        let approved = join.record.state == JoinState::Approved;
+        let own = state
+            .members
+            .get(&self.member())
+            .map(|member| member.known().clone());
+        let answer = JoinAnswer {
+            state: join.record.state,
+            mac: [0; 32],
+            credential: join.record.credential.clone(),
+            charter: state
+                .network
+                .as_ref()
+                .filter(|_| approved)
+                .map(|network| network.envelope.clone()),
+            peers: if approved {
+                own.into_iter().collect()
+            } else {
+                Vec::new()
+            },
+            node_key: self.node_key(),
+        };
+        if approved && let Some(join) = state.joins.get_mut(&join.record.ticket) {
+            join.delivered = true;
+        }
+        let key = state
+            .tickets
+            .get(&join.record.ticket)
+            .map_or_else(SecretKey::default, |ticket| ticket.key.clone());
+        answer.proved(&key, &request)
+    }
+
+    /// Join requests that wait, each with the six words of its applicant.
+    pub fn join_requests(&self) -> Vec<(String, JoinRequest, Timestamp)> {
+        let state = self.state();
+        state
+            .joins
+            .values()
+            .filter(|join| join.record.state == JoinState::Pending)
+            .filter_map(|join| {
+                let request = join.record.request.claims::<JoinRequest>().ok()?;
+                Some((request.id(), request, join.received))
+            })
+            .collect()
+    }
+
+    /// Admits an applicant: signs its credential with this node's authority key.
+    ///
+    /// # Errors
+    /// [`Code::RequestUnknown`], [`Code::NotAuthority`], [`Code::OrganizationActive`],
+    /// [`FlowError::Store`].
+    pub async fn approve(&self, actor: &Actor, words: &str) -> Result<Credential, FlowError> {
+        let network = self.network()?;
+        let now = self.now();
+        let authority = self.identity.authority.public();
+        let alone =
+            network.charter.authorities.contains(&authority) && network.charter.threshold == 1;
+        if !alone {
+            return Err(FlowError::State {
+                code: Code::NotAuthority,
+            });
+        }
+        let (ticket, request) = {
+            let state = self.state();
+            state
+                .joins
+                .iter()
+                .filter(|(_, join)| join.record.state == JoinState::Pending)
+                .filter_map(|(ticket, join)| {
+                    let request = join.record.request.claims::<JoinRequest>().ok()?;
+                    (request.id() == words).then_some((*ticket, request))
+                })
+                .next()
+                .ok_or(FlowError::NotFound {
+                    code: Code::RequestUnknown,
+                })?
+        };
+        let taken = {
+            let state = self.state();
+            state
+                .members
+                .organization_active(&request.organization, request.member, now)
+                .is_some()
+                || state.members.get(&request.member).is_some()
+        };
+        if taken {
+            return Err(FlowError::State {
+                code: Code::OrganizationActive,
+            });
+        }
+        let credential =
+            self.credential_for(network.id, request.subject(), request.organization.clone())?;
+        let signed = self.identity.authority.sign(&network.id, &credential);
+        self.record_approval(actor, ticket, &request, signed)
+            .await?;
+        Ok(credential)
+    }
+
+    async fn record_approval(
+        &self,
+        actor: &Actor,
+        ticket: [u8; 32],
+        request: &JoinRequest,
+        credential: Envelope,
+    ) -> Result<(), FlowError> {
+        let envelope = self
+            .state()
+            .joins
+            .get(&ticket)
+            .map(|join| join.record.request.clone())
+            .ok_or(FlowError::NotFound {
+                code: Code::RequestUnknown,
+            })?;
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Join,
+            Scope::Store,
+            wire::encode_join(&JoinRecord {
+                ticket,
+                request: envelope,
+                state: JoinState::Approved,
+                credential: Some(credential.clone()),
+            }),
+        );
+        batch.push(
+            RecordKind::Member,
+            Scope::Store,
+            wire::encode_member(&Known {
+                credential,
+                key_set: Some(request.key_set.clone()),
+                node_record: request.node_record.clone(),
+            }),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(request.member),
+                actor: actor.name.clone(),
+                role: Some(actor.role),
+                ..audit::Entry::new(audit::Kind::MemberAdmitted)
+            },
+        );
+        self.commit(batch).await?;
+        if let Some(addresses) = self
+            .state()
+            .members
+            .get(&request.member)
+            .map(super::state::addresses_of)
+        {
+            self.world.learn(request.node_key, &addresses);
+        }
+        Ok(())
+    }
+
+    /// Whether an admitted member has collected its credential since this node started.
+    pub fn delivered(&self, member: MemberId) -> bool {
+        let state = self.state();
+        state
+            .members
+            .get(&member)
+            .is_some_and(|member| member.last_seen().is_some())
+            || state.joins.values().any(|join| {
+                join.delivered
+                    && join
+                        .record
+                        .request
+                        .claims::<JoinRequest>()
+                        .is_ok_and(|request| request.member == member)
+            })
+    }
+
+    /// All members, this node included, in order of member id.
+    pub fn member_views(&self) -> Vec<MemberView> {
+        let now = self.now();
+        let state = self.state();
+        state
+            .members
+            .iter()
+            .map(|member| {
+                let credential = member.credential().clone();
+                MemberView {
+                    active: member.status(now) == Status::Active,
+                    last_seen: member.last_seen(),
+                    addresses: super::state::addresses_of(member),
+                    credential,
+                }
+            })
+            .collect()
+    }
+
+    /// The network this node belongs to, if any.
+    pub fn current_network(&self) -> Option<Network> {
+        self.state().network.clone()
+    }
+}
+
+/// A founding that no node would accept.
+fn unusable(_: CharterError) -> FlowError {
+    FlowError::Usage {
+        code: Code::RulesMalformed,
+    }
+}

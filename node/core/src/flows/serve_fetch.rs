@@ -1,0 +1,388 @@
+//! The holder's end of a fetch: ciphertext as it lies, and the release in the patient's turn.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+
+use super::{
+    call::Question,
+    decide::{Claim, Refusal},
+    error::FlowError,
+    node::{Node, push_audit},
+    state::Pending,
+};
+use crate::{
+    audit,
+    crypto::{self, Envelope},
+    exchange::Release,
+    locator::Issued,
+    policy::Permit,
+    ports::{FetchPart, World},
+    records::{Batch, Disclosure, Document, Manifest},
+    session::Authenticated,
+    types::{
+        DisclosureId, DocumentId, FileId, NodeKey, PatientId, PeerCode, limits::LEAVES_PER_PART,
+    },
+    wire::{FetchHead, FetchRequest, ReleaseAnswer, ReleaseRequest},
+};
+
+/// What is sent of one file.
+struct Outgoing {
+    claim: Claim,
+    request: Authenticated<FetchRequest>,
+    file: FileId,
+    sealed_size: u64,
+    chunks: u64,
+    from_chunk: u64,
+}
+
+/// How far a stream is.
+enum Step {
+    Head(Bytes),
+    Leaves(u64),
+    Chunk(u64),
+}
+
+impl<W: World> Node<W> {
+    /// Streams a document's head, leaf list and ciphertext. Each chunk is decided anew, so that
+    /// sending stops at the next one after a revocation.
+    ///
+    /// # Errors
+    /// What the peer is told where nothing can be sealed to it.
+    pub async fn serve_fetch(
+        self: Arc<Self>,
+        from: NodeKey,
+        body: Bytes,
+    ) -> Result<impl Stream<Item = Result<FetchPart, PeerCode>> + Send + use<W>, PeerCode> {
+        let question = match self.open_question(from, &body).await {
+            Ok(question) => question,
+            Err(error) => return Err(self.refused(from, error).await),
+        };
+        let (head, outgoing) = match self.admit::<FetchRequest>(&question) {
+            Err(error) => {
+                let code = self.refused(from, error).await;
+                (self.refuse(&question, 0, code), None)
+            }
+            Ok(request) => self.start_fetch(&question, request).await,
+        };
+        let first = outgoing.as_ref().map_or(0, |outgoing| outgoing.from_chunk);
+        let node = self;
+        let outgoing = outgoing.map(Arc::new);
+        Ok(stream::unfold(Some(Step::Head(head)), move |step| {
+            let (node, outgoing) = (node.clone(), outgoing.clone());
+            async move { node.step(step?, outgoing, first).await }
+        }))
+    }
+
+    async fn step(
+        &self,
+        step: Step,
+        outgoing: Option<Arc<Outgoing>>,
+        first: u64,
+    ) -> Option<(Result<FetchPart, PeerCode>, Option<Step>)> {
+        match (step, outgoing) {
+            (Step::Head(head), outgoing) => {
+                let next = outgoing.map(|_| Step::Leaves(0));
+                Some((Ok(FetchPart::Head(head)), next))
+            }
+            (Step::Leaves(from), Some(outgoing)) => {
+                let until = outgoing.chunks.min(from + LEAVES_PER_PART as u64);
+                let leaves = self.leaves(&outgoing, from, until).await;
+                let next = if until < outgoing.chunks {
+                    Some(Step::Leaves(until))
+                } else {
+                    (first < outgoing.chunks).then_some(Step::Chunk(first))
+                };
+                Some(match leaves {
+                    Ok(leaves) => (Ok(FetchPart::Leaves(leaves)), next),
+                    Err(code) => (Err(code), None),
+                })
+            }
+            (Step::Chunk(index), Some(outgoing)) => {
+                if let Err(refusal) = self.decide(&outgoing.request, &outgoing.claim) {
+                    return Some((Err(refusal.peer_code()), None));
+                }
+                let next = (index + 1 < outgoing.chunks).then_some(Step::Chunk(index + 1));
+                Some(match self.chunk(&outgoing, index).await {
+                    Ok(data) => (Ok(FetchPart::Chunk { index, data }), next),
+                    Err(code) => (Err(code), None),
+                })
+            }
+            (Step::Leaves(_) | Step::Chunk(_), None) => None,
+        }
+    }
+
+    async fn chunk(&self, outgoing: &Outgoing, index: u64) -> Result<Bytes, PeerCode> {
+        let range = crypto::chunk_range(outgoing.sealed_size, index).ok_or(PeerCode::Malformed)?;
+        let len = (range.end - range.start) as usize;
+        match self.world.read_file(outgoing.file, range.start, len).await {
+            Ok(data) if data.len() == len => Ok(data),
+            Ok(_) | Err(_) => Err(PeerCode::Unavailable),
+        }
+    }
+
+    async fn leaves(&self, outgoing: &Outgoing, from: u64, until: u64) -> Result<Bytes, PeerCode> {
+        let mut leaves = Vec::with_capacity((until - from) as usize * 32);
+        for index in from..until {
+            let chunk = self.chunk(outgoing, index).await?;
+            leaves.extend_from_slice(&crypto::tree::leaf_hash(&chunk));
+        }
+        Ok(leaves.into())
+    }
+
+    async fn start_fetch(
+        &self,
+        question: &Question,
+        request: Authenticated<FetchRequest>,
+    ) -> (Bytes, Option<Outgoing>) {
+        let body = request.body();
+        let claim = Claim {
+            handle: body.handle,
+            document: Some(body.document),
+            purpose: body.purpose,
+            user: body.user,
+            role: body.role,
+        };
+        let (issued, permit) = match self.decide(&request, &claim) {
+            Ok(decided) => decided,
+            Err(refusal) => return (self.deny(question, &request, &claim, &refusal).await, None),
+        };
+        let document = match self.offered(permit.patient(), body.document).await {
+            Ok(Some(document)) => document,
+            Ok(None) => {
+                // A document that is not this patient's is answered like an unknown handle.
+                let refusal = Refusal::Handle;
+                return (self.deny(question, &request, &claim, &refusal).await, None);
+            }
+            Err(_) => return (self.refuse(question, 0, PeerCode::Unavailable), None),
+        };
+        match self
+            .head(question, &request, &issued, &permit, &document)
+            .await
+        {
+            Ok((head, manifest, (chunks, from_chunk))) => {
+                let outgoing = Outgoing {
+                    claim,
+                    request,
+                    file: manifest.file,
+                    sealed_size: manifest.sealed_size,
+                    chunks,
+                    from_chunk,
+                };
+                (head, Some(outgoing))
+            }
+            Err(code) => (self.refuse(question, 0, code), None),
+        }
+    }
+
+    async fn head(
+        &self,
+        question: &Question,
+        request: &Authenticated<FetchRequest>,
+        issued: &Issued,
+        permit: &Permit,
+        document: &Document,
+    ) -> Result<(Bytes, Manifest, (u64, u64)), PeerCode> {
+        let body = request.body();
+        let manifest = document
+            .manifest
+            .claims::<Manifest>()
+            .map_err(|_| PeerCode::Unavailable)?;
+        let chunks = crypto::chunk_count(manifest.sealed_size).ok_or(PeerCode::Unavailable)?;
+        let from_chunk = match body.resume {
+            Some((root, chunk)) if root == manifest.root && chunk <= chunks => chunk,
+            // Another version: all of it is sent, and the asker drops what it had.
+            Some(_) | None => 0,
+        };
+        let disclosure = DisclosureId(self.random());
+        let mut batch = Batch::default();
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                user: Some(body.user),
+                role: Some(body.role),
+                query_hash: Some(issued.query_hash),
+                disclosure: None,
+                ..audit::Entry::permitted(audit::Kind::Fetched, permit)
+            }
+            .describe(&manifest.content_type, &manifest.coding),
+        );
+        self.commit(batch)
+            .await
+            .map_err(|_| PeerCode::Unavailable)?;
+        let network = self.network_id().ok_or(PeerCode::Unavailable)?;
+        self.state().expect_release(
+            disclosure,
+            Pending {
+                asker: permit.to(),
+                document: document.id,
+                since: self.world.now(),
+            },
+        );
+        let signed = self
+            .identity
+            .node
+            .sign_bytes::<Manifest>(&network, document.manifest.body.clone());
+        let head = self.answer(question, 0, |head| FetchHead {
+            head,
+            manifest: signed,
+            disclosure,
+            chunks,
+            from_chunk,
+            subject: crypto::subject_of(&body.handle),
+        });
+        Ok((head, manifest, (chunks, from_chunk)))
+    }
+
+    /// A document offered under an id: stored, or the on-demand bundle as a snapshot.
+    async fn offered(
+        &self,
+        patient: PatientId,
+        id: DocumentId,
+    ) -> Result<Option<Document>, FlowError> {
+        let (stored, summary) = {
+            let state = self.state();
+            let stored = state
+                .documents
+                .get(&patient)
+                .and_then(|documents| documents.get(&id))
+                .filter(|document| document.snapshot.is_none())
+                .cloned();
+            let summary = state.patients.get(&patient).map(|patient| patient.summary);
+            (stored, summary)
+        };
+        if stored.is_some() || summary != Some(id) {
+            return Ok(stored);
+        }
+        self.snapshot(patient).await.map(Some)
+    }
+
+    // ---------------------------------------------------------------- release
+
+    /// Decides again, records, and only then answers with the key: one turn, which a revocation
+    /// also takes, so that no key leaves after a revocation has returned.
+    pub(super) async fn serve_release(
+        &self,
+        from: NodeKey,
+        body: &[u8],
+    ) -> Result<Bytes, PeerCode> {
+        let question = match self.open_question(from, body).await {
+            Ok(question) => question,
+            Err(error) => return Err(self.refused(from, error).await),
+        };
+        let request = match self.admit::<ReleaseRequest>(&question) {
+            Ok(request) => request,
+            Err(error) => {
+                let code = self.refused(from, error).await;
+                return Ok(self.refuse(&question, 0, code));
+            }
+        };
+        let body = request.body();
+        let claim = Claim {
+            handle: body.handle,
+            document: Some(body.document),
+            purpose: body.purpose,
+            user: body.user,
+            role: body.role,
+        };
+        let patient = {
+            let now = self.now();
+            let state = self.state();
+            let issued = state.handles.find(body.handle, request.peer().member, now);
+            issued.map(|issued| issued.patient)
+        };
+        let Some(patient) = patient else {
+            let refusal = Refusal::Handle;
+            return Ok(self.deny(&question, &request, &claim, &refusal).await);
+        };
+        let turn = self.turn(patient).await;
+        if self.state().peer(from, self.now()).is_none() {
+            return Ok(self.refuse(&question, 0, PeerCode::NotMember));
+        }
+        let (issued, permit) = match self.decide(&request, &claim) {
+            Ok(decided) => decided,
+            Err(refusal) => return Ok(self.deny(&question, &request, &claim, &refusal).await),
+        };
+        match self.disclose(&request, &issued, permit, &turn).await {
+            Ok((release, statement)) => {
+                let content_key = release.into_key();
+                Ok(self.answer(&question, 0, |head| ReleaseAnswer {
+                    head,
+                    content_key,
+                    release: statement,
+                }))
+            }
+            Err(code) => Ok(self.refuse(&question, 0, code)),
+        }
+    }
+
+    async fn disclose(
+        &self,
+        request: &Authenticated<ReleaseRequest>,
+        issued: &Issued,
+        permit: Permit,
+        turn: &crate::exchange::TurnGuard,
+    ) -> Result<(Release, Envelope), PeerCode> {
+        let body = request.body();
+        let network = self.network_id().ok_or(PeerCode::Unavailable)?;
+        let document = self
+            .state()
+            .released_document(&permit, body)
+            .ok_or(PeerCode::HandleUnknown)?;
+        let manifest = document
+            .manifest
+            .claims::<Manifest>()
+            .map_err(|_| PeerCode::Unavailable)?;
+        if manifest.root != body.root {
+            return Err(PeerCode::Malformed);
+        }
+        let key = self
+            .content_key(&document)
+            .map_err(|_| PeerCode::Unavailable)?;
+        let salt = self.random();
+        let receipt = crypto::receipt(&salt, &body.manifest_hash);
+        let mut batch = Batch::default();
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                document: Some(body.document),
+                disclosure: Some(body.disclosure),
+                receipt: Some(receipt),
+                user: Some(body.user),
+                role: Some(body.role),
+                query_hash: Some(issued.query_hash),
+                ..audit::Entry::permitted(audit::Kind::Disclosed, &permit)
+            }
+            .describe(&manifest.content_type, &manifest.coding),
+        );
+        let recorded = self
+            .commit(batch)
+            .await
+            .map_err(|_| PeerCode::Unavailable)?;
+        let release = Release::new(permit, &recorded, turn, key).ok_or(PeerCode::Unavailable)?;
+        let (audit_index, issued_at) = {
+            let mut state = self.state();
+            state.pending.remove(&body.disclosure);
+            let index = state.audit_index(release.position());
+            (index.unwrap_or(0), self.world.now())
+        };
+        let permit = release.permit();
+        let statement = Disclosure {
+            holder: self.member(),
+            asker: permit.to(),
+            disclosure: body.disclosure,
+            receipt,
+            salt,
+            consent: permit.consent(),
+            rule: permit.rule().number(),
+            obligations: permit.obligations().iter().map(|o| o.number()).collect(),
+            query_hash: issued.query_hash,
+            audit_leaf: release.leaf(),
+            audit_index,
+            issued_at,
+        };
+        let statement = self.identity.node.sign(&network, &statement);
+        Ok((release, statement))
+    }
+}

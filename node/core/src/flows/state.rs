@@ -1,0 +1,305 @@
+//! All state that decisions need: one struct behind one short mutex, never held across an await.
+//!
+//! The durable part is a fold of the journal: [`super::apply`] is the only code that changes it, at
+//! start over the replay and afterwards over every commit, in journal order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crate::{
+    audit::FloodCounter,
+    crypto::{Envelope, OpeningKey, SecretKey, Tree},
+    exchange::Turns,
+    locator::Handles,
+    membership::{Charter, JoinRecord, Member, Members, Status},
+    policy::{Discoverability, Permit},
+    records::{
+        Consent, Consents, Demographics, Document, KeyId, Place, Record, StoreError, TicketIssued,
+    },
+    session::{Outbound, Peer, Sessions},
+    types::{
+        ConsentId, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId, Span,
+        Timestamp,
+        limits::{CLOCK_WINDOW, RELEASE_WAIT_MAX, RELEASES_PENDING_MAX},
+    },
+    wire::ReleaseRequest,
+};
+
+/// The network this node belongs to.
+#[derive(Clone)]
+pub struct Network {
+    /// Its id.
+    pub id: NetworkId,
+    /// Its charter.
+    pub charter: Charter,
+    /// The charter as signed.
+    pub envelope: Envelope,
+}
+
+/// A patient of this node.
+#[derive(Clone)]
+pub struct Patient {
+    /// Its id.
+    pub id: PatientId,
+    /// What identifies the person.
+    pub demographics: Demographics,
+    /// Where the record was imported from.
+    pub source: String,
+    /// The id it has there.
+    pub local_id: String,
+    /// Where the FHIR Patient lies in the journal.
+    pub place: Place,
+    /// Id of the on-demand bundle.
+    pub summary: DocumentId,
+    /// Set for this patient; none for the default of the node's kind.
+    pub discoverability: Option<Discoverability>,
+    /// FHIR resources besides the Patient.
+    pub resources: u64,
+    /// Journal position of the last change to what a bundle shows.
+    pub revision: u64,
+    /// When that was.
+    pub changed: Timestamp,
+}
+
+/// Where an entry of the audit log lies, and what it is found by.
+#[derive(Clone, Copy)]
+pub(super) struct AuditPlace {
+    /// Journal position.
+    pub position: u64,
+    /// Where.
+    pub place: Place,
+    /// About whom.
+    pub patient: Option<PatientId>,
+}
+
+/// A fetch that was answered and whose release may be asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Pending {
+    /// By whom.
+    pub asker: MemberId,
+    /// Which document or snapshot.
+    pub document: DocumentId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A handle another node gave us.
+#[derive(Clone, Copy)]
+pub(super) struct Received {
+    /// Who gave it.
+    pub holder: MemberId,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A join request that came in, as it stands.
+#[derive(Clone)]
+pub(super) struct Join {
+    /// The record.
+    pub record: JoinRecord,
+    /// When it came.
+    pub received: Timestamp,
+    /// Whether the applicant has collected its credential since this start.
+    pub delivered: bool,
+}
+
+/// Everything a decision may look at.
+pub(super) struct State {
+    // ---- the fold of the journal
+    pub(super) position: u64,
+    pub(super) network: Option<Network>,
+    pub(super) members: Members,
+    pub(super) tickets: BTreeMap<[u8; 32], TicketIssued>,
+    pub(super) joins: BTreeMap<[u8; 32], Join>,
+    pub(super) join_asked: Option<String>,
+    pub(super) patients: BTreeMap<PatientId, Patient>,
+    pub(super) found_by: BTreeMap<Vec<u8>, BTreeSet<PatientId>>,
+    pub(super) by_source: BTreeMap<(String, String), PatientId>,
+    pub(super) keys: BTreeMap<KeyId, SecretKey>,
+    pub(super) directory: u64,
+    pub(super) documents: BTreeMap<PatientId, BTreeMap<DocumentId, Document>>,
+    pub(super) consents: BTreeMap<PatientId, Consents>,
+    pub(super) consent_of: BTreeMap<ConsentId, PatientId>,
+    pub(super) handles: Handles,
+    pub(super) received: BTreeMap<Handle, Received>,
+    pub(super) tree: Tree,
+    pub(super) audit: Vec<AuditPlace>,
+    // ---- what a restart forgets
+    pub(super) sessions: Sessions,
+    pub(super) outbound: BTreeMap<MemberId, Outbound>,
+    pub(super) challenges: BTreeMap<MemberId, [u8; 16]>,
+    pub(super) opening: Vec<Arc<OpeningKey>>,
+    pub(super) key_set: Option<Envelope>,
+    pub(super) node_record: Option<Envelope>,
+    pub(super) addresses: Vec<Vec<u8>>,
+    pub(super) turns: Turns,
+    pub(super) flood: FloodCounter,
+    pub(super) pending: BTreeMap<DisclosureId, Pending>,
+    pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
+    pub(super) problem: Option<StoreError>,
+}
+
+impl State {
+    /// The charter's clock window, or the default before there is a charter.
+    pub(super) fn clock_window(&self) -> Span {
+        self.network
+            .as_ref()
+            .map_or(CLOCK_WINDOW, |network| network.charter.rules.clock_window)
+    }
+
+    /// The active member behind a node key.
+    pub(super) fn peer(&self, node: NodeKey, now: Timestamp) -> Option<Peer> {
+        let member = self.members.by_node_key(&node)?;
+        (member.status(now) == Status::Active).then(|| peer_of(member))
+    }
+
+    /// A patient's consents in journal order.
+    pub(super) fn consents_of(&self, patient: PatientId) -> &[Consent] {
+        self.consents.get(&patient).map_or(&[], Consents::as_slice)
+    }
+
+    /// Remembers that a fetch was answered, so that its release can be asked for once.
+    pub(super) fn expect_release(&mut self, disclosure: DisclosureId, pending: Pending) {
+        let now = pending.since;
+        self.pending
+            .retain(|_, kept| now.since(kept.since) < RELEASE_WAIT_MAX);
+        while self.pending.len() >= RELEASES_PENDING_MAX {
+            let oldest = self.pending.iter().min_by_key(|(_, kept)| kept.since);
+            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+                break;
+            };
+            self.pending.remove(&oldest);
+        }
+        self.pending.insert(disclosure, pending);
+    }
+
+    /// The document a release names: one that was just fetched by this asker, of the permitted
+    /// patient, with exactly this manifest.
+    pub(super) fn released_document(
+        &self,
+        permit: &Permit,
+        request: &ReleaseRequest,
+    ) -> Option<Document> {
+        let pending = self.pending.get(&request.disclosure)?;
+        if pending.asker != permit.to() {
+            return None;
+        }
+        let document = self
+            .documents
+            .get(&permit.patient())?
+            .get(&pending.document)?;
+        let named = document.id == request.document
+            || self
+                .patients
+                .get(&permit.patient())
+                .is_some_and(|patient| patient.summary == request.document)
+                && document.snapshot.is_some();
+        (named && document.manifest.hash() == request.manifest_hash).then(|| document.clone())
+    }
+
+    /// Index in the audit log of the entry at a journal position.
+    pub(super) fn audit_index(&self, position: u64) -> Option<u64> {
+        self.audit
+            .binary_search_by_key(&position, |entry| entry.position)
+            .ok()
+            .map(|index| index as u64)
+    }
+}
+
+/// Where a member said it can be reached (binary multiaddresses).
+pub(super) fn addresses_of(member: &Member) -> Vec<Vec<u8>> {
+    member.node_record().map_or_else(Vec::new, |record| {
+        record.addresses.iter().map(|a| a.to_vec()).collect()
+    })
+}
+
+/// A member as session and policy see it.
+pub(super) fn peer_of(member: &Member) -> Peer {
+    let credential = member.credential();
+    Peer {
+        member: credential.member,
+        node_key: credential.node_key,
+        organization: credential.organization.clone(),
+    }
+}
+
+/// The state shared between a node's flows and the journal that feeds it.
+#[derive(Clone)]
+pub struct Fold(Arc<Mutex<State>>);
+
+impl Fold {
+    /// An empty state for a node; `boot` is drawn at each start.
+    pub fn new(me: MemberId, boot: SecretKey) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            position: 0,
+            network: None,
+            members: Members::default(),
+            tickets: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            join_asked: None,
+            patients: BTreeMap::new(),
+            found_by: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            directory: 0,
+            documents: BTreeMap::new(),
+            consents: BTreeMap::new(),
+            consent_of: BTreeMap::new(),
+            handles: Handles::default(),
+            received: BTreeMap::new(),
+            tree: Tree::default(),
+            audit: Vec::new(),
+            sessions: Sessions::new(me, boot),
+            outbound: BTreeMap::new(),
+            challenges: BTreeMap::new(),
+            opening: Vec::new(),
+            key_set: None,
+            node_record: None,
+            addresses: Vec::new(),
+            turns: Turns::default(),
+            flood: FloodCounter::default(),
+            pending: BTreeMap::new(),
+            budget: BTreeMap::new(),
+            problem: None,
+        })))
+    }
+
+    /// Adds keys of the keyring: at start all of them, later those of a batch.
+    pub fn add_keys(&self, keys: impl IntoIterator<Item = (KeyId, SecretKey)>) {
+        self.lock().keys.extend(keys);
+    }
+
+    /// Applies one record that is on the disk. Records come in journal order, each once.
+    pub fn apply(&self, record: &Record) {
+        let mut state = self.lock();
+        if record.position <= state.position {
+            return;
+        }
+        state.position = record.position;
+        if super::apply::apply(&mut state, record).is_err() {
+            state.problem = Some(StoreError::Integrity {
+                position: record.position,
+            });
+        }
+    }
+
+    /// Says that the store cannot be trusted or written: peers get `UNAVAILABLE` from here on.
+    pub fn halt(&self, problem: StoreError) {
+        self.lock().problem = Some(problem);
+    }
+
+    /// What is wrong with the store, if anything.
+    pub fn problem(&self) -> Option<StoreError> {
+        self.lock().problem
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under this lock can only come from a defect; what was applied is still whole,
+        // since every change is one record.
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

@@ -1,0 +1,281 @@
+//! Demographics out of a FHIR Patient, and a Patient out of demographics.
+//!
+//! Values are cleaned of control and direction characters (ESC, U+202E and the like), which have no
+//! place in a name and could rewrite a terminal line; the resource itself keeps them.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    fhir_value::{self, objects, text, texts},
+    json::check,
+    report::{At, FormatError, Issue},
+};
+use crate::{
+    records::{Address, Demographics, Identifier, Name},
+    types::{
+        Sex,
+        limits::{DEMOGRAPHIC_CHARS_MAX, DEMOGRAPHICS_MAX},
+    },
+};
+
+/// What identifies the person in a FHIR Patient; what cannot be used (a partial birth date) is left out.
+///
+/// # Errors
+/// [`FormatError`] where the JSON does not hold or an element has the wrong type.
+pub fn demographics(patient: &[u8]) -> Result<Demographics, FormatError> {
+    check(patient)?;
+    read_demographics(patient, At::default(), &mut Vec::new())
+}
+
+/// As [`demographics`], for bytes that are checked; tells what was left out.
+pub(super) fn read_demographics(
+    patient: &[u8],
+    at: At,
+    issues: &mut Vec<Issue>,
+) -> Result<Demographics, FormatError> {
+    let patient = &fhir_value::parse(patient, at)?;
+    if text(patient, "resourceType", at)? != Some("Patient") {
+        return Err(FormatError::Malformed {
+            what: "it is no Patient",
+            at,
+        });
+    }
+    let mut reader = Reader { at, issues };
+    let (phones, emails) = reader.telecom(patient)?;
+    Ok(Demographics {
+        names: reader.names(patient)?,
+        birth_date: reader.birth_date(patient)?,
+        sex: reader.sex(patient)?,
+        identifiers: reader.identifiers(patient)?,
+        addresses: reader.addresses(patient)?,
+        phones,
+        emails,
+    })
+}
+
+struct Reader<'a> {
+    at: At,
+    issues: &'a mut Vec<Issue>,
+}
+
+impl Reader<'_> {
+    fn issue(&mut self, text: &'static str) {
+        let issue = Issue::new(text, self.at);
+        if !self.issues.contains(&issue) {
+            self.issues.push(issue);
+        }
+    }
+
+    /// The value fit to be shown and compared; empty where nothing is left or it is too long.
+    fn clean(&mut self, value: &str) -> String {
+        let clean: String = value
+            .chars()
+            .map(|letter| if letter.is_whitespace() { ' ' } else { letter })
+            .filter(|letter| !letter.is_control() && !is_direction(*letter))
+            .collect();
+        let clean = clean.trim();
+        if clean.chars().count() > DEMOGRAPHIC_CHARS_MAX {
+            self.issue("a value is too long and was left out");
+            return String::new();
+        }
+        clean.to_owned()
+    }
+
+    fn cleaned(&mut self, value: &Value, name: &str) -> Result<String, FormatError> {
+        let value = text(value, name, self.at)?.unwrap_or_default();
+        Ok(self.clean(value))
+    }
+
+    fn bounded<T>(&mut self, mut values: Vec<T>) -> Vec<T> {
+        if values.len() > DEMOGRAPHICS_MAX {
+            self.issue("more names, identifiers, addresses or numbers than are kept");
+            values.truncate(DEMOGRAPHICS_MAX);
+        }
+        values
+    }
+
+    fn names(&mut self, patient: &Value) -> Result<Vec<Name>, FormatError> {
+        let mut ranked = Vec::new();
+        for name in objects(patient, "name", self.at)? {
+            // R4 NameUse: the name to show first, names that are over last.
+            let rank = match text(name, "use", self.at)? {
+                Some("official") => 0,
+                Some("usual") => 1,
+                Some("temp") => 3,
+                Some("nickname") => 4,
+                Some("old") => 5,
+                Some("maiden") => 6,
+                Some("anonymous") => continue,
+                _ => 2,
+            };
+            let mut family = self.cleaned(name, "family")?;
+            let given = texts(name, "given", self.at)?;
+            let given: Vec<String> = given.into_iter().map(|name| self.clean(name)).collect();
+            let mut given: Vec<String> =
+                given.into_iter().filter(|name| !name.is_empty()).collect();
+            given.truncate(DEMOGRAPHICS_MAX);
+            if family.is_empty() && given.is_empty() {
+                family = self.cleaned(name, "text")?;
+            }
+            if !family.is_empty() || !given.is_empty() {
+                ranked.push((rank, Name { family, given }));
+            }
+        }
+        ranked.sort_by_key(|(rank, _)| *rank);
+        Ok(self.bounded(ranked.into_iter().map(|(_, name)| name).collect()))
+    }
+
+    fn birth_date(&mut self, patient: &Value) -> Result<Option<String>, FormatError> {
+        let Some(date) = text(patient, "birthDate", self.at)? else {
+            return Ok(None);
+        };
+        let shape = date.bytes().enumerate().all(|(index, byte)| match index {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+        if !shape || !matches!(date.len(), 4 | 7 | 10) {
+            return Err(FormatError::Malformed {
+                what: "the birth date is no date",
+                at: self.at,
+            });
+        }
+        if date.len() < 10 {
+            self.issue("the birth date is partial and was left out");
+            return Ok(None);
+        }
+        Ok(Some(date.to_owned()))
+    }
+
+    fn sex(&mut self, patient: &Value) -> Result<Option<Sex>, FormatError> {
+        let Some(gender) = text(patient, "gender", self.at)? else {
+            return Ok(None);
+        };
+        let sex = Sex::ALL.iter().copied().find(|sex| sex.code() == gender);
+        if sex.is_none() {
+            self.issue("the gender is not of R4 and was left out");
+        }
+        Ok(sex)
+    }
+
+    fn identifiers(&mut self, patient: &Value) -> Result<Vec<Identifier>, FormatError> {
+        let mut identifiers = Vec::new();
+        for identifier in objects(patient, "identifier", self.at)? {
+            let system = self.cleaned(identifier, "system")?;
+            let value = self.cleaned(identifier, "value")?;
+            if !system.is_empty() && !value.is_empty() {
+                identifiers.push(Identifier { system, value });
+            }
+        }
+        Ok(self.bounded(identifiers))
+    }
+
+    fn addresses(&mut self, patient: &Value) -> Result<Vec<Address>, FormatError> {
+        let mut addresses = Vec::new();
+        for address in objects(patient, "address", self.at)? {
+            let line = texts(address, "line", self.at)?;
+            let line: Vec<String> = line.into_iter().map(|line| self.clean(line)).collect();
+            let address = Address {
+                line: self.bounded(line.into_iter().filter(|line| !line.is_empty()).collect()),
+                city: self.cleaned(address, "city")?,
+                state: self.cleaned(address, "state")?,
+                postal_code: self.cleaned(address, "postalCode")?,
+                country: self.cleaned(address, "country")?,
+            };
+            if address != Address::default() {
+                addresses.push(address);
+            }
+        }
+        Ok(self.bounded(addresses))
+    }
+
+    fn telecom(&mut self, patient: &Value) -> Result<(Vec<String>, Vec<String>), FormatError> {
+        let (mut phones, mut emails) = (Vec::new(), Vec::new());
+        for contact in objects(patient, "telecom", self.at)? {
+            let value = self.cleaned(contact, "value")?;
+            match text(contact, "system", self.at)? {
+                _ if value.is_empty() => {}
+                Some("phone" | "sms") => phones.push(value),
+                Some("email") => emails.push(value),
+                _ => {}
+            }
+        }
+        Ok((self.bounded(phones), self.bounded(emails)))
+    }
+}
+
+/// Marks, embeddings, overrides and isolates of direction (UAX #9, section 2).
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A FHIR R4 Patient with these demographics, without id.
+pub fn write_demographics(person: &Demographics) -> Vec<u8> {
+    let mut patient = Map::new();
+    patient.insert("resourceType".to_owned(), json!("Patient"));
+    let identifiers = person.identifiers.iter();
+    put(
+        &mut patient,
+        "identifier",
+        identifiers.map(|id| json!({"system": id.system, "value": id.value})),
+    );
+    put(&mut patient, "name", person.names.iter().map(name));
+    let phones = person
+        .phones
+        .iter()
+        .map(|value| json!({"system": "phone", "value": value}));
+    let emails = person
+        .emails
+        .iter()
+        .map(|value| json!({"system": "email", "value": value}));
+    put(&mut patient, "telecom", phones.chain(emails));
+    if let Some(sex) = person.sex {
+        patient.insert("gender".to_owned(), json!(sex.code()));
+    }
+    if let Some(date) = &person.birth_date {
+        patient.insert("birthDate".to_owned(), json!(date));
+    }
+    put(
+        &mut patient,
+        "address",
+        person.addresses.iter().map(address),
+    );
+    Value::Object(patient).to_string().into_bytes()
+}
+
+fn put(object: &mut Map<String, Value>, name: &str, values: impl Iterator<Item = Value>) {
+    let values: Vec<Value> = values.collect();
+    if !values.is_empty() {
+        object.insert(name.to_owned(), Value::Array(values));
+    }
+}
+
+fn put_text(object: &mut Map<String, Value>, name: &str, text: &str) {
+    if !text.is_empty() {
+        object.insert(name.to_owned(), json!(text));
+    }
+}
+
+fn name(name: &Name) -> Value {
+    let mut object = Map::new();
+    put_text(&mut object, "family", &name.family);
+    put(
+        &mut object,
+        "given",
+        name.given.iter().map(|given| json!(given)),
+    );
+    Value::Object(object)
+}
+
+fn address(address: &Address) -> Value {
+    let mut object = Map::new();
+    put(
+        &mut object,
+        "line",
+        address.line.iter().map(|line| json!(line)),
+    );
+    put_text(&mut object, "city", &address.city);
+    put_text(&mut object, "state", &address.state);
+    put_text(&mut object, "postalCode", &address.postal_code);
+    put_text(&mut object, "country", &address.country);
+    Value::Object(object)
+}

@@ -1,0 +1,163 @@
+//! The holder's end: sessions with peers, and what admits a message.
+
+use std::collections::BTreeMap;
+
+use super::{Authenticated, Challenges, Peer, SessionError, window::Window};
+use crate::{
+    crypto::{SecretKey, SessionKeys, Signed},
+    types::{
+        MemberId, NetworkId, NodeKey, Span, Timestamp,
+        limits::{CHALLENGE_SLOT, MESSAGE_LIFE_MAX, SESSIONS_PER_PEER_MAX},
+    },
+    wire::{Head, Message},
+};
+
+/// A session a peer began.
+struct Inbound {
+    keys: SessionKeys,
+    window: Window,
+    begun: Timestamp,
+}
+
+/// How long a session lives: as long as its challenge.
+const SESSION_LIFE: Span = Span(2 * CHALLENGE_SLOT.0);
+
+/// Sessions of all peers, by the key the transport proved.
+pub struct Sessions {
+    me: MemberId,
+    challenges: Challenges,
+    inbound: BTreeMap<NodeKey, BTreeMap<[u8; 16], Inbound>>,
+}
+
+impl Sessions {
+    /// None yet; `boot` is drawn at start.
+    pub fn new(me: MemberId, boot: SecretKey) -> Self {
+        Self {
+            me,
+            challenges: Challenges::new(boot),
+            inbound: BTreeMap::new(),
+        }
+    }
+
+    /// What a peer must put into its next message.
+    pub fn challenge_for(&self, peer: MemberId, now: Timestamp) -> [u8; 16] {
+        self.challenges.current(peer, now)
+    }
+
+    /// The keys of a session that is known and still lives.
+    pub fn keys(&self, node: NodeKey, session: [u8; 16], now: Timestamp) -> Option<SessionKeys> {
+        let inbound = self.inbound.get(&node)?.get(&session)?;
+        (now.since(inbound.begun) < SESSION_LIFE).then(|| inbound.keys.clone())
+    }
+
+    /// Remembers a session whose first message opened; the oldest of the peer goes where it holds
+    /// as many as it may. A session that is known keeps its window, whatever is offered.
+    pub fn begin(&mut self, node: NodeKey, session: [u8; 16], keys: SessionKeys, now: Timestamp) {
+        let of_peer = self.inbound.entry(node).or_default();
+        of_peer.retain(|_, inbound| now.since(inbound.begun) < SESSION_LIFE);
+        if of_peer.contains_key(&session) {
+            return;
+        }
+        while of_peer.len() >= SESSIONS_PER_PEER_MAX {
+            let oldest = of_peer
+                .iter()
+                .min_by_key(|(_, inbound)| inbound.begun)
+                .map(|(id, _)| *id);
+            let Some(oldest) = oldest else { break };
+            of_peer.remove(&oldest);
+        }
+        of_peer.insert(
+            session,
+            Inbound {
+                keys,
+                window: Window::new(),
+                begun: now,
+            },
+        );
+    }
+
+    /// Forgets a peer that is no member any more.
+    pub fn forget(&mut self, node: NodeKey) {
+        self.inbound.remove(&node);
+    }
+
+    /// Admits a message once: from the member whose key the transport proved, made for this node
+    /// and this run, fresh, not seen before.
+    ///
+    /// The counter is taken last, so that a message refused for another reason cannot burn it.
+    ///
+    /// # Errors
+    /// One variant of [`SessionError`] for each check, in the order of the checks.
+    pub fn admit<T: Message>(
+        &mut self,
+        now: Timestamp,
+        window: Span,
+        network: &NetworkId,
+        peer: Peer,
+        (session, counter): ([u8; 16], u64),
+        message: Signed<T>,
+    ) -> Result<Authenticated<T>, SessionError> {
+        let node = peer.node_key;
+        if message.signers() != [node.0] {
+            return Err(SessionError::Signature { node });
+        }
+        let head = message.value().head();
+        check_head(head, now, window, network, &peer)?;
+        if head.audience != self.me {
+            return Err(SessionError::Audience {
+                member: peer.member,
+            });
+        }
+        let fresh = head
+            .challenge
+            .is_some_and(|challenge| self.challenges.holds(peer.member, challenge, now));
+        if !fresh {
+            return Err(SessionError::Stale { node });
+        }
+        let inbound = self
+            .inbound
+            .get_mut(&node)
+            .and_then(|of_peer| of_peer.get_mut(&session))
+            .ok_or(SessionError::Stale { node })?;
+        if !inbound.window.take(counter) {
+            return Err(SessionError::Replayed {
+                member: peer.member,
+            });
+        }
+        let question = message.hash();
+        Ok(Authenticated::new(peer, message.into_value(), question))
+    }
+}
+
+/// Checks what does not depend on the session: who, which network, when.
+///
+/// # Errors
+/// [`SessionError::Signature`], [`SessionError::Audience`], [`SessionError::ClockSkew`] or
+/// [`SessionError::Expired`].
+pub fn check_head(
+    head: &Head,
+    now: Timestamp,
+    window: Span,
+    network: &NetworkId,
+    peer: &Peer,
+) -> Result<(), SessionError> {
+    let member = peer.member;
+    if head.key != peer.node_key || head.member != member {
+        return Err(SessionError::Signature {
+            node: peer.node_key,
+        });
+    }
+    if head.network != *network {
+        return Err(SessionError::Audience { member });
+    }
+    let skew = head.sent_at.distance(now);
+    if skew > window {
+        return Err(SessionError::ClockSkew { member, skew });
+    }
+    let too_long = head.expiry.since(head.sent_at) > MESSAGE_LIFE_MAX;
+    // The sender's clock may be off by up to the window, so expiry is judged with that allowance.
+    if too_long || head.expiry < head.sent_at || now > head.expiry.plus(window) {
+        return Err(SessionError::Expired { member });
+    }
+    Ok(())
+}

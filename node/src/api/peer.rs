@@ -1,0 +1,247 @@
+//! gRPC for peers: takes the transport off, hands bytes to the node, puts it on again.
+//!
+//! It decides nothing. Whom a call is from is what Noise proved; whether that node is a member, the
+//! core finds out.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chartmesh_core::{
+    ports::{FetchPart, Rpc},
+    types::{NodeKey, PeerCode, limits},
+};
+use chartmesh_proto::{
+    body::Signed,
+    peer::{
+        Chunk, Part, Sealed, part,
+        peer_server::{Peer, PeerServer},
+    },
+};
+use futures::{StreamExt, stream::BoxStream};
+use prost::Message;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status, transport::Server};
+
+use crate::net::{Caller, Incoming, Slots, status_of};
+
+/// HTTP/2 receive windows of a stream and of a connection: questions are small.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Largest frame of an answer (`spike.md` 1).
+const FRAME_MAX_BYTES: u32 = 256 << 10;
+/// Bytes of the headers of one call.
+const HEADERS_MAX_BYTES: u32 = 16 << 10;
+/// How often a silent HTTP/2 connection is tried, and how long the answer may take.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long calls under way may take once the server is told to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// What answers peers. Bodies are encoded `Signed` for Hello and Join, encoded `Sealed` otherwise, and
+/// so are the answers.
+pub trait PeerService: Send + Sync + 'static {
+    /// Answers a call. Runs to its end even if the caller goes away.
+    fn call(
+        &self,
+        from: NodeKey,
+        rpc: Rpc,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Bytes, PeerCode>> + Send;
+
+    /// Opens a fetch. The parts are read as fast as the peer takes them, and dropped when it goes away.
+    fn fetch(
+        &self,
+        from: NodeKey,
+        body: Bytes,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<FetchPart, PeerCode>>, PeerCode>> + Send;
+}
+
+/// Serves peers until `shutdown`, or until the network stops; calls accepted by then are finished.
+///
+/// # Errors
+///
+/// What the server could not go on from.
+pub async fn serve<S: PeerService>(
+    service: Arc<S>,
+    incoming: Incoming,
+    shutdown: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let tasks = TaskTracker::new();
+    let api = PeerApi {
+        service,
+        tasks: tasks.clone(),
+        slots: Arc::new(Mutex::new(Slots::new(limits::CALLS_PER_PEER_MAX))),
+    };
+    let peer = PeerServer::new(api)
+        .max_decoding_message_size(limits::PEER_MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(limits::PEER_MESSAGE_MAX_BYTES);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<PeerServer<PeerApi<S>>>().await;
+    let server = Server::builder()
+        .max_concurrent_streams(limits::CALLS_PER_CONNECTION_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_MAX_BYTES)
+        .http2_max_header_list_size(HEADERS_MAX_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(health)
+        .add_service(peer)
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN_MAX).await;
+    };
+    let served = tokio::select! {
+        served = server => served,
+        // A peer that does not let go of its connection must not keep this node from stopping.
+        () = drained => Ok(()),
+    };
+    tasks.close();
+    tasks.wait().await;
+    served
+}
+
+struct PeerApi<S> {
+    service: Arc<S>,
+    tasks: TaskTracker,
+    slots: Arc<Mutex<Slots<NodeKey>>>,
+}
+
+impl<S: PeerService> PeerApi<S> {
+    /// Runs a piece of work in a task of its own: it is not cut short when the caller goes away, and
+    /// its panic ends nothing but itself.
+    async fn spawned<T, F>(&self, from: NodeKey, work: F) -> Result<T, PeerCode>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PeerCode>> + Send + 'static,
+    {
+        let slot = self
+            .slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .of(from)
+            .try_acquire_owned()
+            .map_err(|_| PeerCode::OverBudget)?;
+        let task = self.tasks.spawn(async move {
+            let _slot = slot;
+            work.await
+        });
+        match tokio::time::timeout(call_time(), task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => {
+                tracing::error!(node = %from, "a call ended in a panic");
+                Err(PeerCode::Unavailable)
+            }
+            Err(_) => {
+                tracing::warn!(node = %from, "a call took too long");
+                Err(PeerCode::Unavailable)
+            }
+        }
+    }
+
+    async fn answer<Q, A>(&self, rpc: Rpc, request: Request<Q>) -> Result<Response<A>, Status>
+    where
+        Q: Message,
+        A: Message + Default,
+    {
+        let (from, body) = take(request)?;
+        let service = self.service.clone();
+        let work = async move { service.call(from, rpc, body).await };
+        let bytes = self.spawned(from, work).await.map_err(status_of)?;
+        let answer = A::decode(bytes).map_err(|_| {
+            tracing::error!(?rpc, "an answer is no message");
+            status_of(PeerCode::Unavailable)
+        })?;
+        Ok(Response::new(answer))
+    }
+}
+
+#[tonic::async_trait]
+impl<S: PeerService> Peer for PeerApi<S> {
+    type FetchStream = BoxStream<'static, Result<Part, Status>>;
+
+    async fn hello(&self, request: Request<Signed>) -> Result<Response<Signed>, Status> {
+        self.answer(Rpc::Hello, request).await
+    }
+
+    async fn join(&self, request: Request<Signed>) -> Result<Response<Signed>, Status> {
+        self.answer(Rpc::Join, request).await
+    }
+
+    async fn members(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        self.answer(Rpc::Members, request).await
+    }
+
+    async fn locate(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        self.answer(Rpc::Locate, request).await
+    }
+
+    async fn list(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        self.answer(Rpc::List, request).await
+    }
+
+    async fn release(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        self.answer(Rpc::Release, request).await
+    }
+
+    async fn fetch(&self, request: Request<Sealed>) -> Result<Response<Self::FetchStream>, Status> {
+        let (from, body) = take(request)?;
+        let service = self.service.clone();
+        let work = async move { service.fetch(from, body).await };
+        let parts = self.spawned(from, work).await.map_err(status_of)?;
+        Ok(Response::new(guarded(from, parts)))
+    }
+}
+
+/// Parts as they go on the wire; a panic or a stall while making one ends the fetch with a code.
+fn guarded(
+    from: NodeKey,
+    parts: BoxStream<'static, Result<FetchPart, PeerCode>>,
+) -> BoxStream<'static, Result<Part, Status>> {
+    let parts = AssertUnwindSafe(parts).catch_unwind();
+    tokio_stream::StreamExt::timeout(parts, call_time())
+        .map(move |part| match part {
+            Ok(Ok(part)) => part.and_then(write).map_err(status_of),
+            Ok(Err(_)) => {
+                tracing::error!(node = %from, "a fetch ended in a panic");
+                Err(status_of(PeerCode::Unavailable))
+            }
+            Err(_) => Err(status_of(PeerCode::Unavailable)),
+        })
+        .boxed()
+}
+
+fn write(part: FetchPart) -> Result<Part, PeerCode> {
+    let part = match part {
+        FetchPart::Head(bytes) => {
+            let sealed = Sealed::decode(bytes).map_err(|_| {
+                tracing::error!("the head of a fetch is no sealed message");
+                PeerCode::Unavailable
+            })?;
+            part::Part::Head(sealed)
+        }
+        FetchPart::Leaves(leaves) => part::Part::Leaves(leaves.into()),
+        FetchPart::Chunk { index, data } => part::Part::Chunk(Chunk {
+            index,
+            data: data.into(),
+        }),
+    };
+    Ok(Part { part: Some(part) })
+}
+
+fn take<Q: Message>(request: Request<Q>) -> Result<(NodeKey, Bytes), Status> {
+    let Some(Caller(from)) = request.extensions().get().copied() else {
+        tracing::error!("a call without a caller");
+        return Err(status_of(PeerCode::Unavailable));
+    };
+    Ok((from, request.into_inner().encode_to_vec().into()))
+}
+
+fn call_time() -> Duration {
+    Duration::from_millis(limits::CALL_TIME_MAX.0)
+}

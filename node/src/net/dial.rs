@@ -1,0 +1,317 @@
+//! The address book and the keeper: whom to stay connected to, and when to dial again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use chartmesh_core::types::limits;
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    swarm::{
+        CloseConnection, ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm,
+        NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+        dial_opts::{DialOpts, PeerCondition},
+        dummy,
+    },
+};
+use tokio::time::{Instant, Sleep};
+
+/// Pause after the first failure; it doubles up to [`limits::RECONNECT_MAX`].
+const BACKOFF_MIN: Duration = Duration::from_millis(250);
+
+/// A peer that stayed connected this long starts again with the shortest pause; one that hangs up at
+/// once does not make this node dial in a loop.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Addresses of nodes and the wish to stay connected, shared between callers and the swarm.
+#[derive(Clone)]
+pub(super) struct Book(Arc<Mutex<Entries>>);
+
+struct Entries {
+    own: PeerId,
+    addresses: BTreeMap<PeerId, Vec<Multiaddr>>,
+    kept: BTreeMap<PeerId, Kept>,
+    due: BTreeSet<(Instant, PeerId)>,
+    connected: BTreeMap<PeerId, Instant>,
+    closing: BTreeSet<PeerId>,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy)]
+struct Kept {
+    failures: u32,
+    /// When to dial next; none while connected or dialling.
+    at: Option<Instant>,
+}
+
+impl Book {
+    /// An empty book of the node with this identity.
+    pub(super) fn new(own: PeerId) -> Self {
+        Self(Arc::new(Mutex::new(Entries {
+            own,
+            addresses: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            due: BTreeSet::new(),
+            connected: BTreeMap::new(),
+            closing: BTreeSet::new(),
+            waker: None,
+        })))
+    }
+
+    /// Remembers where a peer may be reached; the addresses replace those known before.
+    pub(super) fn learn(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        self.lock().learn(peer, addresses);
+    }
+
+    /// Replaces the set of peers to stay connected to.
+    pub(super) fn keep(&self, peers: Vec<(PeerId, Vec<Multiaddr>)>) {
+        let mut entries = self.lock();
+        let wanted: BTreeSet<PeerId> = peers.iter().map(|(peer, _)| *peer).collect();
+        let dropped: Vec<PeerId> = entries
+            .kept
+            .keys()
+            .filter(|peer| !wanted.contains(peer))
+            .copied()
+            .collect();
+        for peer in dropped {
+            entries.release(peer);
+        }
+        for (peer, addresses) in peers {
+            entries.keep(peer);
+            entries.learn(peer, addresses);
+        }
+        entries.wake();
+    }
+
+    /// Forgets a peer's addresses, stops keeping it, and closes its connections.
+    pub(super) fn forget(&self, peer: PeerId) {
+        let mut entries = self.lock();
+        entries.release(peer);
+        entries.addresses.remove(&peer);
+        // Whether or not it is connected: a dial under way is aborted with it.
+        entries.closing.insert(peer);
+        entries.wake();
+    }
+
+    /// Every entry is consistent after each step, so a panic elsewhere cannot spoil the book.
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn learn(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>) {
+        let full = self.addresses.len() >= limits::MEMBERS_MAX;
+        if peer == self.own || (full && !self.addresses.contains_key(&peer)) {
+            return;
+        }
+        addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
+        if addresses.is_empty() || self.addresses.get(&peer) == Some(&addresses) {
+            return;
+        }
+        self.addresses.insert(peer, addresses);
+        // A new address may be the one that answers, however often the old ones did not.
+        if self.kept.get(&peer).is_some_and(|kept| kept.at.is_some()) {
+            self.schedule(peer, 0, Instant::now());
+        }
+        self.wake();
+    }
+
+    fn keep(&mut self, peer: PeerId) {
+        let full = self.kept.len() >= limits::MEMBERS_MAX;
+        if peer == self.own || full || self.kept.contains_key(&peer) {
+            return;
+        }
+        let kept = Kept {
+            failures: 0,
+            at: None,
+        };
+        self.kept.insert(peer, kept);
+        if !self.connected.contains_key(&peer) {
+            self.schedule(peer, 0, Instant::now());
+        }
+    }
+
+    fn release(&mut self, peer: PeerId) {
+        if let Some(at) = self.kept.remove(&peer).and_then(|kept| kept.at) {
+            self.due.remove(&(at, peer));
+        }
+    }
+
+    fn schedule(&mut self, peer: PeerId, failures: u32, at: Instant) {
+        let Some(kept) = self.kept.get_mut(&peer) else {
+            return;
+        };
+        if let Some(before) = kept.at.replace(at) {
+            self.due.remove(&(before, peer));
+        }
+        kept.failures = failures;
+        self.due.insert((at, peer));
+    }
+
+    fn unschedule(&mut self, peer: PeerId) {
+        if let Some(at) = self.kept.get_mut(&peer).and_then(|kept| kept.at.take()) {
+            self.due.remove(&(at, peer));
+        }
+    }
+
+    fn established(&mut self, peer: PeerId) {
+        self.connected.entry(peer).or_insert_with(Instant::now);
+        self.unschedule(peer);
+    }
+
+    fn disconnected(&mut self, peer: PeerId) {
+        let since = self.connected.remove(&peer);
+        let steady = since.is_some_and(|since| since.elapsed() >= STEADY);
+        let Some(kept) = self.kept.get(&peer) else {
+            return;
+        };
+        let failures = if steady { 0 } else { kept.failures + 1 };
+        self.schedule(peer, failures, Instant::now() + pause(failures));
+    }
+
+    fn failed(&mut self, peer: PeerId) {
+        if self.connected.contains_key(&peer) {
+            return;
+        }
+        if let Some(kept) = self.kept.get(&peer) {
+            let failures = kept.failures.saturating_add(1);
+            self.schedule(peer, failures, Instant::now() + pause(failures));
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// How long to wait before the next dial: doubling, bounded, and drawn from its upper half so that
+/// nodes cut off together do not come back together.
+fn pause(failures: u32) -> Duration {
+    let most = Duration::from_millis(limits::RECONNECT_MAX.0);
+    let full = BACKOFF_MIN.saturating_mul(1 << failures.min(16)).min(most);
+    full.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// The behaviour that knows addresses and dials the peers that are kept.
+pub(super) struct Keeper {
+    book: Book,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Keeper {
+    /// A keeper that works from this book.
+    pub(super) fn new(book: Book) -> Self {
+        Self { book, timer: None }
+    }
+}
+
+impl NetworkBehaviour for Keeper {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let entries = self.book.lock();
+        Ok(peer
+            .and_then(|peer| entries.addresses.get(&peer))
+            .cloned()
+            .unwrap_or_default())
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        let mut entries = self.book.lock();
+        match event {
+            FromSwarm::ConnectionEstablished(event) => entries.established(event.peer_id),
+            FromSwarm::ConnectionClosed(event) if event.remaining_established == 0 => {
+                entries.disconnected(event.peer_id);
+            }
+            FromSwarm::DialFailure(DialFailure {
+                peer_id: Some(peer),
+                error,
+                ..
+            }) if !matches!(error, DialError::DialPeerConditionFalse(_)) => entries.failed(peer),
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        let mut entries = self.book.lock();
+        if let Some(peer_id) = entries.closing.pop_first() {
+            return Poll::Ready(ToSwarm::CloseConnection {
+                peer_id,
+                connection: CloseConnection::All,
+            });
+        }
+        loop {
+            entries.waker = Some(cx.waker().clone());
+            let Some((at, peer)) = entries.due.first().copied() else {
+                self.timer = None;
+                return Poll::Pending;
+            };
+            if at <= Instant::now() {
+                entries.unschedule(peer);
+                return Poll::Ready(ToSwarm::Dial {
+                    opts: DialOpts::peer_id(peer)
+                        .condition(PeerCondition::DisconnectedAndNotDialing)
+                        .allocate_new_port()
+                        .build(),
+                });
+            }
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            if timer.deadline() != at {
+                timer.as_mut().reset(at);
+            }
+            std::task::ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+        }
+    }
+}

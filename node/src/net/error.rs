@@ -1,0 +1,29 @@
+//! Why the network could not be started.
+
+use std::io;
+
+/// Why the node cannot listen or read an address.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The text or the bytes are no multiaddress.
+    #[error("not a multiaddress")]
+    Address,
+    /// An address to listen on is not of the form `/ip4/…/tcp/…` or `/ip6/…/tcp/…`.
+    #[error("an address to listen on is no ip address with a tcp port")]
+    Unsupported,
+    /// Another process listens on the port.
+    #[error("port {port} is taken")]
+    PortTaken {
+        /// Which port.
+        port: u16,
+    },
+    /// None of the addresses can be listened on.
+    #[error("cannot listen on any address: {0}")]
+    Listen(#[source] io::Error),
+    /// The system told no address in time.
+    #[error("no listen address was reported in time")]
+    Silent,
+    /// The seed gives no usable transport key.
+    #[error("the node key cannot be used")]
+    Key,
+}

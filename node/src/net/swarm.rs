@@ -1,0 +1,413 @@
+//! The swarm: built from the node's key and network, owned by one task.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chartmesh_core::{
+    crypto::SecretKey,
+    types::{NetworkId, NodeKey, limits},
+};
+use futures::{FutureExt, StreamExt};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, Transport, connection_limits,
+    core::{ConnectedPoint, transport::ListenerId, upgrade},
+    dns, identify, identity, memory_connection_limits,
+    multiaddr::Protocol,
+    noise, ping,
+    swarm::{self, ConnectionId, NetworkBehaviour, SwarmEvent},
+    tcp, yamux,
+};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ConnectionInfo, NetError, NetEvent,
+    address::node_key,
+    dial::{Book, Keeper},
+    streams::{Inbound, Opener, StreamLimits, Streams},
+};
+
+/// What `identify` says this node speaks.
+const PROTOCOL: &str = "/chartmesh/1";
+/// What `identify` says this node runs: no version, which would tell an attacker what to try.
+const AGENT: &str = "chartmesh";
+/// Streams of one connection whose protocol is being agreed on.
+const NEGOTIATING_MAX: usize = 32;
+/// Streams of one Yamux connection: calls both ways, `identify` and `ping`.
+const YAMUX_STREAMS_MAX: usize = 64;
+/// A connection without streams is closed after this; a channel between members keeps one open.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often a connection is tried, and how long an answer may take: a peer whose machine vanished is
+/// noticed within the sum, which leaves time to find it again within a minute.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Share of the machine's memory at which connections are refused.
+const MEMORY_SHARE_MAX: f64 = 0.9;
+/// Share of the connections that may come from outside, so that outsiders cannot keep this node from
+/// dialling.
+const INCOMING_MAX: u32 = limits::CONNECTIONS_MAX / 4 * 3;
+
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    // First, so that a connection refused by a limit costs the others nothing.
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    keeper: Keeper,
+    streams: Streams,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+}
+
+/// What others may know of the swarm while it runs.
+#[derive(Default)]
+pub(super) struct Observed(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    listening: Vec<(ListenerId, Multiaddr)>,
+    connections: BTreeMap<ConnectionId, Connection>,
+}
+
+struct Connection {
+    node: NodeKey,
+    address: Multiaddr,
+    relayed: bool,
+    rtt: Option<Duration>,
+}
+
+impl Observed {
+    /// Every concrete address listened on.
+    pub(super) fn listening(&self) -> Vec<Multiaddr> {
+        let state = self.lock();
+        let addresses = state.listening.iter();
+        addresses.map(|(_, address)| address.clone()).collect()
+    }
+
+    fn port(&self, listener: ListenerId) -> Option<u16> {
+        let state = self.lock();
+        let mut own = state.listening.iter().filter(|(id, _)| *id == listener);
+        own.find_map(|(_, address)| Some(socket(address)?.port()))
+    }
+
+    /// One entry for each connected node.
+    pub(super) fn connections(&self) -> Vec<ConnectionInfo> {
+        let mut nodes: BTreeMap<NodeKey, ConnectionInfo> = BTreeMap::new();
+        for connection in self.lock().connections.values() {
+            let info = nodes
+                .entry(connection.node)
+                .or_insert_with(|| ConnectionInfo {
+                    node: connection.node,
+                    rtt_ms: None,
+                    relayed: true,
+                    addresses: Vec::new(),
+                });
+            let rtt_ms = connection.rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0);
+            info.rtt_ms = match (info.rtt_ms, rtt_ms) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+            info.relayed &= connection.relayed;
+            info.addresses.push(connection.address.to_string());
+        }
+        nodes.into_values().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A swarm that is not running yet, and the ways to it.
+pub(super) struct Built {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) opener: Opener,
+    pub(super) accepted: mpsc::Receiver<Inbound>,
+    pub(super) book: Book,
+}
+
+/// Builds the swarm of a node in a network.
+///
+/// # Errors
+///
+/// [`NetError::Key`] where the seed gives no transport key.
+pub(super) fn build(seed: &SecretKey, network: NetworkId) -> Result<Built, NetError> {
+    // The callee wipes the bytes it is given.
+    let mut bytes = **seed;
+    let secret =
+        identity::ed25519::SecretKey::try_from_bytes(&mut bytes).map_err(|_| NetError::Key)?;
+    let key: identity::Keypair = identity::ed25519::Keypair::from(secret).into();
+    let own = key.public().to_peer_id();
+    let protocol = format!("/chartmesh/{}/grpc/1", network.short());
+    let protocol = StreamProtocol::try_from_owned(protocol).map_err(|_| NetError::Key)?;
+    let (streams, opener, accepted) = Streams::new(protocol, StreamLimits::default());
+    let book = Book::new(own);
+    let behaviour = Behaviour {
+        limits: connection_limits::Behaviour::new(connection_limits()),
+        memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
+        keeper: Keeper::new(book.clone()),
+        streams,
+        identify: identify::Behaviour::new(
+            identify::Config::new(PROTOCOL.to_owned(), key.public())
+                .with_agent_version(AGENT.to_owned())
+                .with_hide_listen_addrs(true)
+                .with_cache_size(0),
+        ),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(PING_INTERVAL)
+                .with_timeout(PING_TIMEOUT),
+        ),
+    };
+    let config = swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(IDLE)
+        .with_max_negotiating_inbound_streams(NEGOTIATING_MAX);
+    Ok(Built {
+        swarm: Swarm::new(transport(&key)?, behaviour, own, config),
+        opener,
+        accepted,
+        book,
+    })
+}
+
+fn connection_limits() -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        .with_max_established(Some(limits::CONNECTIONS_MAX))
+        .with_max_established_incoming(Some(INCOMING_MAX))
+        .with_max_established_per_peer(Some(limits::CONNECTIONS_PER_PEER_MAX))
+        .with_max_pending_incoming(Some(limits::CONNECTIONS_PENDING_MAX))
+}
+
+type Muxed = (PeerId, libp2p::core::muxing::StreamMuxerBox);
+
+fn transport(key: &identity::Keypair) -> Result<libp2p::core::transport::Boxed<Muxed>, NetError> {
+    let sockets = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let stream = match dns::tokio::Transport::system(sockets()) {
+        Ok(resolving) => resolving.boxed(),
+        // A node without a resolver still serves its own users and peers known by number.
+        Err(error) => {
+            tracing::warn!(%error, "no name resolver: only numeric addresses are dialled");
+            sockets().boxed()
+        }
+    };
+    let mut muxer = yamux::Config::default();
+    muxer.set_max_num_streams(YAMUX_STREAMS_MAX);
+    let noise = noise::Config::new(key).map_err(|_| NetError::Key)?;
+    Ok(stream
+        .upgrade(upgrade::Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(muxer)
+        .timeout(Duration::from_millis(limits::CONNECT_MAX.0))
+        .boxed())
+}
+
+/// Listens on every address it can and says which it got, in the order asked.
+///
+/// # Errors
+///
+/// [`NetError::PortTaken`], and [`NetError::Listen`] where no address can be listened on.
+pub(super) async fn listen(
+    swarm: &mut Swarm<Behaviour>,
+    observed: &Observed,
+    wanted: &[Multiaddr],
+) -> Result<Vec<Multiaddr>, NetError> {
+    for address in wanted {
+        probe(address)?;
+    }
+    let mut listeners = Vec::new();
+    let mut refused = None;
+    for address in wanted {
+        match swarm.listen_on(address.clone()) {
+            Ok(listener) => listeners.push((listener, address)),
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot listen on this address");
+                refused = Some(io::Error::other(error));
+            }
+        }
+    }
+    let deadline = tokio::time::sleep(Duration::from_millis(limits::CONNECT_MAX.0));
+    tokio::pin!(deadline);
+    while listeners.iter().any(|(id, _)| observed.port(*id).is_none()) {
+        tokio::select! {
+            event = swarm.select_next_some() => {
+                if let SwarmEvent::ListenerClosed { listener_id, .. } = &event {
+                    listeners.retain(|(id, _)| id != listener_id);
+                }
+                observe(observed, &event);
+            }
+            () = &mut deadline => return Err(NetError::Silent),
+        }
+    }
+    // The addresses of further interfaces are ready by now.
+    while let Some(event) = swarm.select_next_some().now_or_never() {
+        observe(observed, &event);
+    }
+    if let (true, Some(error)) = (listeners.is_empty(), refused) {
+        return Err(NetError::Listen(error));
+    }
+    Ok(listeners
+        .iter()
+        .filter_map(|(id, address)| Some(with_port(address, observed.port(*id)?)))
+        .collect())
+}
+
+/// Whether the port is free. libp2p listens with `SO_REUSEPORT`, under which a second process of the
+/// same user would silently share the port.
+fn probe(address: &Multiaddr) -> Result<(), NetError> {
+    let socket = socket(address).ok_or(NetError::Unsupported)?;
+    match TcpListener::bind(socket) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(NetError::PortTaken {
+            port: socket.port(),
+        }),
+        // Whatever else is wrong with it is told when it is listened on.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn socket(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip: IpAddr = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    match (parts.next()?, parts.next()) {
+        (Protocol::Tcp(port), None) => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
+}
+
+fn with_port(address: &Multiaddr, port: u16) -> Multiaddr {
+    address
+        .iter()
+        .map(|part| match part {
+            Protocol::Tcp(_) => Protocol::Tcp(port),
+            other => other,
+        })
+        .collect()
+}
+
+/// Runs the swarm until it is told to stop; dropping it closes every connection and listener.
+pub(super) async fn run(
+    mut swarm: Swarm<Behaviour>,
+    observed: Arc<Observed>,
+    events: broadcast::Sender<NetEvent>,
+    stop: CancellationToken,
+) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            event = swarm.select_next_some() => event,
+        };
+        observe(&observed, &event);
+        match event {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                num_established,
+                ..
+            } if num_established.get() == 1 => {
+                tell(&events, peer_id, NetEvent::Connected);
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                num_established: 0,
+                ..
+            } => tell(&events, peer_id, NetEvent::Disconnected),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                connection,
+                peer,
+                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
+            })) => {
+                tracing::info!(%peer, "connection closed: the peer does not answer");
+                swarm.close_connection(connection);
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => tracing::debug!(%peer, %error, "not connected"),
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a connection could not be accepted");
+            }
+            SwarmEvent::ListenerClosed {
+                reason: Err(error), ..
+            } => tracing::error!(%error, "a listener ended"),
+            _ => {}
+        }
+    }
+}
+
+fn tell(
+    events: &broadcast::Sender<NetEvent>,
+    peer: PeerId,
+    event: impl FnOnce(NodeKey) -> NetEvent,
+) {
+    if let Some(node) = node_key(peer) {
+        // Nobody may be listening.
+        let _ = events.send(event(node));
+    }
+}
+
+fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
+    let mut state = observed.lock();
+    match event {
+        SwarmEvent::NewListenAddr {
+            listener_id,
+            address,
+        } => {
+            let known = (*listener_id, address.clone());
+            if !state.listening.contains(&known) {
+                state.listening.push(known);
+            }
+        }
+        SwarmEvent::ExpiredListenAddr {
+            listener_id,
+            address,
+        } => {
+            state
+                .listening
+                .retain(|(id, known)| (id, known) != (listener_id, address));
+        }
+        SwarmEvent::ListenerClosed { listener_id, .. } => {
+            state.listening.retain(|(id, _)| id != listener_id);
+        }
+        SwarmEvent::ConnectionEstablished {
+            peer_id,
+            connection_id,
+            endpoint,
+            ..
+        } => {
+            if let Some(node) = node_key(*peer_id) {
+                let connection = Connection {
+                    node,
+                    address: remote(endpoint),
+                    relayed: endpoint.is_relayed(),
+                    rtt: None,
+                };
+                state.connections.insert(*connection_id, connection);
+            }
+        }
+        SwarmEvent::ConnectionClosed { connection_id, .. } => {
+            state.connections.remove(connection_id);
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+            connection,
+            result: Ok(rtt),
+            ..
+        })) => {
+            if let Some(connection) = state.connections.get_mut(connection) {
+                connection.rtt = Some(*rtt);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn remote(endpoint: &ConnectedPoint) -> Multiaddr {
+    endpoint.get_remote_address().clone()
+}

@@ -1,0 +1,299 @@
+//! The sealed index: rows by key, each bound to its place, all bound to a position of the journal.
+//!
+//! Beside the rows lies one of the index's own, `applied`: the journal head up to which the rows are
+//! complete, how many there are, and the sum of their fingerprints. It changes with the rows in one
+//! step. At start the sum is taken anew over what is there, so that a row that was dropped, or put
+//! back to an older value, is found although it opens.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use chartmesh_core::{
+    ports::{Row, Table},
+    records::{Head, Record, RowSeal, StoreError},
+    types::limits::INDEX_VALUE_MAX_BYTES,
+};
+
+use super::{
+    engine::{Engine, EngineError, Write},
+    journal::system_rng,
+};
+
+/// The rows that a record puts into the index; what the core knows and this module does not.
+pub type RowsOf = fn(&Record) -> Vec<Row>;
+
+/// Key of the index's own row in [`Table::Meta`].
+const APPLIED: &[u8] = b"applied";
+
+/// What the row `applied` says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    head: Head,
+    rows: u64,
+    sum: [u64; 4],
+}
+
+/// Rows over an engine.
+pub struct SealedIndex<E> {
+    engine: E,
+    seal: RowSeal,
+    mark: Mutex<Mark>,
+    broken: AtomicBool,
+}
+
+impl<E: Engine> SealedIndex<E> {
+    /// Takes over an engine: reads and opens every row, and compares them with what `applied` says.
+    ///
+    /// `alive` is called row by row, for a watchdog.
+    ///
+    /// # Errors
+    /// [`StoreError::Integrity`] where rows differ from what was written, [`StoreError::FormatTooNew`],
+    /// [`StoreError::Failed`].
+    pub fn open(
+        engine: E,
+        seal: RowSeal,
+        genesis: Head,
+        alive: &dyn Fn(),
+    ) -> Result<Self, StoreError> {
+        let mut seen = Mark {
+            head: genesis,
+            rows: 0,
+            sum: [0; 4],
+        };
+        let mut applied = None;
+        for table in Table::ALL {
+            for pair in engine.scan(table, &[]) {
+                alive();
+                let (key, value) = pair.map_err(told)?;
+                let (revision, plain) = seal.open(table.name(), &key, &value)?;
+                if table == Table::Meta && key == APPLIED {
+                    applied = Some(Mark::decode(revision, &plain)?);
+                    continue;
+                }
+                seen.rows += 1;
+                seen.sum = plus(seen.sum, seal.fingerprint(table.name(), &key, revision));
+            }
+        }
+        let mark = applied.unwrap_or(seen);
+        if (mark.rows, mark.sum) != (seen.rows, seen.sum) || (applied.is_none() && seen.rows > 0) {
+            return Err(StoreError::Integrity { position: 0 });
+        }
+        Ok(Self {
+            engine,
+            seal,
+            mark: Mutex::new(mark),
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    /// The journal head up to which every row is here.
+    pub fn applied(&self) -> Head {
+        self.mark
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .head
+    }
+
+    /// Puts rows in place; `reached` is the head up to which all rows are here afterwards.
+    ///
+    /// A failure breaks the index until the store is opened anew: rows and journal may disagree.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Full`], [`StoreError::TooLarge`],
+    /// [`StoreError::Integrity`] where a row that is replaced does not open.
+    pub fn apply(&self, rows: Vec<Row>, reached: Option<Head>) -> Result<(), StoreError> {
+        if self.is_broken() {
+            return Err(StoreError::Failed);
+        }
+        // The engine is foreign code that is known to panic on damaged files.
+        let applied = catch_unwind(AssertUnwindSafe(|| self.put(rows, reached)));
+        let applied = applied.unwrap_or(Err(StoreError::Failed));
+        if applied.is_err() {
+            self.give_up();
+        }
+        applied
+    }
+
+    /// Returns when everything applied is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Full`].
+    pub fn barrier(&self) -> Result<(), StoreError> {
+        if self.is_broken() {
+            return Err(StoreError::Failed);
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| self.engine.barrier().map_err(told)));
+        done.unwrap_or(Err(StoreError::Failed))
+    }
+
+    /// Refuses everything until the store is opened anew.
+    pub fn give_up(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    /// Whether rows and journal may disagree.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Rows by their keys, in the order asked.
+    ///
+    /// # Errors
+    /// [`StoreError::Integrity`] where one is not what was written, [`StoreError::Failed`].
+    pub fn get(&self, table: Table, keys: &[Vec<u8>]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.read(|| {
+            let row = |key: &Vec<u8>| {
+                let value = self.engine.get(table, key).map_err(told)?;
+                value
+                    .map(|value| self.open_row(table, key.clone(), &value))
+                    .transpose()
+            };
+            keys.iter().map(row).collect()
+        })
+    }
+
+    /// The rows of a table whose key starts with a prefix, in key order.
+    ///
+    /// # Errors
+    /// [`StoreError::Integrity`] where one is not what was written, [`StoreError::Failed`].
+    pub fn rows(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
+        self.read(|| {
+            self.engine
+                .scan(table, prefix)
+                .filter(|pair| {
+                    !(table == Table::Meta && pair.as_ref().is_ok_and(|(key, _)| key == APPLIED))
+                })
+                .map(|pair| {
+                    let (key, value) = pair.map_err(told)?;
+                    self.open_row(table, key, &value)
+                })
+                .collect()
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.is_broken() {
+            return Err(StoreError::Failed);
+        }
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(StoreError::Failed))
+    }
+
+    fn open_row(&self, table: Table, key: Vec<u8>, value: &[u8]) -> Result<Row, StoreError> {
+        let (revision, value) = self.seal.open(table.name(), &key, value)?;
+        Ok(Row {
+            table,
+            key,
+            value,
+            revision,
+        })
+    }
+
+    fn put(&self, rows: Vec<Row>, reached: Option<Head>) -> Result<(), StoreError> {
+        let mut held = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mark = *held;
+        let mut rng = system_rng();
+        // Of two rows for one key the later counts.
+        let mut latest = BTreeMap::new();
+        for row in rows {
+            if row.value.len() > INDEX_VALUE_MAX_BYTES {
+                return Err(StoreError::TooLarge);
+            }
+            if row.table == Table::Meta && row.key == APPLIED {
+                return Err(StoreError::Integrity {
+                    position: row.revision,
+                });
+            }
+            latest.insert((row.table, row.key), (row.revision, row.value));
+        }
+        let mut writes = Vec::with_capacity(latest.len() + 1);
+        for ((table, key), (revision, value)) in latest {
+            let name = table.name();
+            if let Some(before) = self.engine.get(table, &key).map_err(told)? {
+                let (old, _) = self.seal.open(name, &key, &before)?;
+                mark.sum = minus(mark.sum, self.seal.fingerprint(name, &key, old));
+                mark.rows -= 1;
+            }
+            mark.sum = plus(mark.sum, self.seal.fingerprint(name, &key, revision));
+            mark.rows += 1;
+            writes.push(Write {
+                table,
+                value: self.seal.seal(name, &key, revision, &value, &mut rng),
+                key,
+            });
+        }
+        mark.head = reached.unwrap_or(mark.head);
+        let revision = mark.head.position;
+        writes.push(Write {
+            table: Table::Meta,
+            key: APPLIED.to_vec(),
+            value: self.seal.seal(
+                Table::Meta.name(),
+                APPLIED,
+                revision,
+                &mark.encode(),
+                &mut rng,
+            ),
+        });
+        self.engine.apply(writes).map_err(told)?;
+        *held = mark;
+        Ok(())
+    }
+}
+
+impl Mark {
+    /// u64be position | chain 32 | u64be rows | sum 32.
+    fn encode(self) -> Vec<u8> {
+        let mut bytes = self.head.position.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.head.chain);
+        bytes.extend_from_slice(&self.rows.to_be_bytes());
+        for limb in self.sum {
+            bytes.extend_from_slice(&limb.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn decode(revision: u64, bytes: &[u8]) -> Result<Self, StoreError> {
+        let flaw = StoreError::Integrity { position: revision };
+        let (position, rest) = bytes.split_first_chunk::<8>().ok_or(flaw)?;
+        let (chain, rest) = rest.split_first_chunk::<32>().ok_or(flaw)?;
+        let (rows, rest) = rest.split_first_chunk::<8>().ok_or(flaw)?;
+        let sum: [u8; 32] = rest.try_into().map_err(|_| flaw)?;
+        Ok(Self {
+            head: Head {
+                position: u64::from_be_bytes(*position),
+                chain: *chain,
+            },
+            rows: u64::from_be_bytes(*rows),
+            sum: limbs(sum),
+        })
+    }
+}
+
+fn limbs(bytes: [u8; 32]) -> [u64; 4] {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|limb| u64::from_be_bytes(chunks[limb]))
+}
+
+/// Sums limb by limb: each fingerprint is as good as random, so four small sums are one large one.
+fn plus(sum: [u64; 4], fingerprint: [u8; 32]) -> [u64; 4] {
+    let added = limbs(fingerprint);
+    std::array::from_fn(|limb| sum[limb].wrapping_add(added[limb]))
+}
+
+fn minus(sum: [u64; 4], fingerprint: [u8; 32]) -> [u64; 4] {
+    let taken = limbs(fingerprint);
+    std::array::from_fn(|limb| sum[limb].wrapping_sub(taken[limb]))
+}
+
+fn told(error: EngineError) -> StoreError {
+    match error {
+        EngineError::Full => StoreError::Full,
+        EngineError::Busy | EngineError::Failed => StoreError::Failed,
+    }
+}

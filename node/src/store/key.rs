@@ -1,0 +1,162 @@
+//! The key-encryption key: from a key file, or from a passphrase.
+//!
+//! A key file beside the data protects nothing from whoever takes the disk (`storage.md` 11).
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use chartmesh_core::crypto::SecretKey;
+use data_encoding::HEXLOWER;
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{OpenError, dir};
+
+/// Widest rights of a file that holds a key.
+const ALLOWED: u32 = 0o600;
+/// Longest key or parameter file that is read.
+const FILE_MAX_BYTES: u64 = 4 << 10;
+/// Second recommended option of RFC 9106, section 4: 64 MiB, three passes, four lanes.
+const MEMORY_KIB: u32 = 64 << 10;
+const PASSES: u32 = 3;
+const LANES: u32 = 4;
+/// What an altered parameter file may make this program spend.
+const MEMORY_MAX_KIB: u32 = 1 << 20;
+const PASSES_MAX: u32 = 16;
+
+/// How a passphrase becomes a key.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    algorithm: String,
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+    salt: String,
+}
+
+/// Draws a key and writes it to a file that must not exist yet.
+///
+/// # Errors
+/// [`OpenError::AlreadyInitialised`] where the file exists; what the system says.
+pub fn create_file(path: &Path, rng: &mut impl CryptoRng) -> Result<SecretKey, OpenError> {
+    let mut key = SecretKey::default();
+    rng.fill_bytes(key.as_mut_slice());
+    let mut text = Zeroizing::new(HEXLOWER.encode(key.as_slice()));
+    text.push('\n');
+    create(path, text.as_bytes())?;
+    Ok(key)
+}
+
+/// Reads a key file: 64 hex digits, rights at most 0600.
+///
+/// # Errors
+/// [`OpenError::Permissions`], [`OpenError::KeyUnreadable`].
+pub fn read_file(path: &Path) -> Result<SecretKey, OpenError> {
+    let text = read(path)?;
+    let mut key = SecretKey::default();
+    let digits = text.trim_ascii_end();
+    if digits.len() != 2 * key.len() || HEXLOWER.decode_mut(digits, key.as_mut_slice()).is_err() {
+        return Err(OpenError::KeyUnreadable);
+    }
+    Ok(key)
+}
+
+/// Draws a salt, writes it with the parameters to a file that must not exist yet, and derives the key.
+///
+/// # Errors
+/// [`OpenError::AlreadyInitialised`] where the file exists; what the system says.
+pub fn create_passphrase(
+    parameters: &Path,
+    passphrase: &[u8],
+    rng: &mut impl CryptoRng,
+) -> Result<SecretKey, OpenError> {
+    let mut salt = [0; 16];
+    rng.fill_bytes(&mut salt);
+    let chosen = Parameters {
+        algorithm: "argon2id".to_owned(),
+        memory_kib: MEMORY_KIB,
+        passes: PASSES,
+        lanes: LANES,
+        salt: HEXLOWER.encode(&salt),
+    };
+    let key = derive(&chosen, passphrase)?;
+    let text = toml::to_string(&chosen).map_err(|_| OpenError::KeyUnreadable)?;
+    create(parameters, text.as_bytes())?;
+    Ok(key)
+}
+
+/// Derives the key of a passphrase from the parameters that [`create_passphrase`] wrote.
+///
+/// Whether the passphrase is right shows when the keyring is opened.
+///
+/// # Errors
+/// [`OpenError::Permissions`], [`OpenError::KeyUnreadable`].
+pub fn read_passphrase(parameters: &Path, passphrase: &[u8]) -> Result<SecretKey, OpenError> {
+    let text = read(parameters)?;
+    let text = std::str::from_utf8(&text).map_err(|_| OpenError::KeyUnreadable)?;
+    let chosen: Parameters = toml::from_str(text).map_err(|_| OpenError::KeyUnreadable)?;
+    derive(&chosen, passphrase)
+}
+
+fn derive(chosen: &Parameters, passphrase: &[u8]) -> Result<SecretKey, OpenError> {
+    let bounded = chosen.memory_kib <= MEMORY_MAX_KIB && chosen.passes <= PASSES_MAX;
+    if chosen.algorithm != "argon2id" || !bounded {
+        return Err(OpenError::KeyUnreadable);
+    }
+    let salt = HEXLOWER
+        .decode(chosen.salt.as_bytes())
+        .map_err(|_| OpenError::KeyUnreadable)?;
+    let params = Params::new(chosen.memory_kib, chosen.passes, chosen.lanes, Some(32))
+        .map_err(|_| OpenError::KeyUnreadable)?;
+    let mut key = SecretKey::default();
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase, &salt, key.as_mut_slice())
+        .map_err(|_| OpenError::KeyUnreadable)?;
+    Ok(key)
+}
+
+fn create(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(ALLOWED)
+        .open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(OpenError::AlreadyInitialised);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    dir::sync_folder(folder.unwrap_or(Path::new(".")))?;
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let file = File::open(path).map_err(|_| OpenError::KeyUnreadable)?;
+    demand_rights(&file.metadata()?, ALLOWED)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX_BYTES as usize));
+    file.take(FILE_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Refuses a file or directory that others than its owner may use.
+pub(super) fn demand_rights(metadata: &fs::Metadata, allowed: u32) -> Result<(), OpenError> {
+    let mode = metadata.mode() & 0o777;
+    if mode & !allowed != 0 {
+        return Err(OpenError::Permissions { mode, allowed });
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! The store: real files, sled, threads. It carries out what the core's journal decides.
+//!
+//! The journal is the truth, the index a fold of it that may be thrown away at any time. Nothing here
+//! knows what a record means, and nothing here tells the core what it would rather hear: what is not
+//! on the disk is not acknowledged, and what was changed is an error.
+
+mod dir;
+mod engine;
+mod error;
+mod files;
+mod index;
+mod journal;
+pub mod key;
+mod leaves;
+mod lock;
+mod memory;
+mod sled;
+mod watch;
+
+#[cfg(test)]
+mod suite;
+
+mod handle;
+
+pub use dir::DirDisk;
+pub use engine::{Engine, EngineError, Pair, Write};
+pub use error::OpenError;
+pub use handle::{Stats, Store, StoreOpened, StoreVerified};
+pub use index::{RowsOf, SealedIndex};
+pub use leaves::Leaves;
+pub use memory::MemoryEngine;
+pub use watch::IndexState;

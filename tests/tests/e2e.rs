@@ -1,0 +1,29 @@
+//! Real daemons, driven by the command line only, as an administrator or a script would.
+//!
+//! What can be shown in the simulation is shown there; here stands what only processes, sockets and a
+//! disk can show. Every node listens on a free port of loopback and lives in a temporary directory.
+
+#[path = "e2e/canary.rs"]
+mod canary;
+#[path = "e2e/consent.rs"]
+mod consent;
+#[path = "e2e/damage.rs"]
+mod damage;
+#[path = "e2e/demo.rs"]
+mod demo;
+#[path = "e2e/identity.rs"]
+mod identity;
+#[path = "e2e/join.rs"]
+mod join;
+#[path = "e2e/node.rs"]
+mod node;
+#[path = "e2e/outage.rs"]
+mod outage;
+#[path = "e2e/people.rs"]
+mod people;
+#[path = "e2e/start.rs"]
+mod start;
+#[path = "e2e/story.rs"]
+mod story;
+#[path = "e2e/world.rs"]
+mod world;

@@ -1,0 +1,153 @@
+//! Rules about the code that no compiler checks.
+//!
+//! Each rule is a function over paths and texts, with a test beside it that shows it firing on a bad
+//! snippet. Here every rule runs over the whole tree. `CHARTMESH_TIDY_BLESS=1` takes lines off the
+//! lists of what is owed (`tests/tests/tidy/*.txt`) that are paid; nothing puts lines on.
+
+#[path = "tidy/config.rs"]
+mod config;
+#[path = "tidy/discipline.rs"]
+mod discipline;
+#[path = "tidy/names.rs"]
+mod names;
+#[path = "tidy/order.rs"]
+mod order;
+#[path = "tidy/owed.rs"]
+mod owed;
+#[path = "tidy/packages.rs"]
+mod packages;
+#[path = "tidy/paths.rs"]
+mod paths;
+#[path = "tidy/rust.rs"]
+mod rust;
+#[path = "tidy/size.rs"]
+mod size;
+#[path = "tidy/stages.rs"]
+mod stages;
+#[path = "tidy/tree.rs"]
+mod tree;
+#[path = "tidy/vectors.rs"]
+mod vectors;
+
+use std::sync::LazyLock;
+
+use tree::{Tree, report};
+
+static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
+
+#[test]
+fn modules_use_only_those_above_them() {
+    let mut found = Vec::new();
+    for crate_root in ["node/core/src", "node/src"] {
+        let order = order::modules(TREE.text(&format!("{crate_root}/lib.rs")));
+        for file in TREE.rust_under(crate_root) {
+            found.extend(order::check(crate_root, &order, file));
+        }
+    }
+    report(found);
+}
+
+#[test]
+fn each_big_library_is_named_in_its_own_place() {
+    report(TREE.rust().flat_map(names::check).collect());
+}
+
+#[test]
+fn the_core_depends_on_no_runtime() {
+    let mut found = names::check_core_manifest(TREE.text("node/core/Cargo.toml"));
+    found.extend(
+        TREE.rust_under("node/core/src")
+            .flat_map(names::check_core_source),
+    );
+    report(found);
+}
+
+#[test]
+fn no_file_outgrows_its_reader() {
+    report(TREE.rust().flat_map(size::check).collect());
+}
+
+#[test]
+fn what_is_left_to_do_names_its_issue() {
+    report(TREE.files().flat_map(discipline::check_marks).collect());
+}
+
+#[test]
+fn no_test_is_ignored_or_sleeps() {
+    report(TREE.rust().flat_map(discipline::check_tests).collect());
+}
+
+#[test]
+fn signed_bodies_have_no_float_and_no_map() {
+    let path = "proto/chartmesh/v1/body.proto";
+    report(discipline::check_body(path, TREE.text(path)));
+}
+
+#[test]
+fn no_switch_turns_verification_off() {
+    report(TREE.rust().flat_map(discipline::check_switches).collect());
+}
+
+#[test]
+fn stage_types_are_made_only_in_their_stage() {
+    report(
+        TREE.rust_under("node/core/src")
+            .flat_map(stages::check)
+            .collect(),
+    );
+}
+
+#[test]
+fn paths_in_documents_exist() {
+    let mut found = Vec::new();
+    for file in TREE.files().filter(|file| file.path.ends_with(".md")) {
+        found.extend(paths::check_mentions(file, |path| TREE.has(path)));
+    }
+    report(found);
+}
+
+#[test]
+fn no_file_names_a_place_on_one_machine() {
+    report(TREE.files().flat_map(paths::check_machine).collect());
+}
+
+#[test]
+fn every_limit_is_named_in_a_test() {
+    let limits = owed::limits(TREE.text("node/core/src/types/limits.rs"));
+    let tested = owed::words_of_tests(TREE.rust());
+    report(owed::settle(
+        &TREE,
+        "tests/tests/tidy/limits_owed.txt",
+        &limits,
+        |name| tested.contains(name),
+    ));
+}
+
+#[test]
+fn every_promise_has_its_test() {
+    let promises = owed::promises(TREE.text("node/ARCHITECTURE.md"));
+    let tests = owed::functions(TREE.rust());
+    report(owed::settle(
+        &TREE,
+        "tests/tests/tidy/planned.txt",
+        &promises,
+        |name| tests.contains(name),
+    ));
+}
+
+#[test]
+fn golden_vectors_are_only_added() {
+    report(vectors::check_tree(TREE.root()));
+}
+
+#[test]
+fn dependencies_keep_to_versions_bans_and_licences() {
+    let packages = packages::read(TREE.root());
+    assert!(packages.len() > 100, "cargo metadata lists the whole graph");
+    report(packages.iter().flat_map(packages::check).collect());
+}
+
+#[test]
+fn sample_configurations_parse() {
+    report(TREE.files().flat_map(config::check).collect());
+}
