@@ -2,7 +2,7 @@
 
 use bip39::Language;
 
-use super::{JoinRequest, Organization};
+use super::{JoinRequest, KeySet, Organization};
 use crate::{
     crypto::{Body, sha256},
     types::{MemberId, NodeKey},
