@@ -147,6 +147,7 @@ mod tests {
         let signed = network.sign(&credential);
         let verified = |now| verify_credential(&signed, &network.id, &network.charter, now).err();
         let (valid_from, valid_until) = (credential.valid_from, credential.valid_until);
+        assert_eq!(valid_until.since(valid_from), CREDENTIAL_LIFE);
         assert_eq!(verified(valid_from), None);
         assert_eq!(verified(valid_until.minus(Span(1))), None);
 

@@ -693,7 +693,46 @@ mod tests {
         assert_eq!((first.known.len(), first.more), (2, true));
         assert!(second.known[0] == network.known(3) && second.more);
         assert_eq!((last.known.len(), last.more), (1, false));
-        assert!(members.page(None, usize::MAX, NOW).known.len() <= limits::MEMBERS_PAGE_MAX);
+    }
+
+    #[test]
+    fn a_page_is_never_larger_than_one_message_may_be() {
+        let network = Network::new();
+        let mut members = Members::default();
+        let mut known = network.known(1);
+        let four = (1..=limits::KEY_SET_KEYS_MAX as u8).map(|number| {
+            let set = network.key_set(number, 1);
+            set.keys[0].clone()
+        });
+        let set = KeySet::issue(subject(1), 1, four.collect(), key(99).public(), NOW).unwrap();
+        known.key_set = Some(key(1).sign(&network.id, &set));
+        assert_eq!(offer(&mut members, &network, &known), Ok(Offered::New));
+        let one = members.get(&subject(1).member).unwrap().clone();
+        for number in 1..=limits::MEMBERS_PAGE_MAX as u8 {
+            members.members.insert(MemberId([number; 16]), one.clone());
+        }
+        assert!(!members.page(None, limits::MEMBERS_PAGE_MAX, NOW).more);
+        members.members.insert(MemberId([0xFF; 16]), one);
+
+        let page = members.page(None, usize::MAX, NOW);
+
+        let bytes = |envelope: &Envelope| envelope.body.len() + 200 * envelope.signatures.len();
+        let size: usize = page
+            .known
+            .iter()
+            .flat_map(|known| {
+                [
+                    Some(&known.credential),
+                    known.key_set.as_ref(),
+                    known.node_record.as_ref(),
+                ]
+            })
+            .flatten()
+            .map(bytes)
+            .sum();
+        assert_eq!(page.known.len(), limits::MEMBERS_PAGE_MAX);
+        assert!(page.more);
+        assert!(size < limits::PEER_MESSAGE_MAX_BYTES, "{size}");
     }
 
     #[test]

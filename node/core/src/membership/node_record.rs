@@ -104,6 +104,7 @@ mod tests {
             let signed = key(1).sign(&network.id, record);
             verify_node_record(&signed, &network.id, &credential, now).err()
         };
+        assert_eq!(record.expiry.since(NOW), NODE_RECORD_LIFE);
         assert_eq!(verified(&record, NOW), None);
         assert_eq!(verified(&record, record.expiry.minus(Span(1))), None);
 

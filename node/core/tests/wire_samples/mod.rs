@@ -12,9 +12,9 @@ use chartmesh_core::{
         KeySet, Known, NodeRecord, Organization, Rules, Subject, Template, Ticket,
     },
     records::{
-        Address, Class, Coding, Consent, ConsentForm, Demographics, Disclosure, Document, Evidence,
-        HandleReceived, HandleRecord, Identifier, Manifest, Name, PatientRecord, Provision,
-        ResourceRecord, RevokeRecord, Target, TicketIssued,
+        Address, AuditFields, Class, Coding, Consent, ConsentForm, Demographics, Disclosure,
+        Document, Evidence, HandleReceived, HandleRecord, Identifier, Manifest, Name,
+        PatientRecord, Provision, ResourceRecord, RevokeRecord, Target, TicketIssued,
     },
     types::{
         ConsentId, DisclosureId, DocumentId, FileId, Handle, Kind, MemberId, NetworkId, NodeKey,
@@ -23,7 +23,7 @@ use chartmesh_core::{
     wire::{
         self, DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer, ListRequest,
         LocateAnswer, LocateRequest, Match, MembersAnswer, MembersRequest, Outcome, Refused,
-        ReleaseAnswer, ReleaseRequest, Sealed,
+        ReleaseAnswer, ReleaseRequest, Sealed, WireError,
     },
 };
 
@@ -66,140 +66,180 @@ fn sample<T: Body>(name: &'static str, value: &T) -> Sample {
 
 /// Every type that can be signed.
 pub(crate) fn bodies() -> Vec<Sample> {
+    let mut all = statements();
+    all.extend(questions());
+    all.extend(answers());
+    all
+}
+
+fn statements() -> Vec<Sample> {
     vec![
         sample("Organization", &organization()),
         sample("Charter", &charter()),
         sample("Credential", &credential()),
         sample("KeySet", &key_set()),
         sample("NodeRecord", &node_record()),
-        sample("JoinRequest", &join_request()),
-        sample("JoinAnswer", &join_answer()),
-        sample("Hello", &hello()),
-        sample(
-            "MembersRequest",
-            &MembersRequest {
-                head: head(),
-                after: Some(OTHER),
-            },
-        ),
-        sample(
-            "MembersAnswer",
-            &MembersAnswer {
-                head: head(),
-                known: vec![known()],
-                more: true,
-            },
-        ),
-        sample("LocateRequest", &locate_request()),
-        sample("LocateAnswer", &locate_answer()),
-        sample("ListRequest", &list_request()),
-        sample("ListAnswer", &list_answer()),
-        sample("FetchRequest", &fetch_request()),
-        sample("FetchHead", &fetch_head()),
         sample("Manifest", &manifest()),
-        sample("ReleaseRequest", &release_request()),
-        sample("ReleaseAnswer", &release_answer()),
         sample("Release", &disclosure()),
-        sample(
-            "Refused",
-            &Refused {
-                head: head(),
-                code: PeerCode::ClockSkew,
-                now: NOW,
-            },
+    ]
+}
+
+fn questions() -> Vec<Sample> {
+    let members = MembersRequest {
+        head: head(),
+        after: Some(OTHER),
+    };
+    vec![
+        sample("JoinRequest", &join_request()),
+        sample("Hello", &hello()),
+        sample("MembersRequest", &members),
+        sample("LocateRequest", &locate_request()),
+        sample("ListRequest", &list_request()),
+        sample("FetchRequest", &fetch_request()),
+        sample("ReleaseRequest", &release_request()),
+    ]
+}
+
+fn answers() -> Vec<Sample> {
+    let members = MembersAnswer {
+        head: head(),
+        known: vec![known()],
+        more: true,
+    };
+    let refused = Refused {
+        head: head(),
+        code: PeerCode::ClockSkew,
+        now: NOW,
+    };
+    vec![
+        sample("JoinAnswer", &join_answer()),
+        sample("MembersAnswer", &members),
+        sample("LocateAnswer", &locate_answer()),
+        sample("ListAnswer", &list_answer()),
+        sample("FetchHead", &fetch_head()),
+        sample("ReleaseAnswer", &release_answer()),
+        sample("Refused", &refused),
+    ]
+}
+
+/// A body of the journal, and what reads it and writes it again.
+pub(crate) type Stored = (&'static str, Vec<u8>, fn(&[u8]) -> Option<Vec<u8>>);
+
+macro_rules! stored {
+    ($name:literal, $value:expr, $encode:path, $decode:path) => {
+        ($name, $encode(&$value), |bytes| {
+            $decode(bytes).ok().map(|value| $encode(&value))
+        })
+    };
+}
+
+/// Every body of the journal.
+pub(crate) fn stored() -> Vec<Stored> {
+    use wire::{
+        decode_charter, decode_document, decode_handle, decode_handle_received, decode_join,
+        decode_join_asked, decode_member, decode_patient, decode_resource, decode_revoke,
+        decode_ticket_issued, encode_charter, encode_consent, encode_document, encode_handle,
+        encode_handle_received, encode_join, encode_join_asked, encode_member, encode_patient,
+        encode_resource, encode_revoke, encode_ticket_issued,
+    };
+
+    vec![
+        stored!(
+            "CharterRecord",
+            sign(&charter()),
+            encode_charter,
+            decode_charter
+        ),
+        stored!("MemberRecord", known(), encode_member, decode_member),
+        stored!(
+            "TicketIssued",
+            ticket_issued(),
+            encode_ticket_issued,
+            decode_ticket_issued
+        ),
+        stored!("JoinRecord", join_record(), encode_join, decode_join),
+        stored!(
+            "JoinAsked",
+            "chartmesh1abc",
+            encode_join_asked,
+            decode_join_asked
+        ),
+        stored!("PatientRecord", patient(), encode_patient, decode_patient),
+        stored!(
+            "ResourceRecord",
+            resource(),
+            encode_resource,
+            decode_resource
+        ),
+        stored!(
+            "DocumentRecord",
+            document(),
+            encode_document,
+            decode_document
+        ),
+        stored!(
+            "ConsentRecord",
+            consent(),
+            encode_consent,
+            decode_consent_recorded
+        ),
+        stored!("RevokeRecord", revoke(), encode_revoke, decode_revoke),
+        stored!("HandleRecord", handle(), encode_handle, decode_handle),
+        stored!(
+            "HandleReceived",
+            received(),
+            encode_handle_received,
+            decode_handle_received
         ),
     ]
 }
 
-/// What reads a stored body and writes it again.
-type Again = fn(&[u8]) -> Option<Vec<u8>>;
+/// Bodies with the fields that came after [`stored`] was kept as vectors.
+pub(crate) fn stored_later() -> Vec<Stored> {
+    use wire::{
+        decode_audit, decode_patient, decode_resource, encode_audit, encode_patient,
+        encode_resource,
+    };
 
-/// Every body of the journal that is made in `wire`.
-pub(crate) fn stored() -> Vec<(&'static str, Vec<u8>, Again)> {
+    let patient = PatientRecord {
+        local_id: "p-1".to_owned(),
+        ..patient()
+    };
+    let resource = ResourceRecord {
+        replaces: true,
+        ..resource()
+    };
     vec![
-        (
-            "CharterRecord",
-            wire::encode_charter(&sign(&charter())),
-            |bytes| {
-                wire::decode_charter(bytes)
-                    .ok()
-                    .map(|value| wire::encode_charter(&value))
-            },
-        ),
-        ("MemberRecord", wire::encode_member(&known()), |bytes| {
-            wire::decode_member(bytes)
-                .ok()
-                .map(|value| wire::encode_member(&value))
-        }),
-        (
-            "TicketIssued",
-            wire::encode_ticket_issued(&ticket_issued()),
-            |bytes| {
-                wire::decode_ticket_issued(bytes)
-                    .ok()
-                    .map(|value| wire::encode_ticket_issued(&value))
-            },
-        ),
-        ("JoinRecord", wire::encode_join(&join_record()), |bytes| {
-            wire::decode_join(bytes)
-                .ok()
-                .map(|value| wire::encode_join(&value))
-        }),
-        (
-            "JoinAsked",
-            wire::encode_join_asked("chartmesh1abc"),
-            |bytes| {
-                wire::decode_join_asked(bytes)
-                    .ok()
-                    .map(|value| wire::encode_join_asked(&value))
-            },
-        ),
-        ("PatientRecord", wire::encode_patient(&patient()), |bytes| {
-            wire::decode_patient(bytes)
-                .ok()
-                .map(|value| wire::encode_patient(&value))
-        }),
-        (
-            "ResourceRecord",
-            wire::encode_resource(&resource()),
-            |bytes| {
-                wire::decode_resource(bytes)
-                    .ok()
-                    .map(|value| wire::encode_resource(&value))
-            },
-        ),
-        (
-            "DocumentRecord",
-            wire::encode_document(&document()),
-            |bytes| {
-                wire::decode_document(bytes)
-                    .ok()
-                    .map(|value| wire::encode_document(&value))
-            },
-        ),
-        ("ConsentRecord", wire::encode_consent(&consent()), |bytes| {
-            let value = wire::decode_consent(bytes, 7, NOW).ok();
-            value.map(|value| wire::encode_consent(&value))
-        }),
-        ("RevokeRecord", wire::encode_revoke(&revoke()), |bytes| {
-            wire::decode_revoke(bytes)
-                .ok()
-                .map(|value| wire::encode_revoke(&value))
-        }),
-        ("HandleRecord", wire::encode_handle(&handle()), |bytes| {
-            wire::decode_handle(bytes)
-                .ok()
-                .map(|value| wire::encode_handle(&value))
-        }),
-        (
-            "HandleReceived",
-            wire::encode_handle_received(&received()),
-            |bytes| {
-                let value = wire::decode_handle_received(bytes).ok();
-                value.map(|value| wire::encode_handle_received(&value))
-            },
-        ),
+        stored!("PatientRecord", patient, encode_patient, decode_patient),
+        stored!("ResourceRecord", resource, encode_resource, decode_resource),
+        stored!("AuditRecord", audit(), encode_audit, decode_audit),
     ]
+}
+
+fn decode_consent_recorded(bytes: &[u8]) -> Result<Consent, WireError> {
+    wire::decode_consent(bytes, 7, NOW)
+}
+
+fn audit() -> AuditFields {
+    AuditFields {
+        kind: 3,
+        member: Some(OTHER),
+        patient: Some(PATIENT),
+        document: Some(DOCUMENT),
+        consent: Some(ConsentId([26; 16])),
+        disclosure: Some(DISCLOSURE),
+        receipt: Some([24; 32]),
+        purpose: Some(Purpose::Treat),
+        user: Some(USER),
+        role: Some(Role::Clinician),
+        actor: "lee".to_owned(),
+        code: "DENIED".to_owned(),
+        rule: 3,
+        query_hash: Some([27; 32]),
+        peer_leaf: Some([28; 32]),
+        count: 21,
+        description: "application/pdf 34133-9".to_owned(),
+    }
 }
 
 fn sign<T: Body>(value: &T) -> Envelope {
@@ -558,6 +598,7 @@ fn patient() -> PatientRecord {
         patient: PATIENT,
         resource: Bytes::from_static(br#"{"resourceType":"Patient"}"#),
         source: "bundle.json".to_owned(),
+        local_id: String::new(),
         summary: DOCUMENT,
         discoverability: 3,
     }
@@ -572,6 +613,7 @@ fn resource() -> ResourceRecord {
         source: "bundle.json".to_owned(),
         content: [34; 32],
         resource: Bytes::from_static(br#"{"resourceType":"Observation"}"#),
+        replaces: false,
     }
 }
 
