@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{
     DirDisk, IndexState, Leaves, OpenError, RowsOf, dir, files,
+    fill::{self, Fill},
     journal::{JournalHandle, system_rng},
     key::demand_rights,
     leaves::Comparison,
@@ -29,8 +30,6 @@ use super::{
     watch::{self, Index, SILENCE_MAX},
 };
 
-/// Rows gathered before they are put into an index that is being filled.
-const FILL_ROWS: usize = 2_000;
 const DIRECTORY_RIGHTS: u32 = 0o700;
 
 /// What opening a store found.
@@ -198,7 +197,7 @@ impl Store {
         let filled = fill.finish(opened.head, opened.problem.is_none());
         let (index, state) = match filled {
             Ok(()) => (index, state),
-            Err(_) => (fill_memory(&log, rows, genesis)?, IndexState::InMemory),
+            Err(_) => (fill::in_memory(&log, rows, genesis)?, IndexState::InMemory),
         };
         let (leaves, leaf_file) = comparison.finish();
         if matches!(leaves, Leaves::Beyond { .. }) {
@@ -436,55 +435,6 @@ impl Inner {
     }
 }
 
-/// Puts the rows of records that the index has not seen into it.
-struct Fill<'a> {
-    index: &'a Index,
-    rows: RowsOf,
-    applied: u64,
-    waiting: Vec<Row>,
-    outcome: Result<(), StoreError>,
-}
-
-impl<'a> Fill<'a> {
-    fn new(index: &'a Index, rows: RowsOf, applied: u64) -> Self {
-        Self {
-            index,
-            rows,
-            applied,
-            waiting: Vec::new(),
-            outcome: Ok(()),
-        }
-    }
-
-    fn record(&mut self, record: &Record) {
-        if record.position <= self.applied || self.outcome.is_err() {
-            return;
-        }
-        self.waiting.extend((self.rows)(record));
-        if self.waiting.len() >= FILL_ROWS {
-            // The mark stays: these rows are put in place once more if the start is cut short.
-            self.outcome = self.index.apply(std::mem::take(&mut self.waiting), None);
-        }
-    }
-
-    /// With a good journal the index has then reached its head; otherwise it claims nothing more.
-    fn finish(self, head: Head, good: bool) -> Result<(), StoreError> {
-        self.outcome?;
-        if head.position <= self.applied {
-            return Ok(());
-        }
-        self.index.apply(self.waiting, good.then_some(head))
-    }
-}
-
-fn fill_memory(log: &Log<DirDisk>, rows: RowsOf, genesis: Head) -> Result<Index, StoreError> {
-    let index = watch::in_memory(&log.keys().rows(), genesis)?;
-    let mut fill = Fill::new(&index, rows, 0);
-    log.verify(&mut |record| fill.record(record))?;
-    fill.finish(log.head(), true)?;
-    Ok(index)
-}
-
 #[cfg(test)]
 mod tests {
     use chartmesh_core::records::{Scope, Tail};
@@ -557,6 +507,44 @@ mod tests {
         assert_eq!(opened.problem(), None);
         assert_eq!(values(&store).await, ["one", "two"]);
         assert!(node.path("index.bad-1/db").exists());
+    }
+
+    /// sled meets damage with a panic, an endless loop, an error, or silent forgetting.
+    #[tokio::test]
+    async fn a_damaged_index_is_read_rightly_or_made_anew() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        for _ in 0..5 {
+            store.commit(batch(&["body"; 100])).await.unwrap();
+        }
+        let rows = all_rows(&store).await;
+        node.stop(store).await;
+        let good = fs::read(node.path("index/db")).unwrap();
+        let used = good.iter().rposition(|byte| *byte != 0).unwrap();
+
+        for round in 0..12 {
+            let at = used * (2 * round + 1) / 24;
+            let mut bytes = good.clone();
+            match round % 3 {
+                0 => bytes[at] ^= 1,
+                1 => bytes[at..(at + 4_096).min(used)].fill(0),
+                _ => bytes.truncate(at),
+            }
+            // The folder as it was at the clean stop, but for the damage.
+            if node.path("index").exists() {
+                fs::rename(node.path("index"), node.path(&format!("before-{round}"))).unwrap();
+            }
+            fs::create_dir(node.path("index")).unwrap();
+            let conf = node.path("before-0/conf");
+            fs::copy(conf, node.path("index/conf")).unwrap();
+            fs::write(node.path("index/db"), bytes).unwrap();
+
+            let (store, opened) = node.open().unwrap();
+
+            assert_eq!(opened.problem(), None, "round {round}");
+            assert!(all_rows(&store).await == rows, "round {round}");
+            node.stop(store).await;
+        }
     }
 
     #[tokio::test]
@@ -847,9 +835,14 @@ mod tests {
         }]
     }
 
+    async fn all_rows(store: &Store) -> Vec<Row> {
+        store.rows(Table::Resource, Vec::new()).await.unwrap()
+    }
+
     async fn values(store: &Store) -> Vec<String> {
-        let rows = store.rows(Table::Resource, Vec::new()).await.unwrap();
-        rows.into_iter()
+        all_rows(store)
+            .await
+            .into_iter()
             .map(|row| String::from_utf8(row.value).unwrap())
             .collect()
     }

@@ -50,10 +50,15 @@ pub struct Opened {
 /// Batches that were written and not yet synced; worth nothing until [`Log::sync`].
 #[must_use = "nothing is durable before `Log::sync`"]
 pub struct Pending {
-    batches: Vec<(Vec<Record>, Vec<(KeyId, SecretKey)>)>,
+    batches: Vec<Written>,
     after: Head,
     time: Timestamp,
     file_len: u64,
+}
+
+struct Written {
+    records: Vec<Record>,
+    keys: Vec<(KeyId, SecretKey)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -264,7 +269,10 @@ impl<D: Disk> Log<D> {
                 records.push(frame.push(draft, &key, rng));
                 held = Some((id, key));
             }
-            written.push((records, batch.keys));
+            written.push(Written {
+                records,
+                keys: batch.keys,
+            });
         }
         let (bytes, after) = frame.finish();
         let mut file_len = self.file_len;
@@ -304,7 +312,7 @@ impl<D: Disk> Log<D> {
         Ok(pending
             .batches
             .into_iter()
-            .map(|(records, keys)| Recorded::new(records, keys))
+            .map(|written| Recorded::new(written.records, written.keys))
             .collect())
     }
 
@@ -555,6 +563,7 @@ mod tests {
                 for left in [disk.copy(), disk.cut(&mut rng(call))] {
                     let (records, opened) = open(&left, None);
                     assert_eq!(opened.problem, None, "{fault:?} at {call}");
+                    assert_eq!(opened.unreadable, 0, "{fault:?} at {call}");
                     assert!(
                         records.len() as u64 >= outcome.acknowledged,
                         "{fault:?} at {call}"
@@ -633,6 +642,73 @@ mod tests {
         assert_eq!(records.len(), 1);
         let torn = (log.disk().bytes(FILE).len() - start) as u64;
         assert_eq!(opened.tail, Tail::SetAside { bytes: torn });
+    }
+
+    #[test]
+    fn a_zeroed_sector_with_a_commit_behind_it_is_no_torn_tail() {
+        let mut rng = rng(14);
+        let mut log = store(&mut rng);
+        let big = "x".repeat(4_000);
+        commit(&mut log, 1, vec![batch(&[&big])], &mut rng).unwrap();
+        let torn = log.disk().copy();
+        torn.change(FILE, |bytes| bytes[2_048..2_560].fill(0));
+        assert!(matches!(open(&torn, None).1.tail, Tail::SetAside { .. }));
+
+        commit(&mut log, 1, vec![batch(&["two"])], &mut rng).unwrap();
+        let disk = log.disk().copy();
+        disk.change(FILE, |bytes| bytes[2_048..2_560].fill(0));
+        let (_, opened) = open(&disk, None);
+
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 1 }));
+        assert!(disk.list("aside/").unwrap().is_empty());
+    }
+
+    #[test]
+    fn another_history_of_the_same_length_is_found() {
+        let mut rng = rng(15);
+        let empty = store(&mut rng).disk().copy();
+        let history = |body: &str| {
+            let (mut log, _) = Log::open(empty.copy(), &kek(), None, &mut |_| {}).unwrap();
+            commit(&mut log, 1, vec![batch(&[body])], &mut self::rng(16)).unwrap();
+            log
+        };
+        let (ours, other) = (history("one"), history("two"));
+
+        assert_eq!(open(ours.disk(), Some(ours.head())).1.problem, None);
+        let (_, opened) = open(other.disk(), Some(ours.head()));
+
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 1 }));
+    }
+
+    /// The chain has no key, so whoever can write can also chain anew; the seal then says so.
+    #[test]
+    fn a_changed_record_under_a_new_chain_is_found() {
+        let mut rng = rng(17);
+        let mut log = store(&mut rng);
+        let recorded = commit(&mut log, 1, vec![batch(&["one"])], &mut rng).unwrap();
+        let place = recorded[0].records()[0].place;
+        let start = usize::try_from(place.offset).unwrap();
+        let end = start + place.len as usize;
+        let rechained = |at: usize| {
+            let disk = log.disk().copy();
+            disk.change(FILE, |bytes| {
+                bytes[at] ^= 1;
+                let head = Head::genesis(&STORE).after(&bytes[start..end]);
+                bytes[end..].copy_from_slice(&head.chain);
+            });
+            open(&disk, None).1.problem
+        };
+
+        for at in (start + 8..start + 18)
+            .chain(start + 34..start + 58)
+            .chain(end - 19..end)
+        {
+            assert_eq!(
+                rechained(at),
+                Some(StoreError::Integrity { position: 1 }),
+                "byte {at}"
+            );
+        }
     }
 
     /// Every bit of a whole journal: what was acknowledged is never taken for a torn tail.
