@@ -333,3 +333,89 @@ fn copy_from(source: &File, from: u64, target: &mut File) -> io::Result<()> {
         offset += count as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_reads_back_and_only_the_owner_may_read_it() {
+        let (folder, mut disk) = disk();
+
+        disk.append("journal/one", b"abc").unwrap();
+        disk.append("journal/one", b"def").unwrap();
+        disk.sync("journal/one").unwrap();
+        disk.replace("keyring", b"ring").unwrap();
+
+        assert_eq!(disk.read("journal/one", 2, 3), Ok(b"cde".to_vec()));
+        assert_eq!(disk.read("journal/one", 5, 100), Ok(b"f".to_vec()));
+        assert_eq!(disk.read("journal/one", 50, 1), Ok(Vec::new()));
+        assert_eq!(disk.read("two", 0, 1), Err(StoreError::Missing));
+        assert_eq!(disk.len("journal/one"), Ok(Some(6)));
+        assert_eq!(disk.len("two"), Ok(None));
+        assert_eq!(disk.list("").unwrap(), ["journal/one", "keyring"]);
+        assert_eq!(disk.list("journal/").unwrap(), ["journal/one"]);
+        let mode = |name: &str| {
+            let metadata = fs::metadata(folder.path().join(name)).unwrap();
+            metadata.permissions().mode() & 0o777
+        };
+        assert_eq!(
+            [mode("journal"), mode("journal/one"), mode("keyring")],
+            [0o700, 0o600, 0o600]
+        );
+    }
+
+    #[test]
+    fn a_tail_is_kept_elsewhere() {
+        let (_folder, mut disk) = disk();
+        disk.append("journal/one", b"abcdef").unwrap();
+
+        disk.set_aside("journal/one", 4, "aside/one").unwrap();
+        disk.append("journal/one", b"gh").unwrap();
+
+        assert_eq!(disk.read("journal/one", 0, 100), Ok(b"abcdgh".to_vec()));
+        assert_eq!(disk.read("aside/one", 0, 100), Ok(b"ef".to_vec()));
+    }
+
+    #[test]
+    fn no_name_leaves_the_directory() {
+        let (_folder, mut disk) = disk();
+        assert_eq!(disk.replace("files/ab/cd", b""), Ok(()));
+
+        for name in [
+            "../x",
+            "a/../../x",
+            "/etc/x",
+            "a//x",
+            "",
+            ".hidden",
+            "A",
+            "a\0b",
+        ] {
+            assert_eq!(disk.replace(name, b""), Err(StoreError::Failed), "{name}");
+            assert_eq!(disk.append(name, b""), Err(StoreError::Failed), "{name}");
+        }
+    }
+
+    #[test]
+    fn below_the_reserve_nothing_is_begun_and_reading_goes_on() {
+        let (folder, mut disk) = disk();
+        disk.replace("keyring", b"ring").unwrap();
+        let mut full = DirDisk::new(folder.path()).with_reserve_bytes(u64::MAX);
+
+        assert_eq!(full.append("journal/one", b"x"), Err(StoreError::Full));
+        assert_eq!(full.replace("keyring", b"x"), Err(StoreError::Full));
+
+        assert_eq!(full.read("keyring", 0, 10), Ok(b"ring".to_vec()));
+        assert_eq!(full.len("journal/one"), Ok(None));
+        assert!(disk.space().unwrap().reserve_bytes <= RESERVE_MAX_BYTES);
+    }
+
+    fn disk() -> (tempfile::TempDir, DirDisk) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = DirDisk::new(folder.path());
+        (folder, disk)
+    }
+}

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder},
     io::ErrorKind,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
     sync::{Arc, atomic::Ordering},
 };
@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{
     DirDisk, IndexState, Leaves, OpenError, RowsOf, dir, files,
+    fill::{self, Fill},
     journal::{JournalHandle, system_rng},
     key::demand_rights,
     leaves::Comparison,
@@ -29,8 +30,6 @@ use super::{
     watch::{self, Index, SILENCE_MAX},
 };
 
-/// Rows gathered before they are put into an index that is being filled.
-const FILL_ROWS: usize = 2_000;
 const DIRECTORY_RIGHTS: u32 = 0o700;
 
 /// What opening a store found.
@@ -103,23 +102,29 @@ struct Inner {
 }
 
 impl Store {
-    /// Makes a store in a directory, which is made where it is missing.
+    /// Makes a directory that only its owner may enter, or narrows an empty one to that.
+    ///
+    /// # Errors
+    /// [`OpenError::Permissions`] where a directory with something in it is open to others; what the
+    /// system says.
+    pub fn prepare(folder: &Path) -> Result<(), OpenError> {
+        DirBuilder::new()
+            .mode(DIRECTORY_RIGHTS)
+            .recursive(true)
+            .create(folder)?;
+        if fs::read_dir(folder)?.next().is_none() {
+            fs::set_permissions(folder, fs::Permissions::from_mode(DIRECTORY_RIGHTS))?;
+        }
+        demand_rights(&fs::metadata(folder)?, DIRECTORY_RIGHTS)
+    }
+
+    /// Makes a store in a directory, after [`Self::prepare`].
     ///
     /// # Errors
     /// [`OpenError::AlreadyInitialised`], [`OpenError::Permissions`], [`OpenError::Locked`], or what
     /// system and disk say.
     pub fn create(folder: &Path, kek: &SecretKey, store_id: [u8; 16]) -> Result<(), OpenError> {
-        let mut builder = DirBuilder::new();
-        match builder
-            .mode(DIRECTORY_RIGHTS)
-            .recursive(true)
-            .create(folder)
-        {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error.into()),
-        }
-        demand_rights(&fs::metadata(folder)?, DIRECTORY_RIGHTS)?;
+        Self::prepare(folder)?;
         let _lock = Lock::take(folder)?;
         let disk = DirDisk::new(folder);
         if Keyring::exists(&disk)? {
@@ -192,7 +197,7 @@ impl Store {
         let filled = fill.finish(opened.head, opened.problem.is_none());
         let (index, state) = match filled {
             Ok(()) => (index, state),
-            Err(_) => (fill_memory(&log, rows, genesis)?, IndexState::InMemory),
+            Err(_) => (fill::in_memory(&log, rows, genesis)?, IndexState::InMemory),
         };
         let (leaves, leaf_file) = comparison.finish();
         if matches!(leaves, Leaves::Beyond { .. }) {
@@ -416,7 +421,8 @@ impl Store {
 
     /// Finishes every commit that waits, makes index and leaves durable, and takes no more writes.
     ///
-    /// The directory is free for others when the last clone is dropped.
+    /// The directory is free for others when the last clone is dropped. Without this call the thread
+    /// does the same on its own a moment after that.
     ///
     /// # Errors
     /// [`StoreError::Failed`] where index or leaves could not be made durable; the journal is.
@@ -444,51 +450,447 @@ impl Inner {
     }
 }
 
-/// Puts the rows of records that the index has not seen into it.
-struct Fill<'a> {
-    index: &'a Index,
-    rows: RowsOf,
-    applied: u64,
-    waiting: Vec<Row>,
-    outcome: Result<(), StoreError>,
-}
+#[cfg(test)]
+mod tests {
+    use chartmesh_core::records::{Scope, Tail};
 
-impl<'a> Fill<'a> {
-    fn new(index: &'a Index, rows: RowsOf, applied: u64) -> Self {
-        Self {
-            index,
-            rows,
-            applied,
-            waiting: Vec::new(),
-            outcome: Ok(()),
+    use super::*;
+
+    const FILE: &str = "journal/00000000000000000001";
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_after_a_stop_and_a_start() {
+        let node = Node::new();
+        let (store, opened) = node.open().unwrap();
+        assert_eq!(opened.index, IndexState::Made);
+        store.commit(batch(&["one", "two"])).await.unwrap();
+        let recorded = store.commit(batch(&["three"])).await.unwrap();
+        assert_eq!(recorded.records()[0].position, 3);
+        store.close().await.unwrap();
+        let refused = store.commit(batch(&["four"])).await;
+        assert_eq!(refused.err(), Some(StoreError::ReadOnly));
+        drop(store);
+
+        let mut replayed = Vec::new();
+        let (store, opened) = node
+            .open_with(rows_of, &mut |record| replayed.push(record))
+            .unwrap();
+
+        assert_eq!(opened.index, IndexState::Kept);
+        assert_eq!((opened.problem(), opened.journal.tail), (None, Tail::Clean));
+        assert_eq!(replayed.len(), 3);
+        assert_eq!(values(&store).await, ["one", "two", "three"]);
+        let places = vec![replayed[2].place, replayed[0].place];
+        let records = store.records(places).await.unwrap();
+        assert_eq!(records[0].body.as_deref(), Some(&b"three"[..]));
+        assert_eq!(records[1].body.as_deref(), Some(&b"one"[..]));
+        assert_eq!(store.stats().await.unwrap().position, 3);
+    }
+
+    #[tokio::test]
+    async fn commits_that_wait_together_share_syncs() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+
+        let commits = (0..64).map(|_| store.commit(batch(&["body"])));
+        let recorded = futures::future::try_join_all(commits).await.unwrap();
+
+        let positions: std::collections::BTreeSet<_> = recorded
+            .iter()
+            .map(|recorded| recorded.records()[0].position)
+            .collect();
+        assert_eq!(positions.len(), 64);
+        assert!(store.stats().await.unwrap().syncs < 64);
+    }
+
+    #[tokio::test]
+    async fn a_lost_or_damaged_index_is_made_anew_and_nothing_is_deleted() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        store.commit(batch(&["one", "two"])).await.unwrap();
+        node.stop(store).await;
+
+        fs::rename(node.path("index"), node.path("elsewhere")).unwrap();
+        let (store, opened) = node.open().unwrap();
+        assert_eq!(opened.index, IndexState::Made);
+        assert_eq!(values(&store).await, ["one", "two"]);
+        node.stop(store).await;
+
+        fs::write(node.path("index/conf"), b"no configuration of sled").unwrap();
+        let (store, opened) = node.open().unwrap();
+        assert_eq!(opened.index, IndexState::Replaced { aside: 1 });
+        assert_eq!(opened.problem(), None);
+        assert_eq!(values(&store).await, ["one", "two"]);
+        assert!(node.path("index.bad-1/db").exists());
+    }
+
+    /// sled meets damage with a panic, an endless loop, an error, or silent forgetting.
+    #[tokio::test]
+    async fn a_damaged_index_is_read_rightly_or_made_anew() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        for _ in 0..5 {
+            store.commit(batch(&["body"; 100])).await.unwrap();
+        }
+        let rows = all_rows(&store).await;
+        node.stop(store).await;
+        let good = fs::read(node.path("index/db")).unwrap();
+        let used = good.iter().rposition(|byte| *byte != 0).unwrap();
+
+        for round in 0..12 {
+            let at = used * (2 * round + 1) / 24;
+            let mut bytes = good.clone();
+            match round % 3 {
+                0 => bytes[at] ^= 1,
+                1 => bytes[at..(at + 4_096).min(used)].fill(0),
+                _ => bytes.truncate(at),
+            }
+            // The folder as it was at the clean stop, but for the damage.
+            if node.path("index").exists() {
+                fs::rename(node.path("index"), node.path(&format!("before-{round}"))).unwrap();
+            }
+            fs::create_dir(node.path("index")).unwrap();
+            let conf = node.path("before-0/conf");
+            fs::copy(conf, node.path("index/conf")).unwrap();
+            fs::write(node.path("index/db"), bytes).unwrap();
+
+            let (store, opened) = node.open().unwrap();
+
+            assert_eq!(opened.problem(), None, "round {round}");
+            assert!(all_rows(&store).await == rows, "round {round}");
+            node.stop(store).await;
         }
     }
 
-    fn record(&mut self, record: &Record) {
-        if record.position <= self.applied || self.outcome.is_err() {
-            return;
+    #[tokio::test]
+    async fn an_index_that_is_behind_is_brought_up() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        store.commit(batch(&["one"])).await.unwrap();
+        node.stop(store).await;
+        copy_folder(&node.path("index"), &node.path("older"));
+        let (store, _) = node.open().unwrap();
+        store.commit(batch(&["two", "three"])).await.unwrap();
+        node.stop(store).await;
+        fs::rename(node.path("index"), node.path("newer")).unwrap();
+        fs::rename(node.path("older"), node.path("index")).unwrap();
+
+        let (store, opened) = node.open().unwrap();
+
+        assert_eq!(opened.index, IndexState::Kept);
+        assert_eq!(values(&store).await, ["one", "two", "three"]);
+    }
+
+    #[tokio::test]
+    async fn a_journal_shorter_than_its_index_is_read_only() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        store.commit(batch(&["one"])).await.unwrap();
+        let end = fs::metadata(node.path(FILE)).unwrap().len();
+        store.commit(batch(&["two"])).await.unwrap();
+        node.stop(store).await;
+        let (store, opened) = node.open().unwrap();
+        assert_eq!(opened.problem(), None);
+        node.stop(store).await;
+
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(node.path(FILE))
+            .unwrap();
+        file.set_len(end).unwrap();
+        let (store, opened) = node.open().unwrap();
+
+        let flaw = StoreError::Integrity { position: 2 };
+        assert_eq!(opened.problem(), Some(flaw));
+        let refused = store.commit(batch(&["three"])).await;
+        assert_eq!(refused.err(), Some(StoreError::ReadOnly));
+        assert!(store.rows(Table::Resource, Vec::new()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_changed_byte_is_found_by_verification_while_the_node_runs() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        store.commit(batch(&["one"])).await.unwrap();
+        store.commit(audit()).await.unwrap();
+        store.rest().await.unwrap();
+        let good = store.verify().await.unwrap();
+        assert_eq!((good.journal.first_bad, good.leaves), (None, Leaves::Agree));
+        assert_eq!(good.journal.leaves.len(), 1);
+
+        flip(&node.path("audit/leaves"), 3);
+        let leaf = store.verify().await.unwrap();
+        flip(&node.path(FILE), 100);
+        let journal = store.verify().await.unwrap();
+
+        assert_eq!(leaf.leaves, Leaves::Differ { index: 0 });
+        assert_eq!(journal.journal.first_bad, Some(1));
+    }
+
+    #[tokio::test]
+    async fn the_leaf_file_may_be_behind_but_neither_differ_nor_be_ahead() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        for _ in 0..3 {
+            store.commit(audit()).await.unwrap();
         }
-        self.waiting.extend((self.rows)(record));
-        if self.waiting.len() >= FILL_ROWS {
-            // The mark stays: these rows are put in place once more if the start is cut short.
-            self.outcome = self.index.apply(std::mem::take(&mut self.waiting), None);
+        node.stop(store).await;
+        let leaves = node.path("audit/leaves");
+        let whole = fs::read(&leaves).unwrap();
+        assert_eq!(whole.len(), 96);
+
+        for short in [0, 31, 64, 70] {
+            fs::write(&leaves, &whole[..short]).unwrap();
+            let (store, opened) = node.open().unwrap();
+            assert_eq!(opened.leaves, Leaves::Agree);
+            store.rest().await.unwrap();
+            node.stop(store).await;
+            assert!(fs::read(&leaves).unwrap() == whole, "{short} bytes");
+        }
+
+        flip(&leaves, 40);
+        let (store, opened) = node.open().unwrap();
+        assert_eq!(opened.leaves, Leaves::Differ { index: 1 });
+        assert!(opened.problem().is_some());
+        node.stop(store).await;
+
+        fs::write(&leaves, [&whole[..], &[0; 32]].concat()).unwrap();
+        let (store, opened) = node.open().unwrap();
+        assert_eq!(opened.leaves, Leaves::Beyond { records: 3 });
+        let refused = store.commit(audit()).await;
+        assert_eq!(refused.err(), Some(StoreError::ReadOnly));
+    }
+
+    #[tokio::test]
+    async fn a_directory_has_one_owner_and_is_free_after_it() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+
+        assert_eq!(node.open().err(), Some(OpenError::Locked));
+
+        node.stop(store).await;
+        assert!(node.open().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_read_and_not_written() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        store.commit(batch(&["one"])).await.unwrap();
+        store
+            .put_file(FileId([1; 16]), Bytes::from_static(b"sealed"))
+            .await
+            .unwrap();
+        node.stop(store).await;
+
+        let disk = DirDisk::new(node.folder.path()).with_reserve_bytes(u64::MAX);
+        let (store, _) = Store::open_on(disk, &node.kek, rows_of, &mut |_| {}).unwrap();
+
+        let refused = store.commit(batch(&["two"])).await;
+        assert_eq!(refused.err(), Some(StoreError::Full));
+        let refused = store.put_file(FileId([2; 16]), Bytes::new()).await;
+        assert_eq!(refused, Err(StoreError::Full));
+        assert_eq!(values(&store).await, ["one"]);
+        assert!(store.read_file(FileId([1; 16]), 0, 9).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_index_that_cannot_follow_serves_nobody_and_the_record_stays() {
+        let node = Node::new();
+        let panics = |_: &Record| -> Vec<Row> { std::panic::resume_unwind(Box::new("a defect")) };
+        let (store, _) = node.open_with(panics, &mut |_| {}).unwrap();
+
+        let recorded = store.commit(batch(&["one"])).await;
+        let refused = store.commit(batch(&["two"])).await;
+
+        assert!(recorded.is_ok());
+        assert_eq!(refused.err(), Some(StoreError::ReadOnly));
+        let rows = store.rows(Table::Resource, Vec::new()).await;
+        assert_eq!(rows.err(), Some(StoreError::Failed));
+        node.stop(store).await;
+        let (store, _) = node.open().unwrap();
+        assert_eq!(values(&store).await, ["one"]);
+    }
+
+    #[tokio::test]
+    async fn files_and_parts_are_kept_under_their_names() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        let (file, part) = (FileId([0xab; 16]), [0xcd; 32]);
+
+        store
+            .put_file(file, Bytes::from_static(b"sealed"))
+            .await
+            .unwrap();
+        store
+            .append_part(part, Bytes::from_static(b"one"))
+            .await
+            .unwrap();
+        store
+            .append_part(part, Bytes::from_static(b"two"))
+            .await
+            .unwrap();
+
+        assert!(node.path(&format!("files/ab/{}", "ab".repeat(16))).exists());
+        assert_eq!(store.read_file(file, 2, 3).await.unwrap(), "ale");
+        assert_eq!(store.read_part(part).await.unwrap().unwrap(), "onetwo");
+        store.remove_file(file).await.unwrap();
+        store.remove_part(part).await.unwrap();
+        assert_eq!(
+            store.read_file(file, 0, 1).await.err(),
+            Some(StoreError::Missing)
+        );
+        assert_eq!(store.read_part(part).await.unwrap(), None);
+        assert_eq!(store.remove_part(part).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn the_identity_is_sealed() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        let secret = Zeroizing::new(b"a signing key".to_vec());
+
+        store
+            .replace_sealed("identity", secret.clone())
+            .await
+            .unwrap();
+
+        assert!(store.read_sealed("identity").await.unwrap() == secret);
+        let bytes = fs::read(node.path("identity")).unwrap();
+        assert!(
+            !bytes
+                .windows(secret.len())
+                .any(|window| window == &**secret)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_refused_for_each_of_its_flaws() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        node.stop(store).await;
+
+        let again = Store::create(node.folder.path(), &node.kek, [1; 16]);
+        assert_eq!(again.err(), Some(OpenError::AlreadyInitialised));
+        let other = SecretKey::new([9; 32]);
+        let refused = Store::open(node.folder.path(), &other, rows_of, &mut |_| {});
+        assert_eq!(refused.err(), Some(OpenError::Store(StoreError::Key)));
+        let empty = Store::open(&node.path("none"), &node.kek, rows_of, &mut |_| {});
+        assert_eq!(empty.err(), Some(OpenError::NotInitialised));
+        let wide = fs::Permissions::from_mode(0o750);
+        fs::set_permissions(node.folder.path(), wide).unwrap();
+        let refused = node.open().err();
+        let (mode, allowed) = (0o750, 0o700);
+        assert_eq!(refused, Some(OpenError::Permissions { mode, allowed }));
+    }
+
+    #[tokio::test]
+    async fn no_body_is_readable_in_any_file() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        let canary = "canary-7f3a".repeat(20);
+        store.commit(batch(&[&canary])).await.unwrap();
+        node.stop(store).await;
+
+        for name in DirDisk::new(node.folder.path()).list("").unwrap() {
+            let bytes = fs::read(node.path(&name)).unwrap();
+            assert!(
+                !bytes.windows(11).any(|window| window == b"canary-7f3a"),
+                "{name}"
+            );
         }
     }
 
-    /// With a good journal the index has then reached its head; otherwise it claims nothing more.
-    fn finish(self, head: Head, good: bool) -> Result<(), StoreError> {
-        self.outcome?;
-        if head.position <= self.applied {
-            return Ok(());
-        }
-        self.index.apply(self.waiting, good.then_some(head))
+    struct Node {
+        folder: tempfile::TempDir,
+        kek: SecretKey,
     }
-}
 
-fn fill_memory(log: &Log<DirDisk>, rows: RowsOf, genesis: Head) -> Result<Index, StoreError> {
-    let index = watch::in_memory(&log.keys().rows(), genesis)?;
-    let mut fill = Fill::new(&index, rows, 0);
-    log.verify(&mut |record| fill.record(record))?;
-    fill.finish(log.head(), true)?;
-    Ok(index)
+    impl Node {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let kek = SecretKey::new([3; 32]);
+            Store::create(folder.path(), &kek, [4; 16]).unwrap();
+            Self { folder, kek }
+        }
+
+        fn open(&self) -> Result<(Store, StoreOpened), OpenError> {
+            self.open_with(rows_of, &mut |_| {})
+        }
+
+        fn open_with(
+            &self,
+            rows: RowsOf,
+            on_record: &mut dyn FnMut(Record),
+        ) -> Result<(Store, StoreOpened), OpenError> {
+            Store::open(self.folder.path(), &self.kek, rows, on_record)
+        }
+
+        async fn stop(&self, store: Store) {
+            // What became of the index is for the next start to say.
+            let _closed = store.close().await;
+            drop(store);
+        }
+
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.folder.path().join(name)
+        }
+    }
+
+    /// A row for each resource, keyed by its position.
+    fn rows_of(record: &Record) -> Vec<Row> {
+        if record.kind != RecordKind::Resource {
+            return Vec::new();
+        }
+        vec![Row {
+            table: Table::Resource,
+            key: record.position.to_be_bytes().to_vec(),
+            value: record.body.clone().unwrap_or_default().to_vec(),
+            revision: record.position,
+        }]
+    }
+
+    async fn all_rows(store: &Store) -> Vec<Row> {
+        store.rows(Table::Resource, Vec::new()).await.unwrap()
+    }
+
+    async fn values(store: &Store) -> Vec<String> {
+        all_rows(store)
+            .await
+            .into_iter()
+            .map(|row| String::from_utf8(row.value).unwrap())
+            .collect()
+    }
+
+    fn batch(bodies: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for body in bodies {
+            batch.push(RecordKind::Resource, Scope::Store, body.as_bytes().to_vec());
+        }
+        batch
+    }
+
+    fn audit() -> Batch {
+        let mut batch = Batch::default();
+        batch.push(RecordKind::Audit, Scope::Store, "entry");
+        batch
+    }
+
+    fn flip(path: &Path, at: usize) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn copy_folder(from: &Path, to: &Path) {
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                copy_folder(&entry.path(), &to.join(entry.file_name()));
+            } else {
+                fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    }
 }

@@ -297,3 +297,154 @@ fn told(error: EngineError) -> StoreError {
         EngineError::Busy | EngineError::Failed => StoreError::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chartmesh_core::{
+        crypto::SecretKey,
+        records::{Keyring, Log},
+    };
+
+    use super::*;
+    use crate::store::{DirDisk, MemoryEngine};
+
+    const GENESIS: Head = Head {
+        position: 0,
+        chain: [0; 32],
+    };
+
+    #[test]
+    fn rows_read_back_with_their_revision_and_the_head_they_reach() {
+        let (engine, seal) = engine();
+        let index = open(&engine, &seal).unwrap();
+
+        index
+            .apply(
+                vec![row(b"a1", b"one", 1), row(b"a2", b"two", 2)],
+                Some(head(2)),
+            )
+            .unwrap();
+        index
+            .apply(vec![row(b"a1", b"three", 3)], Some(head(3)))
+            .unwrap();
+
+        let again = open(&engine, &seal).unwrap();
+        assert!(again.applied() == head(3));
+        let rows = again.rows(Table::Patient, b"a").unwrap();
+        assert!(rows == [row(b"a1", b"three", 3), row(b"a2", b"two", 2)]);
+        let got = again
+            .get(Table::Patient, &[b"a2".to_vec(), b"x".to_vec()])
+            .unwrap();
+        assert!(got == [Some(row(b"a2", b"two", 2)), None]);
+        assert!(again.rows(Table::Meta, b"").unwrap().is_empty());
+    }
+
+    #[test]
+    fn swapped_rows_do_not_open() {
+        let (engine, seal) = engine();
+        let index = open(&engine, &seal).unwrap();
+        index
+            .apply(
+                vec![row(b"a", b"one", 1), row(b"b", b"two", 1)],
+                Some(head(1)),
+            )
+            .unwrap();
+        assert!(index.get(Table::Patient, &[b"a".to_vec()]).is_ok());
+
+        let [a, b] = [b"a", b"b"].map(|key| engine.get(Table::Patient, key).unwrap().unwrap());
+        put(&engine, b"a", b);
+        put(&engine, b"b", a);
+
+        let flaw = Some(StoreError::Integrity { position: 1 });
+        assert_eq!(index.get(Table::Patient, &[b"a".to_vec()]).err(), flaw);
+        assert_eq!(index.rows(Table::Patient, b"").err(), flaw);
+        assert_eq!(open(&engine, &seal).err(), flaw);
+    }
+
+    #[test]
+    fn an_older_row_and_a_missing_mark_are_found_at_start() {
+        let (engine, seal) = engine();
+        let index = open(&engine, &seal).unwrap();
+        index
+            .apply(vec![row(b"a", b"one", 1)], Some(head(1)))
+            .unwrap();
+        let older = engine.get(Table::Patient, b"a").unwrap().unwrap();
+        index
+            .apply(vec![row(b"a", b"two", 2)], Some(head(2)))
+            .unwrap();
+        let newer = engine.get(Table::Patient, b"a").unwrap().unwrap();
+        assert!(open(&engine, &seal).is_ok());
+
+        put(&engine, b"a", older);
+        let flaw = Some(StoreError::Integrity { position: 0 });
+        assert_eq!(open(&engine, &seal).err(), flaw);
+
+        put(&engine, b"a", newer.clone());
+        assert!(open(&engine, &seal).is_ok());
+        let unmarked: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        put(&unmarked, b"a", newer);
+        assert_eq!(open(&unmarked, &seal).err(), flaw);
+    }
+
+    #[test]
+    fn a_value_has_its_limit() {
+        let (engine, seal) = engine();
+        let index = open(&engine, &seal).unwrap();
+        let fits = vec![0; INDEX_VALUE_MAX_BYTES];
+        let large = vec![0; INDEX_VALUE_MAX_BYTES + 1];
+
+        assert!(index.apply(vec![row(b"a", &fits, 1)], None).is_ok());
+        assert_eq!(
+            index.apply(vec![row(b"a", &large, 1)], None),
+            Err(StoreError::TooLarge)
+        );
+        assert!(index.is_broken());
+        assert_eq!(
+            index.rows(Table::Patient, b"").err(),
+            Some(StoreError::Failed)
+        );
+    }
+
+    fn engine() -> (Arc<dyn Engine>, RowSeal) {
+        let folder = tempfile::tempdir().unwrap();
+        let kek = SecretKey::new([1; 32]);
+        let disk = DirDisk::new(folder.path());
+        Log::create(disk.another(), &kek, [2; 16], &mut system_rng()).unwrap();
+        let seal = Keyring::load(&disk, &kek).unwrap().rows();
+        (Arc::new(MemoryEngine::default()), seal)
+    }
+
+    fn open(
+        engine: &Arc<dyn Engine>,
+        seal: &RowSeal,
+    ) -> Result<SealedIndex<Arc<dyn Engine>>, StoreError> {
+        SealedIndex::open(Arc::clone(engine), seal.clone(), GENESIS, &|| {})
+    }
+
+    fn put(engine: &Arc<dyn Engine>, key: &[u8], value: Vec<u8>) {
+        let write = Write {
+            table: Table::Patient,
+            key: key.to_vec(),
+            value,
+        };
+        engine.apply(vec![write]).unwrap();
+    }
+
+    fn row(key: &[u8], value: &[u8], revision: u64) -> Row {
+        Row {
+            table: Table::Patient,
+            key: key.to_vec(),
+            value: value.to_vec(),
+            revision,
+        }
+    }
+
+    fn head(position: u64) -> Head {
+        Head {
+            position,
+            chain: [7; 32],
+        }
+    }
+}

@@ -416,3 +416,169 @@ fn now() -> Timestamp {
         .unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::SyncSender;
+
+    use chartmesh_core::records::Scope;
+
+    use super::*;
+    use crate::store::{DirDisk, leaves::Comparison, watch};
+
+    #[tokio::test]
+    async fn after_a_failed_sync_nothing_is_acknowledged() {
+        let (_folder, handle, gate) = journal();
+        gate.pass.send(Ok(())).unwrap();
+        assert!(handle.commit(batch()).await.is_ok());
+
+        gate.pass.send(Err(StoreError::Failed)).unwrap();
+        let failed = handle.commit(batch()).await;
+        let after = handle.commit(batch()).await;
+
+        assert_eq!(failed.err(), Some(StoreError::Failed));
+        assert_eq!(after.err(), Some(StoreError::ReadOnly));
+        assert_eq!(handle.shared.head().position, 1);
+    }
+
+    #[tokio::test]
+    async fn the_queue_has_its_limit() {
+        let (_folder, handle, gate) = journal();
+        let handle = Arc::new(handle);
+        let commit = |_| {
+            let handle = Arc::clone(&handle);
+            tokio::spawn(async move { handle.commit(batch()).await.is_ok() })
+        };
+        // One is in its sync and cannot leave it; the others take every place that is left.
+        let mut waiting: Vec<_> = (0..1).map(commit).collect();
+        let gate = tokio::task::spawn_blocking(move || {
+            gate.entered.recv().unwrap();
+            gate
+        });
+        let gate = gate.await.unwrap();
+        waiting.extend((1..JOURNAL_QUEUE_MAX).map(commit));
+        while handle.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+
+        let late = handle.commit(batch());
+        let mut late = std::pin::pin!(late);
+        assert!(futures::poll!(&mut late).is_pending());
+        gate.pass.send(Ok(())).unwrap();
+        gate.pass.send(Ok(())).unwrap();
+        drop(gate);
+
+        for commit in waiting {
+            assert!(commit.await.unwrap());
+        }
+        assert!(late.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_refuses_and_poisons_nothing() {
+        let (_folder, handle, gate) = journal();
+        gate.pass.send(Ok(())).unwrap();
+        assert!(handle.commit(batch()).await.is_ok());
+        // Before a panic the gate closes: see `GateDisk`.
+        gate.pass.send(Err(StoreError::Missing)).unwrap();
+
+        let failed = handle.commit(batch()).await;
+        while !handle
+            .thread
+            .lock()
+            .unwrap()
+            .as_ref()
+            .unwrap()
+            .is_finished()
+        {
+            tokio::task::yield_now().await;
+        }
+        let after = handle.commit(batch()).await;
+
+        assert_eq!(failed.err(), Some(StoreError::Failed));
+        assert_eq!(after.err(), Some(StoreError::ReadOnly));
+        assert_eq!(handle.stop().await.err(), Some(StoreError::Failed));
+    }
+
+    /// Real files whose syncs wait for the test, and end as it says.
+    struct GateDisk {
+        disk: DirDisk,
+        entered: SyncSender<()>,
+        passes: Receiver<Result<(), StoreError>>,
+    }
+
+    struct Gate {
+        entered: Receiver<()>,
+        pass: SyncSender<Result<(), StoreError>>,
+    }
+
+    impl Disk for GateDisk {
+        fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+            self.disk.append(name, bytes)
+        }
+
+        fn sync(&mut self, name: &str) -> Result<(), StoreError> {
+            // A gate that is gone stands open.
+            let _open = self.entered.try_send(());
+            match self.passes.recv() {
+                Ok(Err(StoreError::Missing)) => std::panic::resume_unwind(Box::new("told to")),
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(())) | Err(_) => self.disk.sync(name),
+            }
+        }
+
+        fn read(&self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+            self.disk.read(name, offset, len)
+        }
+
+        fn len(&self, name: &str) -> Result<Option<u64>, StoreError> {
+            self.disk.len(name)
+        }
+
+        fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+            self.disk.replace(name, bytes)
+        }
+
+        fn set_aside(&mut self, name: &str, from: u64, aside: &str) -> Result<(), StoreError> {
+            self.disk.set_aside(name, from, aside)
+        }
+
+        fn remove(&mut self, name: &str) -> Result<(), StoreError> {
+            self.disk.remove(name)
+        }
+
+        fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+            self.disk.list(prefix)
+        }
+    }
+
+    fn journal() -> (tempfile::TempDir, JournalHandle, Gate) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = DirDisk::new(folder.path());
+        let (entered, has_entered) = mpsc::sync_channel(1);
+        let (pass, passes) = mpsc::sync_channel(16);
+        let gated = GateDisk {
+            disk: disk.another(),
+            entered,
+            passes,
+        };
+        let kek = SecretKey::new([1; 32]);
+        let log = Log::create(gated, &kek, [2; 16], &mut system_rng()).unwrap();
+        let index = watch::in_memory(&log.keys().rows(), log.head()).unwrap();
+        let (_, leaves) = Comparison::new(disk).unwrap().finish();
+        let lock = Arc::new(Lock::take(folder.path()).unwrap());
+        let handle =
+            JournalHandle::start(log, Arc::new(index), leaves, |_| Vec::new(), lock).unwrap();
+        let gate = Gate {
+            entered: has_entered,
+            pass,
+        };
+        (folder, handle, gate)
+    }
+
+    fn batch() -> Batch {
+        let mut batch = Batch::default();
+        batch.push(RecordKind::Resource, Scope::Store, "body");
+        batch
+    }
+}

@@ -160,3 +160,71 @@ pub(super) fn demand_rights(metadata: &fs::Metadata, allowed: u32) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::store::journal::system_rng;
+
+    #[test]
+    fn a_key_file_reads_back_and_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+
+        let key = create_file(&path, &mut system_rng()).unwrap();
+
+        assert!(read_file(&path).unwrap() == key);
+        let again = create_file(&path, &mut system_rng()).err();
+        assert_eq!(again, Some(OpenError::AlreadyInitialised));
+        assert!(read_file(&path).unwrap() == key);
+    }
+
+    #[test]
+    fn a_key_file_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create_file(&path, &mut system_rng()).unwrap();
+        assert!(read_file(&path).is_ok());
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+
+        assert_eq!(
+            read_file(&path).err(),
+            Some(OpenError::Permissions {
+                mode: 0o640,
+                allowed: ALLOWED
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = "0".repeat(64);
+        for (text, fine) in [(good.as_str(), true), (&good[1..], false), ("xyz", false)] {
+            let path = folder.path().join(format!("key{}", text.len()));
+            create(&path, text.as_bytes()).unwrap();
+
+            assert_eq!(read_file(&path).is_ok(), fine);
+        }
+        let missing = read_file(&folder.path().join("none")).err();
+        assert_eq!(missing, Some(OpenError::KeyUnreadable));
+    }
+
+    #[test]
+    fn a_passphrase_gives_the_same_key_with_the_same_parameters() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passphrase");
+
+        let key = create_passphrase(&path, b"correct horse", &mut system_rng()).unwrap();
+
+        assert!(read_passphrase(&path, b"correct horse").unwrap() == key);
+        assert!(read_passphrase(&path, b"correct horsf").unwrap() != key);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("65536", "99999999")).unwrap();
+        let bomb = read_passphrase(&path, b"correct horse").err();
+        assert_eq!(bomb, Some(OpenError::KeyUnreadable));
+    }
+}

@@ -29,3 +29,19 @@ impl Lock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+
+        let first = Lock::take(folder.path()).unwrap();
+
+        assert_eq!(Lock::take(folder.path()).err(), Some(OpenError::Locked));
+        drop(first);
+        assert!(Lock::take(folder.path()).is_ok());
+    }
+}

@@ -9,10 +9,12 @@ use chartmesh_core::ports::Table;
 
 use super::engine::{Engine, EngineError, Pair, Write};
 
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// Tables in memory.
 #[derive(Default)]
 pub struct MemoryEngine {
-    tables: RwLock<BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>>,
+    tables: RwLock<BTreeMap<Table, Rows>>,
 }
 
 impl Engine for MemoryEngine {

@@ -8,6 +8,8 @@ mod dir;
 mod engine;
 mod error;
 mod files;
+mod fill;
+mod handle;
 mod index;
 mod journal;
 pub mod key;
@@ -19,8 +21,6 @@ mod watch;
 
 #[cfg(test)]
 mod suite;
-
-mod handle;
 
 pub use dir::DirDisk;
 pub use engine::{Engine, EngineError, Pair, Write};

@@ -177,3 +177,48 @@ fn put_aside(root: &Path, folder: &Path) -> Result<u32, StoreError> {
         .map_err(|error| dir::store_error(&error))?;
     Ok(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn a_job_that_hangs_is_given_up_and_one_that_lives_is_not() {
+        let (release, held) = mpsc::channel::<()>();
+
+        let hung = watched(SHORT, move |_| held.recv().is_ok());
+        let slow = watched(Duration::from_secs(60), |alive| {
+            alive();
+            7
+        });
+
+        assert_eq!(hung, Err(Stopped::Silent));
+        assert_eq!(slow, Ok(7));
+        drop(release);
+    }
+
+    #[test]
+    fn a_sign_of_life_buys_time() {
+        let silence_max = Duration::from_millis(200);
+
+        let lived = watched(silence_max, move |alive| {
+            let start = std::time::Instant::now();
+            while start.elapsed() < 3 * silence_max {
+                alive();
+            }
+        });
+
+        assert_eq!(lived, Ok(()));
+    }
+
+    #[test]
+    fn a_job_that_panics_is_no_panic_here() {
+        let stopped = watched(SHORT, |_| {
+            std::panic::resume_unwind(Box::new("as sled does"));
+        });
+
+        assert_eq!(stopped, Err::<(), _>(Stopped::Panicked));
+    }
+}

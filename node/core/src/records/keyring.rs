@@ -309,3 +309,120 @@ impl Keyring {
         [&SEALED_MAGIC[..], &self.store_id, name.as_bytes()].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    use super::*;
+    use crate::records::faulty::{Fault, FaultDisk};
+
+    #[test]
+    fn keys_read_back_under_the_same_key_only() {
+        let (disk, keyring, _) = ring();
+
+        let loaded = Keyring::load(&disk, &kek()).unwrap();
+
+        assert_eq!(loaded.ids(), keyring.ids());
+        assert!(loaded.key(KeyId([2; 16])) == Some(SecretKey::new([12; 32])));
+        assert_eq!(loaded.store_id(), [9; 16]);
+        let refused = Keyring::load(&disk, &SecretKey::new([4; 32])).err();
+        assert_eq!(refused, Some(StoreError::Key));
+    }
+
+    #[test]
+    fn an_entry_taken_out_or_put_back_is_noticed() {
+        let (mut disk, keyring, mut rng) = ring();
+        let whole = disk.bytes(NAME);
+        assert!(Keyring::load(&disk, &kek()).is_ok());
+        let entry = HEADER_BYTES + ENTRY_BYTES..HEADER_BYTES + 2 * ENTRY_BYTES;
+
+        disk.change(NAME, |bytes| {
+            bytes.drain(entry.clone());
+            bytes[HEADER_BYTES - 1] -= 1;
+        });
+        let taken = Keyring::load(&disk, &kek()).err();
+        disk.change(NAME, |bytes| *bytes = whole.clone());
+        keyring
+            .add(
+                &mut disk,
+                &[(KeyId([7; 16]), SecretKey::new([7; 32]))],
+                &mut rng,
+            )
+            .unwrap();
+        disk.change(NAME, |bytes| {
+            let end = bytes.len() - MAC_BYTES;
+            bytes.splice(end..end, whole[entry].to_vec());
+            bytes[HEADER_BYTES - 1] += 1;
+        });
+        let put_back = Keyring::load(&disk, &kek()).err();
+
+        let flaw = Some(StoreError::Integrity { position: 0 });
+        assert_eq!((taken, put_back), (flaw, flaw));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_file_is_found() {
+        let (disk, _, _) = ring();
+        let whole = disk.bytes(NAME);
+        for bit in 0..whole.len() * 8 {
+            let disk = disk.copy();
+            disk.change(NAME, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+
+            assert!(Keyring::load(&disk, &kek()).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_could_not_be_written_is_not_there() {
+        let (mut disk, keyring, mut rng) = ring();
+        let key = [(KeyId([7; 16]), SecretKey::new([7; 32]))];
+        disk.fail(0, Fault::Failed);
+
+        let refused = keyring.add(&mut disk, &key, &mut rng);
+
+        assert_eq!(refused, Err(StoreError::Failed));
+        assert!(keyring.key(KeyId([7; 16])).is_none());
+        assert!(keyring.add(&mut disk, &key, &mut rng).is_ok());
+        assert!(keyring.key(KeyId([7; 16])).is_some());
+    }
+
+    #[test]
+    fn a_sealed_file_opens_under_its_own_name_only() {
+        let (mut disk, keyring, mut rng) = ring();
+        keyring
+            .replace_sealed(&mut disk, "identity", b"signing key", &mut rng)
+            .unwrap();
+        keyring
+            .replace_sealed(&mut disk, "other", b"", &mut rng)
+            .unwrap();
+
+        let read = keyring.read_sealed(&disk, "identity").unwrap();
+        assert_eq!(read.as_slice(), b"signing key");
+
+        let moved = disk.bytes("identity");
+        disk.change("other", |bytes| *bytes = moved);
+        let flaw = Err(StoreError::Integrity { position: 0 });
+        assert_eq!(keyring.read_sealed(&disk, "other"), flaw);
+        disk.change("identity", |bytes| bytes[40] ^= 1);
+        assert_eq!(keyring.read_sealed(&disk, "identity"), flaw);
+        disk.change("identity", |bytes| bytes[7] = 9);
+        let newer = Err(StoreError::FormatTooNew { found: 9 });
+        assert_eq!(keyring.read_sealed(&disk, "identity"), newer);
+    }
+
+    fn kek() -> SecretKey {
+        SecretKey::new([3; 32])
+    }
+
+    /// The store's key and two patients'.
+    fn ring() -> (FaultDisk, Keyring, ChaCha20Rng) {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut disk = FaultDisk::default();
+        let keyring = Keyring::create(&mut disk, &kek(), [9; 16], &mut rng).unwrap();
+        let keys = [1, 2].map(|id| (KeyId([id; 16]), SecretKey::new([id + 10; 32])));
+        keyring.add(&mut disk, &keys, &mut rng).unwrap();
+        (disk, keyring, rng)
+    }
+}

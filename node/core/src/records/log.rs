@@ -9,8 +9,9 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    Batch, Disk, KeyId, Keyring, Place, Record, RecordKind, Recorded, StoreError,
-    frame::{self, FILE_HEADER_BYTES, FrameWriter, Head, RawRecord},
+    Batch, Disk, KeyId, Keyring, Place, Record, Recorded, StoreError,
+    frame::{self, FILE_HEADER_BYTES, FrameWriter, Head},
+    replay::{Replay, Verified, read_record, verify},
     scan::{Flaw, Scan},
 };
 use crate::{
@@ -46,26 +47,18 @@ pub struct Opened {
     pub problem: Option<StoreError>,
 }
 
-/// What reading everything anew found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// How many records hold, from the first.
-    pub records: u64,
-    /// Chain after the last of them.
-    pub chain: [u8; 32],
-    /// Leaf hashes of the records of kind [`RecordKind::Audit`], in order.
-    pub leaves: Vec<[u8; 32]>,
-    /// The position from which nothing can be vouched for.
-    pub first_bad: Option<u64>,
-}
-
 /// Batches that were written and not yet synced; worth nothing until [`Log::sync`].
 #[must_use = "nothing is durable before `Log::sync`"]
 pub struct Pending {
-    batches: Vec<(Vec<Record>, Vec<(KeyId, SecretKey)>)>,
+    batches: Vec<Written>,
     after: Head,
     time: Timestamp,
     file_len: u64,
+}
+
+struct Written {
+    records: Vec<Record>,
+    keys: Vec<(KeyId, SecretKey)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,13 +126,7 @@ impl<D: Disk> Log<D> {
         let keyring = Keyring::load(&disk, kek)?;
         let store_id = keyring.store_id();
         let mut scan = Scan::new(&disk, &store_id)?;
-        let mut replay = Replay {
-            keyring: &keyring,
-            store_id: &store_id,
-            applied,
-            time: Timestamp(0),
-            unreadable: 0,
-        };
+        let mut replay = Replay::new(&keyring, &store_id, applied);
         let mut head = scan.head();
         let mut torn = None;
         let mut problem = None;
@@ -282,7 +269,10 @@ impl<D: Disk> Log<D> {
                 records.push(frame.push(draft, &key, rng));
                 held = Some((id, key));
             }
-            written.push((records, batch.keys));
+            written.push(Written {
+                records,
+                keys: batch.keys,
+            });
         }
         let (bytes, after) = frame.finish();
         let mut file_len = self.file_len;
@@ -322,7 +312,7 @@ impl<D: Disk> Log<D> {
         Ok(pending
             .batches
             .into_iter()
-            .map(|(records, keys)| Recorded::new(records, keys))
+            .map(|written| Recorded::new(written.records, written.keys))
             .collect())
     }
 
@@ -434,124 +424,555 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// Reads one record by its place, from any handle of the same disk.
-///
-/// # Errors
-/// [`StoreError::Integrity`] where other bytes lie there; what the disk says.
-pub fn read_record<D: Disk>(
-    disk: &D,
-    keyring: &Keyring,
-    place: Place,
-) -> Result<Record, StoreError> {
-    let flaw = StoreError::Integrity {
-        position: place.offset,
-    };
-    let bytes = disk.read(
-        &frame::file_name(place.file),
-        place.offset,
-        place.len as usize,
-    )?;
-    let raw = RawRecord::read(&bytes)
-        .filter(|raw| raw.bytes.len() == place.len as usize)
-        .ok_or(flaw)?;
-    let key = keyring.key(raw.scope.key_id());
-    raw.open(&keyring.store_id(), key.as_ref(), place.file, place.offset)
-}
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng as _, SeedableRng as _};
 
-/// Reads the journal anew up to a head that is known to be on the disk, opens every record whose key
-/// is there, and compares. `on_record` sees each good one.
-///
-/// # Errors
-/// [`StoreError::Failed`], [`StoreError::FormatTooNew`]; changed bytes are a finding, not an error.
-pub fn verify<D: Disk>(
-    disk: &D,
-    keyring: &Keyring,
-    until: Head,
-    on_record: &mut dyn FnMut(&Record),
-) -> Result<Verified, StoreError> {
-    let store_id = keyring.store_id();
-    let mut scan = Scan::new(disk, &store_id)?;
-    let mut replay = Replay {
-        keyring,
-        store_id: &store_id,
-        applied: Some(until),
-        time: Timestamp(0),
-        unreadable: 0,
+    use super::*;
+    use crate::{
+        records::{
+            RecordKind, Scope,
+            faulty::{Fault, FaultDisk},
+        },
+        types::PatientId,
     };
-    let mut head = scan.head();
-    let mut leaves = Vec::new();
-    let mut first_bad = None;
-    while head.position < until.position {
-        let step = scan.next().and_then(|frame| {
-            let Some(frame) = frame else {
-                return Err(Flaw::Store(StoreError::Integrity {
-                    position: head.position + 1,
-                }));
-            };
-            Ok(replay.frame(&frame)?)
-        });
-        match step {
-            Ok(records) => {
-                let audit = records
-                    .iter()
-                    .filter(|record| record.kind == RecordKind::Audit);
-                leaves.extend(audit.map(|record| record.leaf));
-                head = scan.head();
-                records.iter().for_each(&mut *on_record);
+
+    const STORE: [u8; 16] = [9; 16];
+    const FILE: &str = "journal/00000000000000000001";
+    const PATIENT: PatientId = PatientId([5; 16]);
+
+    #[test]
+    fn what_was_committed_is_replayed_in_order() {
+        let mut rng = rng(1);
+        let mut log = store(&mut rng);
+        let mut batch = batch(&["one", "two"]);
+        batch.keys.push((PATIENT.into(), SecretKey::new([8; 32])));
+        batch.push(RecordKind::Patient, Scope::Patient(PATIENT), "three");
+
+        let recorded = commit(&mut log, 50, vec![batch], &mut rng).unwrap();
+        commit(&mut log, 40, vec![self::batch(&["four"])], &mut rng).unwrap();
+
+        let (replayed, opened) = open(log.disk(), Some(log.head()));
+        assert_eq!(bodies(&replayed), ["one", "two", "three", "four"]);
+        assert_eq!(positions(&replayed), [1, 2, 3, 4]);
+        assert_eq!(replayed[2].scope, Scope::Patient(PATIENT));
+        assert_eq!(replayed[3].time, Timestamp(50));
+        assert_eq!(recorded[0].records()[2].leaf, replayed[2].leaf);
+        assert_eq!(recorded[0].records()[2].place, replayed[2].place);
+        assert_eq!(opened.head, log.head());
+        assert_eq!((opened.tail, opened.problem), (Tail::Clean, None));
+    }
+
+    #[test]
+    fn a_record_is_read_by_its_place_and_by_no_other() {
+        let mut rng = rng(2);
+        let mut log = store(&mut rng);
+        let recorded = commit(&mut log, 1, vec![batch(&["one", "two"])], &mut rng).unwrap();
+        let place = recorded[0].records()[1].place;
+
+        assert_eq!(bodies(&[log.record(place).unwrap()]), ["two"]);
+
+        let beside = Place {
+            offset: place.offset - 1,
+            ..place
+        };
+        assert!(matches!(
+            log.record(beside).err(),
+            Some(StoreError::Integrity { .. })
+        ));
+        let longer = Place {
+            len: place.len + 1,
+            ..place
+        };
+        assert!(matches!(
+            log.record(longer).err(),
+            Some(StoreError::Integrity { .. })
+        ));
+    }
+
+    #[test]
+    fn batches_that_wait_together_share_one_sync() {
+        let mut rng = rng(3);
+        let mut log = store(&mut rng);
+        let before = log.disk().syncs();
+
+        let batches = vec![batch(&["one"]), batch(&["two", "three"]), batch(&["four"])];
+        let recorded = commit(&mut log, 1, batches, &mut rng).unwrap();
+
+        assert_eq!(log.disk().syncs(), before + 1);
+        let counts: Vec<_> = recorded.iter().map(|one| one.records().len()).collect();
+        assert_eq!(counts, [1, 2, 1]);
+    }
+
+    /// No acknowledged record is lost however the power goes, and no commit is there in part.
+    #[test]
+    fn a_power_cut_loses_nothing_that_was_acknowledged() {
+        for seed in 0..200 {
+            let mut rng = rng(seed);
+            let mut log = store(&mut rng);
+            let mut acknowledged = 0;
+            let mut written = vec![0];
+            for round in 0..1 + rng.next_u32() % 6 {
+                let size = 1 + rng.next_u32() as usize % 4;
+                let big = "x".repeat(rng.next_u32() as usize % 3_000);
+                let bodies: Vec<_> = (0..size).map(|_| big.as_str()).collect();
+                let pending = log
+                    .append(Timestamp(u64::from(round)), vec![batch(&bodies)], &mut rng)
+                    .unwrap();
+                written.push(written.last().unwrap() + size as u64);
+                if rng.next_u32().is_multiple_of(5) {
+                    break;
+                }
+                acknowledged += log.sync(pending).unwrap()[0].records().len() as u64;
             }
-            Err(Flaw::Store(StoreError::Integrity { position })) => {
-                first_bad = Some(position);
-                break;
-            }
-            Err(Flaw::Torn { .. }) => {
-                first_bad = Some(head.position + 1);
-                break;
-            }
-            Err(Flaw::Store(error)) => return Err(error),
+
+            let left = log.disk().cut(&mut rng);
+            let (records, opened) = open(&left, None);
+
+            assert_eq!(opened.problem, None, "seed {seed}");
+            assert!(opened.head.position >= acknowledged, "seed {seed}");
+            assert!(written.contains(&opened.head.position), "seed {seed}");
+            assert_eq!(records.len() as u64, opened.head.position, "seed {seed}");
+            let (mut again, _) = Log::open(left, &kek(), None, &mut |_| {}).unwrap();
+            commit(&mut again, 1, vec![batch(&["after"])], &mut rng).unwrap();
+            let (records, opened) = open(again.disk(), Some(again.head()));
+            assert_eq!(bodies(&records).last().unwrap(), "after", "seed {seed}");
+            assert_eq!(opened.tail, Tail::Clean, "seed {seed}");
         }
     }
-    Ok(Verified {
-        records: head.position,
-        chain: head.chain,
-        leaves,
-        first_bad,
-    })
-}
 
-/// Opens the records of frames whose chain holds.
-struct Replay<'a> {
-    keyring: &'a Keyring,
-    store_id: &'a [u8; 16],
-    applied: Option<Head>,
-    time: Timestamp,
-    unreadable: u64,
-}
+    /// At each writing call of a session something fails: nothing is acknowledged after the error,
+    /// and what was acknowledged before it is there.
+    #[test]
+    fn a_fault_at_any_call_loses_nothing_and_acknowledges_nothing_more() {
+        let calls = session(&FaultDisk::default()).calls;
+        for fault in Fault::ALL {
+            for call in 0..calls {
+                let disk = FaultDisk::default();
+                disk.fail(call, fault);
 
-impl Replay<'_> {
-    /// All records of a frame, or none: a commit is applied whole.
-    fn frame(&mut self, frame: &super::scan::Frame) -> Result<Vec<Record>, StoreError> {
-        let mut records = Vec::with_capacity(frame.records.len());
-        let mut time = self.time;
-        for (head, place) in &frame.records {
-            let flaw = StoreError::Integrity {
-                position: head.position,
-            };
-            let raw = frame.record(*place).ok_or(flaw)?;
-            let other = self
-                .applied
-                .is_some_and(|applied| applied.position == head.position && applied != *head);
-            if other || raw.time < time {
-                return Err(flaw);
+                let outcome = session(&disk);
+
+                assert!(outcome.error.is_some(), "{fault:?} at {call}");
+                if !Keyring::exists(&disk).unwrap() {
+                    assert_eq!(outcome.acknowledged, 0);
+                    continue;
+                }
+                for left in [disk.copy(), disk.cut(&mut rng(call))] {
+                    let (records, opened) = open(&left, None);
+                    assert_eq!(opened.problem, None, "{fault:?} at {call}");
+                    assert_eq!(opened.unreadable, 0, "{fault:?} at {call}");
+                    assert!(
+                        records.len() as u64 >= outcome.acknowledged,
+                        "{fault:?} at {call}"
+                    );
+                }
             }
-            time = raw.time;
-            let key = self.keyring.key(raw.scope.key_id());
-            records.push(raw.open(self.store_id, key.as_ref(), place.file, place.offset)?);
         }
-        self.time = time;
-        self.unreadable += records
-            .iter()
-            .filter(|record| record.body.is_none())
-            .count() as u64;
-        Ok(records)
+    }
+
+    #[test]
+    fn a_full_disk_refuses_a_commit_and_takes_the_next_when_there_is_space() {
+        let mut rng = rng(4);
+        let mut log = store(&mut rng);
+        log.disk().fail(0, Fault::Full);
+
+        let refused = commit(&mut log, 1, vec![batch(&["one"])], &mut rng);
+
+        assert_eq!(refused.err(), Some(StoreError::Full));
+        assert!(commit(&mut log, 1, vec![batch(&["one"])], &mut rng).is_ok());
+        log.disk().fail(1, Fault::Failed);
+        let refused = commit(&mut log, 1, vec![batch(&["two"])], &mut rng);
+        assert_eq!(refused.err(), Some(StoreError::Failed));
+        let refused = commit(&mut log, 1, vec![batch(&["two"])], &mut rng);
+        assert_eq!(refused.err(), Some(StoreError::ReadOnly));
+    }
+
+    #[test]
+    fn a_torn_tail_is_set_aside_and_kept() {
+        let (log, start) = two_commits();
+        let whole = log.disk().bytes(FILE);
+
+        for end in start + 1..whole.len() {
+            let disk = log.disk().copy();
+            disk.change(FILE, |bytes| bytes.truncate(end));
+
+            let (records, opened) = open(&disk, None);
+
+            let torn = (end - start) as u64;
+            assert_eq!(opened.tail, Tail::SetAside { bytes: torn }, "cut at {end}");
+            assert_eq!((records.len(), opened.problem), (2, None), "cut at {end}");
+            assert_eq!(disk.bytes(FILE), whole[..start]);
+            let aside = disk.list("aside/").unwrap();
+            assert_eq!(disk.bytes(&aside[0]), whole[start..end]);
+        }
+    }
+
+    #[test]
+    fn below_what_the_index_has_seen_there_is_no_torn_tail() {
+        let (log, start) = two_commits();
+        let disk = log.disk().copy();
+        disk.change(FILE, |bytes| bytes.truncate(start + 40));
+
+        assert_eq!(open(&disk.copy(), None).1.problem, None);
+        let (records, opened) = open(&disk, Some(log.head()));
+
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 3 }));
+        assert_eq!(records.len(), 2);
+        disk.change(FILE, |bytes| bytes.truncate(start));
+        let (_, opened) = open(&disk, Some(log.head()));
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 3 }));
+    }
+
+    #[test]
+    fn a_frame_whose_sectors_were_not_all_written_is_a_torn_tail() {
+        let mut rng = rng(6);
+        let mut log = store(&mut rng);
+        commit(&mut log, 1, vec![batch(&["first"])], &mut rng).unwrap();
+        let start = log.disk().bytes(FILE).len();
+        let big = "x".repeat(4_000);
+        commit(&mut log, 1, vec![batch(&[&big])], &mut rng).unwrap();
+        let disk = log.disk().copy();
+        disk.change(FILE, |bytes| bytes[2_048..2_560].fill(0));
+
+        let (records, opened) = open(&disk, None);
+
+        assert_eq!(records.len(), 1);
+        let torn = (log.disk().bytes(FILE).len() - start) as u64;
+        assert_eq!(opened.tail, Tail::SetAside { bytes: torn });
+    }
+
+    #[test]
+    fn a_zeroed_sector_with_a_commit_behind_it_is_no_torn_tail() {
+        let mut rng = rng(14);
+        let mut log = store(&mut rng);
+        let big = "x".repeat(4_000);
+        commit(&mut log, 1, vec![batch(&[&big])], &mut rng).unwrap();
+        let torn = log.disk().copy();
+        torn.change(FILE, |bytes| bytes[2_048..2_560].fill(0));
+        assert!(matches!(open(&torn, None).1.tail, Tail::SetAside { .. }));
+
+        commit(&mut log, 1, vec![batch(&["two"])], &mut rng).unwrap();
+        let disk = log.disk().copy();
+        disk.change(FILE, |bytes| bytes[2_048..2_560].fill(0));
+        let (_, opened) = open(&disk, None);
+
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 1 }));
+        assert!(disk.list("aside/").unwrap().is_empty());
+    }
+
+    #[test]
+    fn another_history_of_the_same_length_is_found() {
+        let mut rng = rng(15);
+        let empty = store(&mut rng).disk().copy();
+        let history = |body: &str| {
+            let (mut log, _) = Log::open(empty.copy(), &kek(), None, &mut |_| {}).unwrap();
+            commit(&mut log, 1, vec![batch(&[body])], &mut self::rng(16)).unwrap();
+            log
+        };
+        let (ours, other) = (history("one"), history("two"));
+
+        assert_eq!(open(ours.disk(), Some(ours.head())).1.problem, None);
+        let (_, opened) = open(other.disk(), Some(ours.head()));
+
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 1 }));
+    }
+
+    /// The chain has no key, so whoever can write can also chain anew; the seal then says so.
+    #[test]
+    fn a_changed_record_under_a_new_chain_is_found() {
+        let mut rng = rng(17);
+        let mut log = store(&mut rng);
+        let recorded = commit(&mut log, 1, vec![batch(&["one"])], &mut rng).unwrap();
+        let place = recorded[0].records()[0].place;
+        let start = usize::try_from(place.offset).unwrap();
+        let end = start + place.len as usize;
+        let rechained = |at: usize| {
+            let disk = log.disk().copy();
+            disk.change(FILE, |bytes| {
+                bytes[at] ^= 1;
+                let head = Head::genesis(&STORE).after(&bytes[start..end]);
+                bytes[end..].copy_from_slice(&head.chain);
+            });
+            open(&disk, None).1.problem
+        };
+
+        for at in (start + 8..start + 18)
+            .chain(start + 34..start + 58)
+            .chain(end - 19..end)
+        {
+            assert_eq!(
+                rechained(at),
+                Some(StoreError::Integrity { position: 1 }),
+                "byte {at}"
+            );
+        }
+    }
+
+    /// Every bit of a whole journal: what was acknowledged is never taken for a torn tail.
+    #[test]
+    fn a_flipped_bit_anywhere_is_found() {
+        let (log, _) = two_commits();
+        let whole = log.disk().bytes(FILE);
+        assert_eq!(open(&log.disk().copy(), None).1.problem, None);
+
+        for bit in 0..whole.len() * 8 {
+            let disk = log.disk().copy();
+            disk.change(FILE, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+
+            match Log::open(disk.clone(), &kek(), None, &mut |_| {}) {
+                Ok((mut log, opened)) => {
+                    assert!(
+                        matches!(opened.problem, Some(StoreError::Integrity { .. })),
+                        "bit {bit}"
+                    );
+                    let refused = commit(&mut log, 1, vec![batch(&["more"])], &mut rng(0));
+                    assert_eq!(refused.err(), Some(StoreError::ReadOnly));
+                }
+                Err(error) => assert!(
+                    matches!(error, StoreError::FormatTooNew { .. }) && bit / 8 == 7,
+                    "bit {bit}"
+                ),
+            }
+            assert_eq!(disk.bytes(FILE).len(), whole.len(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn verification_names_the_first_bad_record_and_collects_the_audit_leaves() {
+        let mut rng = rng(7);
+        let mut log = store(&mut rng);
+        let mut batch = batch(&["one"]);
+        batch.push(RecordKind::Audit, Scope::Store, "entry");
+        let recorded = commit(&mut log, 1, vec![batch], &mut rng).unwrap();
+        let leaf = recorded[0].records()[1].leaf;
+        commit(&mut log, 1, vec![self::batch(&["three"])], &mut rng).unwrap();
+
+        let good = log.verify(&mut |_| {}).unwrap();
+        let end = log.disk().bytes(FILE).len();
+        log.disk().change(FILE, |bytes| bytes[end - 40] ^= 1);
+        let bad = log.verify(&mut |_| {}).unwrap();
+
+        assert_eq!((good.records, good.first_bad), (3, None));
+        assert_eq!(good.chain, log.head().chain);
+        assert_eq!(good.leaves, [leaf]);
+        assert_eq!((bad.records, bad.first_bad), (2, Some(3)));
+        log.disk().change(FILE, |bytes| bytes.truncate(end - 1));
+        assert_eq!(log.verify(&mut |_| {}).unwrap().first_bad, Some(3));
+    }
+
+    #[test]
+    fn records_of_another_order_or_store_are_found() {
+        let mut rng = rng(8);
+        let mut log = store(&mut rng);
+        let recorded = commit(&mut log, 1, vec![batch(&["aaa", "bbb"])], &mut rng).unwrap();
+        let [first, second] = [0, 1].map(|at| recorded[0].records()[at].place);
+        let range = |place: Place| {
+            let start = usize::try_from(place.offset).unwrap();
+            start..start + place.len as usize
+        };
+        let disk = log.disk().copy();
+        disk.change(FILE, |bytes| {
+            let moved = bytes[range(first)].to_vec();
+            bytes.copy_within(range(second), range(first).start);
+            bytes[range(second)].copy_from_slice(&moved);
+        });
+
+        let (records, opened) = open(&disk, None);
+
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 1 }));
+        assert!(records.is_empty());
+        let other = Log::create(FaultDisk::default(), &kek(), [1; 16], &mut rng).unwrap();
+        let disk = log.disk().copy();
+        disk.change(FILE, |bytes| *bytes = other.disk().bytes(FILE));
+        let (_, opened) = open(&disk, None);
+        assert_eq!(opened.problem, Some(StoreError::Integrity { position: 1 }));
+    }
+
+    #[test]
+    fn a_journal_goes_on_in_another_file() {
+        let mut rng = rng(9);
+        let mut log = store(&mut rng);
+        assert_eq!(log.file_max_bytes, JOURNAL_FILE_MAX_BYTES);
+        log.file_max_bytes = 200;
+        for body in ["one", "two", "three", "four"] {
+            commit(&mut log, 1, vec![batch(&[body])], &mut rng).unwrap();
+        }
+
+        let (records, opened) = open(log.disk(), Some(log.head()));
+
+        assert!(log.disk().list("journal/").unwrap().len() > 1);
+        assert_eq!(bodies(&records), ["one", "two", "three", "four"]);
+        assert_eq!(opened.problem, None);
+        assert_eq!(bodies(&[log.record(records[3].place).unwrap()]), ["four"]);
+        let first_end = log.disk().bytes(FILE).len() - 1;
+        log.disk().change(FILE, |bytes| bytes.truncate(first_end));
+        assert!(open(log.disk(), None).1.problem.is_some());
+    }
+
+    #[test]
+    fn a_commit_has_its_limits() {
+        let mut rng = rng(10);
+        let log = store(&mut rng);
+        let many = |count| batch(&vec![""; count]);
+        let large = |len_bytes: usize| {
+            let overhead = frame::record_bytes(&batch(&[""]).drafts[0]);
+            let mut batch = Batch::default();
+            let body = Bytes::from(vec![0; len_bytes - overhead]);
+            batch.push(RecordKind::Resource, Scope::Store, body);
+            batch
+        };
+
+        assert!(log.check(&many(COMMIT_MAX_RECORDS)).is_ok());
+        assert_eq!(
+            log.check(&many(COMMIT_MAX_RECORDS + 1)),
+            Err(StoreError::TooLarge)
+        );
+        assert_eq!(log.check(&large(COMMIT_MAX_BYTES)), Ok(COMMIT_MAX_BYTES));
+        assert_eq!(
+            log.check(&large(COMMIT_MAX_BYTES + 1)),
+            Err(StoreError::TooLarge)
+        );
+    }
+
+    #[test]
+    fn a_record_needs_its_key_and_a_key_stays_as_it_is() {
+        let mut rng = rng(11);
+        let mut log = store(&mut rng);
+        let of_patient = |key: Option<u8>| {
+            let mut batch = Batch::default();
+            batch.push(RecordKind::Patient, Scope::Patient(PATIENT), "body");
+            batch
+                .keys
+                .extend(key.map(|key| (PATIENT.into(), SecretKey::new([key; 32]))));
+            batch
+        };
+
+        assert_eq!(log.check(&of_patient(None)), Err(StoreError::Key));
+        commit(&mut log, 1, vec![of_patient(Some(1))], &mut rng).unwrap();
+        assert!(commit(&mut log, 1, vec![of_patient(None)], &mut rng).is_ok());
+        assert!(commit(&mut log, 1, vec![of_patient(Some(1))], &mut rng).is_ok());
+        assert_eq!(log.check(&of_patient(Some(2))), Err(StoreError::Key));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_whole() {
+        let (log, _) = two_commits();
+        assert_eq!(open(&log.disk().copy(), None).1.problem, None);
+        for name in [FILE, "keyring"] {
+            let disk = log.disk().copy();
+            disk.change(name, |bytes| bytes[7] = 2);
+
+            let refused = Log::open(disk, &kek(), None, &mut |_| {});
+
+            assert_eq!(refused.err(), Some(StoreError::FormatTooNew { found: 2 }));
+        }
+    }
+
+    struct Outcome {
+        acknowledged: u64,
+        calls: u64,
+        error: Option<StoreError>,
+    }
+
+    /// Creates a store and writes; goes on asking after errors, as a daemon's users would.
+    fn session(disk: &FaultDisk) -> Outcome {
+        let mut rng = rng(12);
+        let mut outcome = Outcome {
+            acknowledged: 0,
+            calls: 0,
+            error: None,
+        };
+        match Log::create(disk.clone(), &kek(), STORE, &mut rng) {
+            Err(error) => outcome.error = Some(error),
+            Ok(mut log) => {
+                log.file_max_bytes = 500;
+                for round in 0..6 {
+                    let mut batch = batch(&["resource", "entry"]);
+                    let patient = PatientId([round + 1; 16]);
+                    batch
+                        .keys
+                        .push((patient.into(), SecretKey::new([round; 32])));
+                    batch.push(RecordKind::Patient, Scope::Patient(patient), "name");
+                    match commit(&mut log, u64::from(round), vec![batch], &mut rng) {
+                        Ok(recorded) => {
+                            assert_eq!(outcome.error, None, "acknowledged after an error");
+                            outcome.acknowledged += recorded[0].records().len() as u64;
+                        }
+                        // A replace that finds no space has changed nothing.
+                        Err(StoreError::Full) if log.is_writable() => {
+                            return Outcome {
+                                error: Some(StoreError::Full),
+                                ..outcome
+                            };
+                        }
+                        Err(error) => outcome.error = outcome.error.or(Some(error)),
+                    }
+                }
+            }
+        }
+        outcome.calls = disk.calls();
+        outcome
+    }
+
+    /// Three records in two commits, and where the second starts.
+    fn two_commits() -> (Log<FaultDisk>, usize) {
+        let mut rng = rng(13);
+        let mut log = store(&mut rng);
+        commit(&mut log, 1, vec![batch(&["one", "two"])], &mut rng).unwrap();
+        let start = log.disk().bytes(FILE).len();
+        commit(&mut log, 1, vec![batch(&["three"])], &mut rng).unwrap();
+        (log, start)
+    }
+
+    fn rng(seed: u64) -> ChaCha20Rng {
+        ChaCha20Rng::seed_from_u64(seed)
+    }
+
+    fn kek() -> SecretKey {
+        SecretKey::new([3; 32])
+    }
+
+    fn store(rng: &mut ChaCha20Rng) -> Log<FaultDisk> {
+        Log::create(FaultDisk::default(), &kek(), STORE, rng).unwrap()
+    }
+
+    fn batch(bodies: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for body in bodies {
+            batch.push(RecordKind::Resource, Scope::Store, body.as_bytes().to_vec());
+        }
+        batch
+    }
+
+    fn commit(
+        log: &mut Log<FaultDisk>,
+        now: u64,
+        batches: Vec<Batch>,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let pending = log.append(Timestamp(now), batches, rng)?;
+        log.sync(pending)
+    }
+
+    fn open(disk: &FaultDisk, applied: Option<Head>) -> (Vec<Record>, Opened) {
+        let mut records = Vec::new();
+        let (_, opened) = Log::open(disk.clone(), &kek(), applied, &mut |record| {
+            records.push(record);
+        })
+        .unwrap();
+        (records, opened)
+    }
+
+    fn bodies(records: &[Record]) -> Vec<String> {
+        let text =
+            |record: &Record| String::from_utf8(record.body.clone().unwrap().into()).unwrap();
+        records.iter().map(text).collect()
+    }
+
+    fn positions(records: &[Record]) -> Vec<u64> {
+        records.iter().map(|record| record.position).collect()
     }
 }

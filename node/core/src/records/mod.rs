@@ -3,11 +3,14 @@
 mod consent;
 mod disk;
 mod document;
+#[cfg(test)]
+mod faulty;
 mod frame;
 mod journal;
 mod keyring;
 mod log;
 mod patient;
+mod replay;
 mod row;
 mod scan;
 mod seal;
@@ -22,8 +25,9 @@ pub use document::{Coding, Disclosure, Document, Manifest};
 pub use frame::Head;
 pub use journal::{Batch, Draft, KeyId, Place, Record, RecordKind, Recorded, Scope};
 pub use keyring::Keyring;
-pub use log::{Log, Opened, Pending, Tail, Verified, read_record, verify};
+pub use log::{Log, Opened, Pending, Tail};
 pub use patient::{Address, Demographics, Identifier, Name};
+pub use replay::{Verified, read_record, verify};
 pub use row::RowSeal;
 pub use stored::{
     AuditFields, HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord,

@@ -76,6 +76,9 @@ impl RowSeal {
         if format > FORMAT {
             return Err(StoreError::FormatTooNew { found: format });
         }
+        if format != FORMAT {
+            return Err(flaw);
+        }
         let binding = self.binding(table, key, revision);
         let plain = seal::open(&self.sealing, &nonce, &binding, fields.0);
         Ok((
@@ -100,5 +103,45 @@ impl RowSeal {
             key,
         ]
         .concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn a_row_opens_in_its_own_place_only() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let seal = RowSeal::new([1; 16], &SecretKey::new([2; 32]));
+        let sealed = seal.seal("patient", b"key", 7, b"value", &mut rng);
+
+        assert_eq!(
+            seal.open("patient", b"key", &sealed),
+            Ok((7, b"value".to_vec()))
+        );
+
+        let flaw = Err(StoreError::Integrity { position: 7 });
+        assert_eq!(seal.open("consent", b"key", &sealed), flaw);
+        assert_eq!(seal.open("patient", b"kez", &sealed), flaw);
+        let other = RowSeal::new([9; 16], &SecretKey::new([2; 32]));
+        assert_eq!(other.open("patient", b"key", &sealed), flaw);
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(seal.open("patient", b"key", &changed).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_tells_revisions_apart() {
+        let seal = RowSeal::new([1; 16], &SecretKey::new([2; 32]));
+        let mark = |revision| seal.fingerprint("patient", b"key", revision);
+
+        assert_eq!(mark(1), mark(1));
+        assert_ne!(mark(1), mark(2));
     }
 }
