@@ -274,8 +274,14 @@ fn what_can_work_alone_starts_a_daemon_and_passes_on_why_it_failed() {
                 .expect("run");
 
             assert_eq!(ended.status.code(), Some(code), "{words}");
-            let words_of_daemon = String::from_utf8_lossy(&ended.stderr).into_owned();
-            assert!(words_of_daemon.contains("--once"), "{words_of_daemon}");
+            let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert!(told.contains("--once"), "{told}");
+            let json = command(&nobody, &format!("{words} --output json"))
+                .env("CHARTMESH_BIN", bin.path())
+                .output()
+                .expect("run");
+            let log = failure(&json)["error"]["log"].to_string();
+            assert!(log.contains("--once"), "{log}");
         }
     }
 }

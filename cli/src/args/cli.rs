@@ -30,6 +30,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// The node's directory: config, keys, store, admin socket
     /// [default: $XDG_DATA_HOME/chartmesh or ~/.local/share/chartmesh].

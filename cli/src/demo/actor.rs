@@ -208,6 +208,11 @@ impl Actor {
         }
     }
 
+    /// Whether its daemon was started and not stopped.
+    pub(super) fn runs(&self) -> bool {
+        self.daemon.is_some()
+    }
+
     /// Kills the daemon, as a power cut would.
     ///
     /// # Errors

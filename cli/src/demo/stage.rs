@@ -102,11 +102,10 @@ impl Stage {
     /// A daemon did not stop clean, or something is left.
     pub(super) async fn end(mut self) -> Result<Seen<()>, Failure> {
         let mut first = None;
-        let mut stopped = 0_usize;
+        let running = self.actors.iter().filter(|actor| actor.runs()).count();
         for actor in &mut self.actors {
-            match actor.stop().await {
-                Ok(()) => stopped += 1,
-                Err(failure) => first = first.or(Some(failure)),
+            if let Err(failure) = actor.stop().await {
+                first = first.or(Some(failure));
             }
         }
         let left = match self.root {
@@ -125,7 +124,7 @@ impl Stage {
         match first {
             Some(failure) => Err(failure),
             None => Ok(Seen::new(
-                format!("{stopped} daemons ended clean, {left}"),
+                format!("{running} running daemons ended clean, {left}"),
                 (),
             )),
         }
