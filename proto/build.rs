@@ -17,6 +17,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.btree_map(["."]);
     if std::env::var_os("CARGO_FEATURE_SERVICES").is_some() {
         config.type_attribute(".chartmesh.admin.v1", "#[derive(::serde::Serialize)]");
+        // `self` is no Rust name; in JSON it is the contract's.
+        config.field_attribute(
+            ".chartmesh.admin.v1.MemberLine.self",
+            "#[serde(rename = \"self\")]",
+        );
         config.enable_type_names();
         tonic_prost_build::configure().compile_fds_with_config(files, config)?;
     } else {

@@ -230,7 +230,7 @@ impl Once {
         Ok((stream, Self { child, log }))
     }
 
-    /// Waits for the end; what the daemon wrote is shown only where the work failed for want of it.
+    /// Waits for the end; what the daemon wrote goes into the failure where it explains it.
     async fn end<T>(mut self, result: Result<T, Failure>) -> Result<T, Failure> {
         let status = match tokio::time::timeout(FAREWELL, self.child.wait()).await {
             Ok(Ok(status)) => status.code(),
@@ -245,20 +245,17 @@ impl Once {
             Err(failure) => failure,
         };
         let log = self.log.await.unwrap_or_default();
-        eprint!("{}", log_text(&log));
-        if failure.code != Failure::lost().code {
-            return Err(failure);
+        let mut failure = if failure.code == Failure::lost().code {
+            ended(status)
+        } else {
+            failure
+        };
+        // A refusal with a code speaks for itself.
+        if status != Some(0) || failure.exit == Exit::Bug {
+            failure.log = String::from_utf8_lossy(&log).into_owned();
         }
-        Err(ended(status))
+        Err(failure)
     }
-}
-
-/// The daemon's log as it may be shown: its own line ends, nothing else that commands a terminal.
-fn log_text(log: &[u8]) -> String {
-    let text = String::from_utf8_lossy(log);
-    text.lines()
-        .map(|line| format!("{}\n", crate::text::escape(line)))
-        .collect()
 }
 
 /// What the daemon's own exit code means for the command that started it.

@@ -81,6 +81,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do next; may be empty.
     pub(crate) hint: String,
+    /// What a daemon that was started for this command wrote; may be empty.
+    pub(crate) log: String,
 }
 
 impl Failure {
@@ -96,6 +98,7 @@ impl Failure {
             code: code.to_owned(),
             message: message.into(),
             hint: hint.into(),
+            log: String::new(),
         }
     }
 
@@ -150,6 +153,7 @@ impl From<Status> for Failure {
             code: code.unwrap_or_else(|| screaming(status.code()).to_owned()),
             message: status.message().to_owned(),
             hint: text(HINT).unwrap_or_default(),
+            log: String::new(),
         }
     }
 }

@@ -84,8 +84,10 @@ impl Surroundings {
                 Err(FindError::NotInFolder { program, folder })
             };
         }
-        if let Some(cargo) = &self.cargo {
-            return self.build(cargo, program);
+        if let (Some(cargo), Some(manifest)) = (&self.cargo, &self.manifest)
+            && is_ours(manifest)
+        {
+            return self.build(cargo, manifest, program);
         }
         let beside = self.running.as_deref().and_then(Path::parent);
         beside
@@ -103,17 +105,20 @@ impl Surroundings {
     }
 
     /// Cargo's messages name the file it made, wherever its target directory is.
-    fn build(&self, cargo: &OsStr, program: &'static str) -> Result<PathBuf, FindError> {
+    fn build(
+        &self,
+        cargo: &OsStr,
+        manifest: &OsStr,
+        program: &'static str,
+    ) -> Result<PathBuf, FindError> {
         let mut command = Command::new(cargo);
         command
             .args(["build", "--quiet", "--workspace", "--bin", program])
             .args(["--message-format", "json-render-diagnostics"])
             .args(["--profile", self.profile()])
+            .current_dir(manifest)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
-        if let Some(manifest) = &self.manifest {
-            command.current_dir(manifest);
-        }
         let output = command.output().map_err(FindError::NoCargo)?;
         if !output.status.success() {
             return Err(FindError::NotBuilt { program });
@@ -132,6 +137,12 @@ impl Surroundings {
             .find(|name| !matches!(*name, "deps" | "examples"))
             .map_or("dev", |name| if name == "debug" { "dev" } else { name })
     }
+}
+
+/// Whether cargo runs this workspace: somebody else's cargo may run a program that runs us.
+fn is_ours(manifest: &OsStr) -> bool {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    workspace.is_some_and(|workspace| Path::new(manifest).starts_with(workspace))
 }
 
 fn executable(messages: &[u8], program: &str) -> Option<PathBuf> {
@@ -219,6 +230,7 @@ mod tests {
         let mut here = nowhere();
         here.running = Some(stale.with_file_name("chartmesh"));
         here.cargo = Some(cargo.into());
+        here.manifest = Some(env!("CARGO_MANIFEST_DIR").into());
 
         assert_eq!(
             here.find("chartmeshd").ok(),
@@ -230,6 +242,21 @@ mod tests {
             here.find("chartmeshd"),
             Err(FindError::NotBuilt { .. })
         ));
+    }
+
+    #[test]
+    fn another_workspace_s_cargo_builds_nothing() {
+        let room = tempfile::tempdir().expect("a folder");
+        let beside = program(room.path(), "beside", "chartmeshd");
+        let mut here = nowhere();
+        here.running = Some(beside.with_file_name("chartmesh"));
+        here.cargo = Some(script(room.path(), "broken", "#!/bin/sh\nexit 101\n").into());
+        here.manifest = Some(env!("CARGO_MANIFEST_DIR").into());
+        assert!(here.find("chartmeshd").is_err());
+
+        here.manifest = Some(room.path().into());
+
+        assert_eq!(here.find("chartmeshd").ok(), Some(beside));
     }
 
     #[test]

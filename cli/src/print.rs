@@ -131,6 +131,8 @@ pub(crate) fn failure_text(failure: &Failure, output: Output) -> String {
         code: &'a str,
         message: &'a str,
         hint: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        log: &'a str,
     }
     #[derive(Serialize)]
     struct Object<'a> {
@@ -141,12 +143,18 @@ pub(crate) fn failure_text(failure: &Failure, output: Output) -> String {
             code: &failure.code,
             message: &failure.message,
             hint: &failure.hint,
+            log: &failure.log,
         },
     };
     match (output, json(&object)) {
         (Output::Json, Ok(text)) => text,
         (Output::Json, Err(_)) | (Output::Table, _) => {
-            let mut text = format!("error: {}\n", escape(&failure.message));
+            let mut text: String = failure
+                .log
+                .lines()
+                .map(|line| format!("{}\n", escape(line)))
+                .collect();
+            text.push_str(&format!("error: {}\n", escape(&failure.message)));
             if !failure.hint.is_empty() {
                 text.push_str(&format!("hint: {}\n", escape(&failure.hint)));
             }

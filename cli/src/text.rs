@@ -205,7 +205,7 @@ mod tests {
 
         assert_eq!(
             text,
-            "NAME             BORN\nRosa             04 Mar 1950\nMa\\u{a}ria Luz  -\n"
+            "NAME            BORN\nRosa            04 Mar 1950\nMa\\u{a}ria Luz  -\n"
         );
         assert_eq!(Table::new(["NAME"]).or("nobody"), "nobody\n");
     }

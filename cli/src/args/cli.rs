@@ -30,6 +30,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// The node's directory: config, keys, store, admin socket
     /// [default: $XDG_DATA_HOME/chartmesh or ~/.local/share/chartmesh].
@@ -118,4 +119,127 @@ pub(crate) enum Command {
     /// Shows the configuration in force.
     #[command(subcommand, after_help = "Example:\n  chartmesh config show --origin")]
     Config(ConfigCommand),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_says_what_it_does_and_gives_an_example() {
+        fn visit(command: &clap::Command, path: &str) {
+            let about = command.get_about().map(ToString::to_string);
+            assert!(about.is_some_and(|about| !about.is_empty()), "{path}");
+            let after = command.get_after_help().map(ToString::to_string);
+            assert!(
+                after.is_some_and(|after| after.contains("Example") && after.contains("chartmesh")),
+                "{path}"
+            );
+            for command in command.get_subcommands() {
+                visit(command, &format!("{path} {}", command.get_name()));
+            }
+        }
+        Cli::command().debug_assert();
+
+        visit(&Cli::command(), "chartmesh");
+    }
+
+    #[test]
+    fn the_words_of_the_contract_are_read() {
+        for words in [
+            "demo --nodes 5 --keep /tmp/x --pace slow",
+            "--node /d init --name Maple --kind clinic --npi 1234567893 --address A --phone 5 --state OH --part2 --listen /ip4/127.0.0.1/tcp/0 /ip6/::1/tcp/0",
+            "init --name M --kind hospital --passphrase",
+            "init --name M --kind hospital --passphrase-fd 3",
+            "init --name M --kind hospital --key-file /k",
+            "network found --name N --policy us-treatment --authority a b --threshold 2",
+            "network rules",
+            "network invite",
+            "network join - --wait",
+            "network join TICKET",
+            "network requests",
+            "network approve a_b_c_d_e_f",
+            "network members",
+            "network authority",
+            "status --output json",
+            "peers --quiet",
+            "import a b c --format fhir --dry-run",
+            "patient list",
+            "patient search Delgado",
+            "patient show pat_a",
+            "patient add -",
+            "document add --patient pat_a --type 18842-5 file.pdf",
+            "locate --patient pat_a --purpose TREAT",
+            "locate - --purpose TREAT --deadline 10s --only a b --direct",
+            "locate --family F --given G H --birth-date 1950-03-04 --sex F --identifier urn:x=1 --phone 5 --email e --line l --city c --state OH --postal-code 1 --purpose TREAT --break-glass bg_a",
+            "documents --handle hdl_a --purpose TREAT --type 18842-5 34133-9 --since 2020-01-01 --until 2021-01-01 --limit 20",
+            "fetch --handle hdl_a --document doc_a --purpose TREAT --out f",
+            "fetch --handle hdl_a --document doc_a --purpose TREAT --out f --view",
+            "fetch --handle hdl_a --document doc_a --purpose TREAT --view",
+            "consent grant --patient pat_a --to any --purpose TREAT ETREAT --by patient --form f --from 2026-01-01 --until 2027-01-01",
+            "consent deny --patient pat_a --to kind:payer --purpose HPAYMT --verbal-witness u",
+            "consent revoke con_a",
+            "consent opt-out --patient pat_a --even-emergency",
+            "consent opt-in --patient pat_a",
+            "consent list --patient pat_a",
+            "consent explain --patient pat_a --to n --purpose TREAT --document doc_a",
+            "audit list",
+            "audit access --patient pat_a",
+            "audit accounting --patient pat_a",
+            "audit verify",
+            "audit checkpoint",
+            "doctor --repair --accept-clock",
+            "config show --origin",
+        ] {
+            assert_eq!(refusal(words), None, "{words}");
+        }
+    }
+
+    #[test]
+    fn words_that_make_no_sense_together_are_refused() {
+        for (good, bad) in [
+            ("locate - --purpose TREAT", "locate --purpose TREAT"),
+            (
+                "locate - --purpose TREAT",
+                "locate - --family F --purpose TREAT",
+            ),
+            ("locate - --purpose TREAT", "locate -"),
+            ("locate - --purpose TREAT", "locate pat_a --purpose TREAT"),
+            (
+                "locate --patient p --purpose TREAT",
+                "locate --patient p --given G --purpose TREAT",
+            ),
+            (
+                "locate - --purpose TREAT --deadline 10s",
+                "locate - --purpose TREAT --deadline 10",
+            ),
+            ("init --name M --kind clinic", "init --name M --kind circus"),
+            (
+                "init --name M --kind clinic --passphrase",
+                "init --name M --kind clinic --passphrase --key-file k",
+            ),
+            (
+                "consent deny --patient p --to any --purpose TREAT --form f",
+                "consent deny --patient p --to any --purpose TREAT --form f --verbal-witness u",
+            ),
+            (
+                "fetch --handle h --document d --purpose P --out f",
+                "fetch --handle h --document d --purpose P",
+            ),
+            ("demo --nodes 4", "demo --nodes 3"),
+            ("import a", "import"),
+        ] {
+            assert_eq!(refusal(good), None, "{good}");
+            assert!(refusal(bad).is_some(), "{bad}");
+        }
+    }
+
+    fn refusal(words: &str) -> Option<String> {
+        let words = std::iter::once("chartmesh").chain(words.split_whitespace());
+        Cli::try_parse_from(words)
+            .err()
+            .map(|error| error.to_string())
+    }
 }
