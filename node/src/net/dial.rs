@@ -315,3 +315,138 @@ impl NetworkBehaviour for Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity;
+
+    use super::*;
+
+    fn peer() -> PeerId {
+        identity::Keypair::generate_ed25519().public().to_peer_id()
+    }
+
+    fn address(port: u16) -> Multiaddr {
+        format!("/ip4/192.0.2.1/tcp/{port}")
+            .parse()
+            .expect("an address")
+    }
+
+    fn known(book: &Book, peer: PeerId) -> Option<Vec<Multiaddr>> {
+        book.lock().addresses.get(&peer).cloned()
+    }
+
+    #[test]
+    fn the_pause_grows_and_stays_bounded() {
+        for failures in 0..200 {
+            let pause = pause(failures);
+
+            assert!(pause >= BACKOFF_MIN / 2);
+            assert!(pause <= Duration::from_millis(limits::RECONNECT_MAX.0));
+        }
+        assert!(pause(0) <= BACKOFF_MIN);
+        assert!(pause(50) >= Duration::from_millis(limits::RECONNECT_MAX.0 / 2));
+    }
+
+    #[test]
+    fn a_node_has_no_more_addresses_than_are_tried() {
+        let (book, peer) = (Book::new(peer()), peer());
+        let most = u16::try_from(limits::ADDRESSES_PER_NODE_MAX).expect("a small number");
+
+        book.learn(peer, (1..=most + 5).map(address).collect());
+
+        assert_eq!(
+            known(&book, peer).map(|all| all.len()),
+            Some(limits::ADDRESSES_PER_NODE_MAX)
+        );
+    }
+
+    #[test]
+    fn the_newest_addresses_replace_the_old_and_none_replace_nothing() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.learn(peer, vec![address(1)]);
+
+        book.learn(peer, vec![address(2)]);
+        book.learn(peer, Vec::new());
+
+        assert_eq!(known(&book, peer), Some(vec![address(2)]));
+    }
+
+    #[test]
+    fn the_book_holds_as_many_nodes_as_a_network_may_have() {
+        let book = Book::new(peer());
+        let first = peer();
+        book.learn(first, vec![address(1)]);
+        for _ in 1..limits::MEMBERS_MAX {
+            book.learn(PeerId::random(), vec![address(1)]);
+        }
+
+        let beyond = peer();
+        book.learn(beyond, vec![address(1)]);
+        book.learn(first, vec![address(2)]);
+
+        assert_eq!(known(&book, beyond), None);
+        assert_eq!(known(&book, first), Some(vec![address(2)]));
+    }
+
+    #[tokio::test]
+    async fn a_node_does_not_keep_a_connection_to_itself() {
+        let (own, other) = (peer(), peer());
+        let book = Book::new(own);
+
+        book.keep(vec![(own, vec![address(1)]), (other, vec![address(2)])]);
+
+        let entries = book.lock();
+        assert!(entries.kept.contains_key(&other));
+        assert!(!entries.kept.contains_key(&own));
+        assert!(!entries.addresses.contains_key(&own));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_hangs_up_at_once_is_dialled_ever_more_rarely() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.keep(vec![(peer, vec![address(1)])]);
+        let mut entries = book.lock();
+
+        for _ in 0..10 {
+            entries.established(peer);
+            entries.disconnected(peer);
+        }
+        let flighty = entries.kept[&peer].failures;
+        entries
+            .connected
+            .insert(peer, Instant::now().checked_sub(STEADY).expect("a past"));
+        entries.disconnected(peer);
+
+        assert_eq!(flighty, 10);
+        assert_eq!(entries.kept[&peer].failures, 0);
+    }
+
+    #[tokio::test]
+    async fn a_peer_no_longer_kept_is_no_longer_due() {
+        let (book, one, other) = (Book::new(peer()), peer(), peer());
+        book.keep(vec![(one, vec![address(1)]), (other, vec![address(2)])]);
+        assert_eq!(book.lock().due.len(), 2);
+
+        book.keep(vec![(other, vec![address(2)])]);
+        book.forget(other);
+
+        assert!(book.lock().due.is_empty());
+        assert!(book.lock().kept.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_new_address_is_tried_at_once() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.keep(vec![(peer, vec![address(1)])]);
+        for _ in 0..9 {
+            book.lock().failed(peer);
+        }
+        let later = book.lock().due.first().map(|(at, _)| *at);
+
+        book.learn(peer, vec![address(2)]);
+
+        let due = book.lock().due.first().map(|(at, _)| *at);
+        assert!(due < later && due <= Some(Instant::now()));
+    }
+}
