@@ -23,7 +23,7 @@ use futures::{StreamExt, stream::BoxStream};
 use prost::Message;
 use tokio::{
     io::AsyncReadExt,
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
 };
@@ -435,8 +435,10 @@ async fn nobody_at_the_address_is_told_within_the_time_to_connect() {
             .await
             .is_ok()
     );
-    // TEST-NET-1 (RFC 5737) answers nobody.
-    let nowhere = address_bytes("/ip4/192.0.2.1/tcp/7420").expect("an address");
+    // The system accepts for it, and nobody ever answers.
+    let mute = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let port = mute.local_addr().expect("its address").port();
+    let nowhere = address_bytes(&format!("/ip4/127.0.0.1/tcp/{port}")).expect("an address");
     let (silent, unheard) = (absent(9).await, absent(10).await);
     calls.learn(silent, &[nowhere]);
 

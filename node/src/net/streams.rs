@@ -601,10 +601,10 @@ mod tests {
                 },
                 event = swarm.select_next_some() => match event {
                     SwarmEvent::ConnectionEstablished { .. } => {
-                        connecting.drain(..).for_each(|done| drop(done.send(())));
+                        connecting.drain(..).for_each(|done| done.send(()).expect("a waiting test"));
                     }
                     SwarmEvent::ConnectionClosed { num_established: 0, .. } => {
-                        closing.drain(..).for_each(|done| drop(done.send(())));
+                        closing.drain(..).for_each(|done| done.send(()).expect("a waiting test"));
                     }
                     _ => {}
                 },

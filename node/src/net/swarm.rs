@@ -411,3 +411,104 @@ fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
 fn remote(endpoint: &ConnectedPoint) -> Multiaddr {
     endpoint.get_remote_address().clone()
 }
+
+#[cfg(test)]
+mod tests {
+    use libp2p::{
+        core::{Endpoint, transport::PortUse},
+        swarm::{FromSwarm, behaviour::ConnectionEstablished},
+    };
+
+    use super::*;
+
+    /// A limits behaviour, and how many connections it was told of.
+    struct Gate(connection_limits::Behaviour, usize);
+
+    impl Gate {
+        fn new() -> Self {
+            Self(connection_limits::Behaviour::new(connection_limits()), 0)
+        }
+
+        fn admits(&mut self, peer: PeerId, endpoint: &ConnectedPoint) -> bool {
+            self.1 += 1;
+            let id = ConnectionId::new_unchecked(self.1);
+            let here = Multiaddr::empty();
+            let admitted = match endpoint {
+                ConnectedPoint::Listener { .. } => self
+                    .0
+                    .handle_established_inbound_connection(id, peer, &here, &here)
+                    .is_ok(),
+                ConnectedPoint::Dialer { .. } => self
+                    .0
+                    .handle_established_outbound_connection(
+                        id,
+                        peer,
+                        &here,
+                        Endpoint::Dialer,
+                        PortUse::New,
+                    )
+                    .is_ok(),
+            };
+            if admitted {
+                self.0
+                    .on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                        peer_id: peer,
+                        connection_id: id,
+                        endpoint,
+                        failed_addresses: &[],
+                        other_established: 0,
+                    }));
+            }
+            admitted
+        }
+    }
+
+    fn incoming() -> ConnectedPoint {
+        ConnectedPoint::Listener {
+            local_addr: Multiaddr::empty(),
+            send_back_addr: Multiaddr::empty(),
+        }
+    }
+
+    fn outgoing() -> ConnectedPoint {
+        ConnectedPoint::Dialer {
+            address: Multiaddr::empty(),
+            role_override: Endpoint::Dialer,
+            port_use: PortUse::New,
+        }
+    }
+
+    #[test]
+    fn outsiders_cannot_take_the_connections_this_node_dials() {
+        let mut gate = Gate::new();
+        for _ in 0..INCOMING_MAX {
+            assert!(gate.admits(PeerId::random(), &incoming()));
+        }
+
+        assert!(!gate.admits(PeerId::random(), &incoming()));
+        for _ in INCOMING_MAX..limits::CONNECTIONS_MAX {
+            assert!(gate.admits(PeerId::random(), &outgoing()));
+        }
+        assert!(!gate.admits(PeerId::random(), &outgoing()));
+    }
+
+    #[test]
+    fn one_peer_has_few_connections() {
+        let mut gate = Gate::new();
+        let peer = PeerId::random();
+        for _ in 0..limits::CONNECTIONS_PER_PEER_MAX {
+            assert!(gate.admits(peer, &incoming()));
+        }
+
+        assert!(!gate.admits(peer, &incoming()));
+        assert!(!gate.admits(peer, &outgoing()));
+        assert!(gate.admits(PeerId::random(), &incoming()));
+    }
+
+    #[test]
+    fn the_port_that_was_taken_is_written_back() {
+        let asked: Multiaddr = "/ip6/::/tcp/0".parse().expect("an address");
+
+        assert_eq!(with_port(&asked, 7420).to_string(), "/ip6/::/tcp/7420");
+    }
+}
