@@ -605,6 +605,36 @@ async fn a_forgotten_node_is_disconnected_and_not_dialled() {
     assert!(asker.net.connections().is_empty());
 }
 
+/// Both dial at once, so that two connections may stand.
+#[tokio::test]
+async fn nodes_that_keep_each_other_call_each_other() {
+    let (one, other) = (Node::start(1).await, Node::start(2).await);
+    let (mut here, mut there) = (one.net.events(), other.net.events());
+    one.net.keep(vec![(other.key, other.addresses())]);
+    other.net.keep(vec![(one.key, one.addresses())]);
+    event(&mut here, NetEvent::Connected(other.key)).await;
+    event(&mut there, NetEvent::Connected(one.key)).await;
+
+    let (calls, back) = (one.net.calls(), other.net.calls());
+    let bytes = tokio::join!(drain(&calls, other.key, 4), drain(&back, one.key, 4));
+
+    assert_eq!(bytes, (Ok(4 * CHUNK), Ok(4 * CHUNK)));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_listened_on_does_not_stop_the_others() {
+    // TEST-NET-1 (RFC 5737) is nobody's own address.
+    let foreign = "/ip4/192.0.2.1/tcp/7420".to_owned();
+    let both = vec![foreign.clone(), "/ip4/127.0.0.1/tcp/0".to_owned()];
+
+    let node = Node::with(4, NETWORK, both, Fake::default()).await;
+    let none = Net::start(config(5, NETWORK, vec![foreign.clone()])).await;
+
+    assert_eq!(node.net.bound()[0], foreign);
+    assert_eq!(node.net.listen_addresses().len(), 1);
+    assert!(matches!(none.err(), Some(NetError::Listen(_))));
+}
+
 #[tokio::test]
 async fn connections_tell_node_and_address() {
     let (asker, holder) = (Node::start(1).await, Node::start(2).await);

@@ -103,7 +103,10 @@ pub async fn serve<S: PeerService>(
         () = drained => Ok(()),
     };
     tasks.close();
-    tasks.wait().await;
+    let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
+    if tokio::time::timeout(most, tasks.wait()).await.is_err() {
+        tracing::error!(calls = tasks.len(), "calls did not end and are cut short");
+    }
     served
 }
 

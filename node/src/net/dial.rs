@@ -38,7 +38,7 @@ struct Entries {
     addresses: BTreeMap<PeerId, Vec<Multiaddr>>,
     kept: BTreeMap<PeerId, Kept>,
     due: BTreeSet<(Instant, PeerId)>,
-    connected: BTreeMap<PeerId, Instant>,
+    connected: BTreeMap<PeerId, Connected>,
     closing: BTreeSet<PeerId>,
     waker: Option<Waker>,
 }
@@ -48,6 +48,11 @@ struct Kept {
     failures: u32,
     /// When to dial next; none while connected or dialling.
     at: Option<Instant>,
+}
+
+struct Connected {
+    since: Instant,
+    by: BTreeSet<ConnectionId>,
 }
 
 impl Book {
@@ -161,14 +166,25 @@ impl Entries {
         }
     }
 
-    fn established(&mut self, peer: PeerId) {
-        self.connected.entry(peer).or_insert_with(Instant::now);
+    fn established(&mut self, peer: PeerId, connection: ConnectionId) {
+        let connected = self.connected.entry(peer).or_insert_with(|| Connected {
+            since: Instant::now(),
+            by: BTreeSet::new(),
+        });
+        connected.by.insert(connection);
         self.unschedule(peer);
     }
 
-    fn disconnected(&mut self, peer: PeerId) {
-        let since = self.connected.remove(&peer);
-        let steady = since.is_some_and(|since| since.elapsed() >= STEADY);
+    fn ended(&mut self, peer: PeerId, connection: ConnectionId) {
+        let Some(connected) = self.connected.get_mut(&peer) else {
+            return;
+        };
+        connected.by.remove(&connection);
+        if !connected.by.is_empty() {
+            return;
+        }
+        let steady = connected.since.elapsed() >= STEADY;
+        self.connected.remove(&peer);
         let Some(kept) = self.kept.get(&peer) else {
             return;
         };
@@ -211,6 +227,11 @@ impl Keeper {
     /// A keeper that works from this book.
     pub(super) fn new(book: Book) -> Self {
         Self { book, timer: None }
+    }
+
+    /// Counts on a connection no more.
+    pub(super) fn give_up(&mut self, peer: PeerId, connection: ConnectionId) {
+        self.book.lock().ended(peer, connection);
     }
 }
 
@@ -256,9 +277,11 @@ impl NetworkBehaviour for Keeper {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         let mut entries = self.book.lock();
         match event {
-            FromSwarm::ConnectionEstablished(event) => entries.established(event.peer_id),
-            FromSwarm::ConnectionClosed(event) if event.remaining_established == 0 => {
-                entries.disconnected(event.peer_id);
+            FromSwarm::ConnectionEstablished(event) => {
+                entries.established(event.peer_id, event.connection_id);
+            }
+            FromSwarm::ConnectionClosed(event) => {
+                entries.ended(event.peer_id, event.connection_id);
             }
             FromSwarm::DialFailure(DialFailure {
                 peer_id: Some(peer),
@@ -298,8 +321,9 @@ impl NetworkBehaviour for Keeper {
             if at <= Instant::now() {
                 entries.unschedule(peer);
                 return Poll::Ready(ToSwarm::Dial {
+                    // A connection that was given up may still count as one to the swarm.
                     opts: DialOpts::peer_id(peer)
-                        .condition(PeerCondition::DisconnectedAndNotDialing)
+                        .condition(PeerCondition::NotDialing)
                         .allocate_new_port()
                         .build(),
                 });
@@ -408,18 +432,39 @@ mod tests {
         book.keep(vec![(peer, vec![address(1)])]);
         let mut entries = book.lock();
 
+        let connection = ConnectionId::new_unchecked(1);
         for _ in 0..10 {
-            entries.established(peer);
-            entries.disconnected(peer);
+            entries.established(peer, connection);
+            entries.ended(peer, connection);
         }
         let flighty = entries.kept[&peer].failures;
-        entries
-            .connected
-            .insert(peer, Instant::now().checked_sub(STEADY).expect("a past"));
-        entries.disconnected(peer);
+        entries.established(peer, connection);
+        let connected = entries.connected.get_mut(&peer).expect("a connection");
+        connected.since = Instant::now().checked_sub(STEADY).expect("a past");
+        entries.ended(peer, connection);
 
         assert_eq!(flighty, 10);
         assert_eq!(entries.kept[&peer].failures, 0);
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_dialled_again_once_its_last_connection_ended() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.keep(vec![(peer, vec![address(1)])]);
+        let (one, other) = (
+            ConnectionId::new_unchecked(1),
+            ConnectionId::new_unchecked(2),
+        );
+        book.lock().established(peer, one);
+        book.lock().established(peer, other);
+
+        book.lock().ended(peer, one);
+        assert!(book.lock().due.is_empty());
+        book.lock().ended(peer, other);
+        assert_eq!(book.lock().due.len(), 1);
+        book.lock().ended(peer, other);
+
+        assert_eq!(book.lock().kept[&peer].failures, 1);
     }
 
     #[tokio::test]

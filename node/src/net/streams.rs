@@ -279,8 +279,9 @@ impl Streams {
         waiting.retain(|reply| !reply.is_closed());
         waiting.push(reply);
         self.events.push_back(ToSwarm::Dial {
+            // A connection that was given up may still count as one to the swarm.
             opts: DialOpts::peer_id(peer)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .condition(PeerCondition::NotDialing)
                 .allocate_new_port()
                 .build(),
         });
@@ -305,13 +306,14 @@ impl Streams {
         }
     }
 
-    fn closed(&mut self, event: &ConnectionClosed<'_>) {
-        let Some(all) = self.connections.get_mut(&event.peer_id) else {
+    /// Opens no more streams over a connection.
+    pub(super) fn give_up(&mut self, peer: PeerId, id: ConnectionId) {
+        let Some(all) = self.connections.get_mut(&peer) else {
             return;
         };
-        all.retain(|connection| connection.id != event.connection_id);
+        all.retain(|connection| connection.id != id);
         if all.is_empty() {
-            self.connections.remove(&event.peer_id);
+            self.connections.remove(&peer);
         }
     }
 
@@ -356,7 +358,11 @@ impl NetworkBehaviour for Streams {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(event) => self.established(&event),
-            FromSwarm::ConnectionClosed(event) => self.closed(&event),
+            FromSwarm::ConnectionClosed(ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            }) => self.give_up(peer_id, connection_id),
             FromSwarm::DialFailure(DialFailure {
                 peer_id: Some(peer),
                 error,

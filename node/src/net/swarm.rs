@@ -15,7 +15,7 @@ use chartmesh_core::{
 use futures::{FutureExt, StreamExt};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport, connection_limits,
-    core::{ConnectedPoint, transport::ListenerId, upgrade},
+    core::{transport::ListenerId, upgrade},
     dns, identify, identity, memory_connection_limits,
     multiaddr::Protocol,
     noise, ping,
@@ -39,7 +39,7 @@ const AGENT: &str = "chartmesh";
 /// Streams of one connection whose protocol is being agreed on.
 const NEGOTIATING_MAX: usize = 32;
 /// Streams of one Yamux connection: calls both ways, `identify` and `ping`.
-const YAMUX_STREAMS_MAX: usize = 64;
+const YAMUX_STREAMS_MAX: usize = 128;
 /// A connection without streams is closed after this; a channel between members keeps one open.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often a connection is tried, and how long an answer may take: a peer whose machine vanished is
@@ -88,6 +88,11 @@ impl Observed {
         addresses.map(|(_, address)| address.clone()).collect()
     }
 
+    /// Stops counting a connection that is of no use any more.
+    fn give_up(&self, connection: ConnectionId) -> Option<NetEvent> {
+        self.lock().lose(connection)
+    }
+
     fn port(&self, listener: ListenerId) -> Option<u16> {
         let state = self.lock();
         let mut own = state.listening.iter().filter(|(id, _)| *id == listener);
@@ -122,6 +127,24 @@ impl Observed {
     }
 }
 
+impl State {
+    fn gain(&mut self, id: ConnectionId, connection: Connection) -> Option<NetEvent> {
+        let node = connection.node;
+        let first = !self.holds(node);
+        self.connections.insert(id, connection);
+        first.then_some(NetEvent::Connected(node))
+    }
+
+    fn lose(&mut self, id: ConnectionId) -> Option<NetEvent> {
+        let node = self.connections.remove(&id)?.node;
+        (!self.holds(node)).then_some(NetEvent::Disconnected(node))
+    }
+
+    fn holds(&self, node: NodeKey) -> bool {
+        self.connections.values().any(|known| known.node == node)
+    }
+}
+
 /// A swarm that is not running yet, and the ways to it.
 pub(super) struct Built {
     pub(super) swarm: Swarm<Behaviour>,
@@ -136,6 +159,17 @@ pub(super) struct Built {
 ///
 /// [`NetError::Key`] where the seed gives no transport key.
 pub(super) fn build(seed: &SecretKey, network: NetworkId) -> Result<Built, NetError> {
+    let ping = ping::Config::new()
+        .with_interval(PING_INTERVAL)
+        .with_timeout(PING_TIMEOUT);
+    build_pinging(seed, network, ping)
+}
+
+fn build_pinging(
+    seed: &SecretKey,
+    network: NetworkId,
+    ping: ping::Config,
+) -> Result<Built, NetError> {
     // The callee wipes the bytes it is given.
     let mut bytes = **seed;
     let secret =
@@ -157,11 +191,7 @@ pub(super) fn build(seed: &SecretKey, network: NetworkId) -> Result<Built, NetEr
                 .with_hide_listen_addrs(true)
                 .with_cache_size(0),
         ),
-        ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_interval(PING_INTERVAL)
-                .with_timeout(PING_TIMEOUT),
-        ),
+        ping: ping::Behaviour::new(ping),
     };
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
@@ -205,7 +235,8 @@ fn transport(key: &identity::Keypair) -> Result<libp2p::core::transport::Boxed<M
         .boxed())
 }
 
-/// Listens on every address it can and says which it got, in the order asked.
+/// Listens on every address it can and says which port each got, in the order asked; an address that
+/// cannot be listened on stays as it was asked.
 ///
 /// # Errors
 ///
@@ -219,23 +250,29 @@ pub(super) async fn listen(
         probe(address)?;
     }
     let mut listeners = Vec::new();
-    let mut refused = None;
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in wanted {
         match swarm.listen_on(address.clone()) {
-            Ok(listener) => listeners.push((listener, address)),
+            Ok(listener) => listeners.push((Some(listener), address)),
             Err(error) => {
                 tracing::warn!(%address, %error, "cannot listen on this address");
-                refused = Some(io::Error::other(error));
+                refused = io::Error::other(error);
+                listeners.push((None, address));
             }
         }
     }
     let deadline = tokio::time::sleep(Duration::from_millis(limits::CONNECT_MAX.0));
     tokio::pin!(deadline);
-    while listeners.iter().any(|(id, _)| observed.port(*id).is_none()) {
+    while listeners
+        .iter()
+        .filter_map(|(id, _)| *id)
+        .any(|id| observed.port(id).is_none())
+    {
         tokio::select! {
             event = swarm.select_next_some() => {
                 if let SwarmEvent::ListenerClosed { listener_id, .. } = &event {
-                    listeners.retain(|(id, _)| id != listener_id);
+                    let ended = listeners.iter_mut().find(|(id, _)| *id == Some(*listener_id));
+                    ended.into_iter().for_each(|(id, _)| *id = None);
                 }
                 observe(observed, &event);
             }
@@ -246,12 +283,15 @@ pub(super) async fn listen(
     while let Some(event) = swarm.select_next_some().now_or_never() {
         observe(observed, &event);
     }
-    if let (true, Some(error)) = (listeners.is_empty(), refused) {
-        return Err(NetError::Listen(error));
+    if !wanted.is_empty() && listeners.iter().all(|(id, _)| id.is_none()) {
+        return Err(NetError::Listen(refused));
     }
     Ok(listeners
-        .iter()
-        .filter_map(|(id, address)| Some(with_port(address, observed.port(*id)?)))
+        .into_iter()
+        .map(|(id, address)| match id.and_then(|id| observed.port(id)) {
+            Some(port) => with_port(address, port),
+            None => address.clone(),
+        })
         .collect())
 }
 
@@ -304,26 +344,19 @@ pub(super) async fn run(
             () = stop.cancelled() => break,
             event = swarm.select_next_some() => event,
         };
-        observe(&observed, &event);
+        tell(&events, observe(&observed, &event));
         match event {
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                num_established,
-                ..
-            } if num_established.get() == 1 => {
-                tell(&events, peer_id, NetEvent::Connected);
-            }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                num_established: 0,
-                ..
-            } => tell(&events, peer_id, NetEvent::Disconnected),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
                 connection,
                 peer,
                 result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
             })) => {
-                tracing::info!(%peer, "connection closed: the peer does not answer");
+                tracing::info!(%peer, "connection given up: the peer does not answer");
+                // Closing waits for what is still to be sent, which may be for ever: whoever needs the
+                // peer must not wait for that.
+                swarm.behaviour_mut().keeper.give_up(peer, connection);
+                swarm.behaviour_mut().streams.give_up(peer, connection);
+                tell(&events, observed.give_up(connection));
                 swarm.close_connection(connection);
             }
             SwarmEvent::OutgoingConnectionError {
@@ -342,18 +375,15 @@ pub(super) async fn run(
     }
 }
 
-fn tell(
-    events: &broadcast::Sender<NetEvent>,
-    peer: PeerId,
-    event: impl FnOnce(NodeKey) -> NetEvent,
-) {
-    if let Some(node) = node_key(peer) {
+fn tell(events: &broadcast::Sender<NetEvent>, event: Option<NetEvent>) {
+    if let Some(event) = event {
         // Nobody may be listening.
-        let _ = events.send(event(node));
+        let _ = events.send(event);
     }
 }
 
-fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
+/// Notes what happened, and says whether a node was thereby gained or lost.
+fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) -> Option<NetEvent> {
     let mut state = observed.lock();
     match event {
         SwarmEvent::NewListenAddr {
@@ -382,19 +412,15 @@ fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
             endpoint,
             ..
         } => {
-            if let Some(node) = node_key(*peer_id) {
-                let connection = Connection {
-                    node,
-                    address: remote(endpoint),
-                    relayed: endpoint.is_relayed(),
-                    rtt: None,
-                };
-                state.connections.insert(*connection_id, connection);
-            }
+            let connection = Connection {
+                node: node_key(*peer_id)?,
+                address: endpoint.get_remote_address().clone(),
+                relayed: endpoint.is_relayed(),
+                rtt: None,
+            };
+            return state.gain(*connection_id, connection);
         }
-        SwarmEvent::ConnectionClosed { connection_id, .. } => {
-            state.connections.remove(connection_id);
-        }
+        SwarmEvent::ConnectionClosed { connection_id, .. } => return state.lose(*connection_id),
         SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
             connection,
             result: Ok(rtt),
@@ -406,20 +432,85 @@ fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
         }
         _ => {}
     }
-}
-
-fn remote(endpoint: &ConnectedPoint) -> Multiaddr {
-    endpoint.get_remote_address().clone()
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use libp2p::{
-        core::{Endpoint, transport::PortUse},
+        core::{ConnectedPoint, Endpoint, transport::PortUse},
         swarm::{FromSwarm, behaviour::ConnectionEstablished},
     };
+    use tokio::{io::copy_bidirectional, net::TcpStream, sync::watch};
 
     use super::*;
+
+    const NETWORK: NetworkId = NetworkId([7; 32]);
+
+    /// Forwards connections to a port, until it freezes those it has: they stay open and carry nothing.
+    async fn proxy(to: u16) -> (u16, watch::Sender<u32>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a listener");
+        let port = listener.local_addr().expect("its address").port();
+        let (freeze, frozen) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut frozen = frozen.clone();
+                frozen.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(("127.0.0.1", to))
+                        .await
+                        .expect("the node behind");
+                    tokio::select! {
+                        ended = copy_bidirectional(&mut near, &mut far) => drop(ended),
+                        _ = frozen.changed() => std::future::pending::<()>().await,
+                    }
+                });
+            }
+        });
+        (port, freeze)
+    }
+
+    async fn next(events: &mut broadcast::Receiver<NetEvent>) -> NetEvent {
+        tokio::time::timeout(Duration::from_secs(60), events.recv())
+            .await
+            .expect("an event in time")
+            .expect("an event")
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_falls_silent_is_given_up_and_found_again() {
+        let mut holder = build(&SecretKey::new([2; 32]), NETWORK).expect("a swarm");
+        let peer = *holder.swarm.local_peer_id();
+        let node = node_key(peer).expect("a node");
+        let here = ["/ip4/127.0.0.1/tcp/0".parse().expect("an address")];
+        let bound = listen(&mut holder.swarm, &Observed::default(), &here)
+            .await
+            .expect("a listener");
+        let (port, freeze) = proxy(socket(&bound[0]).expect("a socket").port()).await;
+        let (unheard, _) = broadcast::channel(8);
+        let (stop, observed) = (CancellationToken::new(), Arc::new(Observed::default()));
+        tokio::spawn(run(holder.swarm, Arc::default(), unheard, stop.clone()));
+        let ping = ping::Config::new()
+            .with_interval(Duration::from_millis(50))
+            .with_timeout(Duration::from_secs(1));
+        let asker = build_pinging(&SecretKey::new([1; 32]), NETWORK, ping).expect("a swarm");
+        let (events, mut seen) = broadcast::channel(8);
+        tokio::spawn(run(asker.swarm, observed.clone(), events, stop.clone()));
+        let through = format!("/ip4/127.0.0.1/tcp/{port}")
+            .parse()
+            .expect("an address");
+        asker.book.keep(vec![(peer, vec![through])]);
+        assert_eq!(next(&mut seen).await, NetEvent::Connected(node));
+
+        freeze.send_modify(|times| *times += 1);
+
+        assert_eq!(next(&mut seen).await, NetEvent::Disconnected(node));
+        assert_eq!(next(&mut seen).await, NetEvent::Connected(node));
+        assert_eq!(observed.connections().len(), 1);
+        stop.cancel();
+    }
 
     /// A limits behaviour, and how many connections it was told of.
     struct Gate(connection_limits::Behaviour, usize);
