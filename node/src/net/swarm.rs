@@ -42,10 +42,11 @@ const NEGOTIATING_MAX: usize = 32;
 const YAMUX_STREAMS_MAX: usize = 128;
 /// A connection without streams is closed after this; a channel between members keeps one open.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often a connection is tried, and how long an answer may take: a peer whose machine vanished is
-/// noticed within the sum, which leaves time to find it again within a minute.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a connection is tried, and how long an answer may take. libp2p forgives the first failure
+/// and tries once more on a stream of its own (10 s), so a peer whose machine vanished is noticed within
+/// 25 s, which leaves time to find it again within a minute.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Share of the machine's memory at which connections are refused.
 const MEMORY_SHARE_MAX: f64 = 0.9;
 /// Share of the connections that may come from outside, so that outsiders cannot keep this node from
@@ -159,17 +160,6 @@ pub(super) struct Built {
 ///
 /// [`NetError::Key`] where the seed gives no transport key.
 pub(super) fn build(seed: &SecretKey, network: NetworkId) -> Result<Built, NetError> {
-    let ping = ping::Config::new()
-        .with_interval(PING_INTERVAL)
-        .with_timeout(PING_TIMEOUT);
-    build_pinging(seed, network, ping)
-}
-
-fn build_pinging(
-    seed: &SecretKey,
-    network: NetworkId,
-    ping: ping::Config,
-) -> Result<Built, NetError> {
     // The callee wipes the bytes it is given.
     let mut bytes = **seed;
     let secret =
@@ -191,7 +181,11 @@ fn build_pinging(
                 .with_hide_listen_addrs(true)
                 .with_cache_size(0),
         ),
-        ping: ping::Behaviour::new(ping),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(PING_INTERVAL)
+                .with_timeout(PING_TIMEOUT),
+        ),
     };
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
@@ -339,39 +333,47 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        let event = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            event = swarm.select_next_some() => event,
-        };
-        tell(&events, observe(&observed, &event));
-        match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
-                connection,
-                peer,
-                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
-            })) => {
-                tracing::info!(%peer, "connection given up: the peer does not answer");
-                // Closing waits for what is still to be sent, which may be for ever: whoever needs the
-                // peer must not wait for that.
-                swarm.behaviour_mut().keeper.give_up(peer, connection);
-                swarm.behaviour_mut().streams.give_up(peer, connection);
-                tell(&events, observed.give_up(connection));
-                swarm.close_connection(connection);
-            }
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => tracing::debug!(%peer, %error, "not connected"),
-            SwarmEvent::ListenerError { error, .. } => {
-                tracing::warn!(%error, "a connection could not be accepted");
-            }
-            SwarmEvent::ListenerClosed {
-                reason: Err(error), ..
-            } => tracing::error!(%error, "a listener ended"),
-            _ => {}
+            event = swarm.select_next_some() => settle(&mut swarm, &observed, &events, &event),
         }
+    }
+}
+
+fn settle(
+    swarm: &mut Swarm<Behaviour>,
+    observed: &Observed,
+    events: &broadcast::Sender<NetEvent>,
+    event: &SwarmEvent<BehaviourEvent>,
+) {
+    tell(events, observe(observed, event));
+    match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+            connection,
+            peer,
+            result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
+        })) => {
+            tracing::info!(%peer, "connection given up: the peer does not answer");
+            // Closing waits for what is still to be sent, which may be for ever: whoever needs the
+            // peer must not wait for that.
+            swarm.behaviour_mut().keeper.give_up(*peer, *connection);
+            swarm.behaviour_mut().streams.give_up(*peer, *connection);
+            tell(events, observed.give_up(*connection));
+            swarm.close_connection(*connection);
+        }
+        SwarmEvent::OutgoingConnectionError {
+            peer_id: Some(peer),
+            error,
+            ..
+        } => tracing::debug!(%peer, %error, "not connected"),
+        SwarmEvent::ListenerError { error, .. } => {
+            tracing::warn!(%error, "a connection could not be accepted");
+        }
+        SwarmEvent::ListenerClosed {
+            reason: Err(error), ..
+        } => tracing::error!(%error, "a listener ended"),
+        _ => {}
     }
 }
 
@@ -472,13 +474,6 @@ mod tests {
         (port, freeze)
     }
 
-    async fn next(events: &mut broadcast::Receiver<NetEvent>) -> NetEvent {
-        tokio::time::timeout(Duration::from_secs(60), events.recv())
-            .await
-            .expect("an event in time")
-            .expect("an event")
-    }
-
     #[tokio::test]
     async fn a_peer_that_falls_silent_is_given_up_and_found_again() {
         let mut holder = build(&SecretKey::new([2; 32]), NETWORK).expect("a swarm");
@@ -489,27 +484,52 @@ mod tests {
             .await
             .expect("a listener");
         let (port, freeze) = proxy(socket(&bound[0]).expect("a socket").port()).await;
-        let (unheard, _) = broadcast::channel(8);
-        let (stop, observed) = (CancellationToken::new(), Arc::new(Observed::default()));
-        tokio::spawn(run(holder.swarm, Arc::default(), unheard, stop.clone()));
-        let ping = ping::Config::new()
-            .with_interval(Duration::from_millis(50))
-            .with_timeout(Duration::from_secs(1));
-        let asker = build_pinging(&SecretKey::new([1; 32]), NETWORK, ping).expect("a swarm");
         let (events, mut seen) = broadcast::channel(8);
-        tokio::spawn(run(asker.swarm, observed.clone(), events, stop.clone()));
+        let stop = CancellationToken::new();
+        let unheard = broadcast::channel(1).0;
+        tokio::spawn(run(holder.swarm, Arc::default(), unheard, stop.clone()));
+        let observed = Observed::default();
+        let mut asker = build(&SecretKey::new([1; 32]), NETWORK).expect("a swarm");
         let through = format!("/ip4/127.0.0.1/tcp/{port}")
             .parse()
             .expect("an address");
         asker.book.keep(vec![(peer, vec![through])]);
-        assert_eq!(next(&mut seen).await, NetEvent::Connected(node));
+        let connection = connected(&mut asker.swarm, &observed, &events).await;
+        assert_eq!(seen.try_recv(), Ok(NetEvent::Connected(node)));
 
         freeze.send_modify(|times| *times += 1);
+        let silence = SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+            peer,
+            connection,
+            result: Err(ping::Failure::Timeout),
+        }));
+        settle(&mut asker.swarm, &observed, &events, &silence);
 
-        assert_eq!(next(&mut seen).await, NetEvent::Disconnected(node));
-        assert_eq!(next(&mut seen).await, NetEvent::Connected(node));
-        assert_eq!(observed.connections().len(), 1);
+        assert_eq!(seen.try_recv(), Ok(NetEvent::Disconnected(node)));
+        assert!(observed.connections().is_empty());
+        let again = connected(&mut asker.swarm, &observed, &events).await;
+        assert_ne!(again, connection);
+        assert_eq!(seen.try_recv(), Ok(NetEvent::Connected(node)));
         stop.cancel();
+    }
+
+    async fn connected(
+        swarm: &mut Swarm<Behaviour>,
+        observed: &Observed,
+        events: &broadcast::Sender<NetEvent>,
+    ) -> ConnectionId {
+        let established = async {
+            loop {
+                let event = swarm.select_next_some().await;
+                settle(swarm, observed, events, &event);
+                if let SwarmEvent::ConnectionEstablished { connection_id, .. } = event {
+                    return connection_id;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), established)
+            .await
+            .expect("a connection in time")
     }
 
     /// A limits behaviour, and how many connections it was told of.
