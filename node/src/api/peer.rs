@@ -75,6 +75,7 @@ pub async fn serve<S: PeerService>(
         service,
         tasks: tasks.clone(),
         slots: Arc::new(Mutex::new(Slots::new(limits::CALLS_PER_PEER_MAX))),
+        call_time: Duration::from_millis(limits::CALL_TIME_MAX.0),
     };
     let peer = PeerServer::new(api)
         .max_decoding_message_size(limits::PEER_MESSAGE_MAX_BYTES)
@@ -102,7 +103,10 @@ pub async fn serve<S: PeerService>(
         () = drained => Ok(()),
     };
     tasks.close();
-    tasks.wait().await;
+    let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
+    if tokio::time::timeout(most, tasks.wait()).await.is_err() {
+        tracing::error!(calls = tasks.len(), "calls did not end and are cut short");
+    }
     served
 }
 
@@ -110,6 +114,7 @@ struct PeerApi<S> {
     service: Arc<S>,
     tasks: TaskTracker,
     slots: Arc<Mutex<Slots<NodeKey>>>,
+    call_time: Duration,
 }
 
 impl<S: PeerService> PeerApi<S> {
@@ -131,7 +136,7 @@ impl<S: PeerService> PeerApi<S> {
             let _slot = slot;
             work.await
         });
-        match tokio::time::timeout(call_time(), task).await {
+        match tokio::time::timeout(self.call_time, task).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => {
                 tracing::error!(node = %from, "a call ended in a panic");
@@ -194,7 +199,7 @@ impl<S: PeerService> Peer for PeerApi<S> {
         let service = self.service.clone();
         let work = async move { service.fetch(from, body).await };
         let parts = self.spawned(from, work).await.map_err(status_of)?;
-        Ok(Response::new(guarded(from, parts)))
+        Ok(Response::new(guarded(from, parts, self.call_time)))
     }
 }
 
@@ -202,9 +207,10 @@ impl<S: PeerService> Peer for PeerApi<S> {
 fn guarded(
     from: NodeKey,
     parts: BoxStream<'static, Result<FetchPart, PeerCode>>,
+    part_time: Duration,
 ) -> BoxStream<'static, Result<Part, Status>> {
     let parts = AssertUnwindSafe(parts).catch_unwind();
-    tokio_stream::StreamExt::timeout(parts, call_time())
+    tokio_stream::StreamExt::timeout(parts, part_time)
         .map(move |part| match part {
             Ok(Ok(part)) => part.and_then(write).map_err(status_of),
             Ok(Err(_)) => {
@@ -242,6 +248,74 @@ fn take<Q: Message>(request: Request<Q>) -> Result<(NodeKey, Bytes), Status> {
     Ok((from, request.into_inner().encode_to_vec().into()))
 }
 
-fn call_time() -> Duration {
-    Duration::from_millis(limits::CALL_TIME_MAX.0)
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    struct Idle;
+
+    impl PeerService for Idle {
+        async fn call(&self, _: NodeKey, _: Rpc, _: Bytes) -> Result<Bytes, PeerCode> {
+            pending().await
+        }
+
+        async fn fetch(
+            &self,
+            _: NodeKey,
+            _: Bytes,
+        ) -> Result<BoxStream<'static, Result<FetchPart, PeerCode>>, PeerCode> {
+            pending().await
+        }
+    }
+
+    const FROM: NodeKey = NodeKey([1; 32]);
+
+    fn api(call_time: Duration) -> PeerApi<Idle> {
+        PeerApi {
+            service: Arc::new(Idle),
+            tasks: TaskTracker::new(),
+            slots: Arc::new(Mutex::new(Slots::new(1))),
+            call_time,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_never_ends_is_answered_all_the_same() {
+        let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
+        let in_time = api(most).spawned(FROM, async { Ok(1) }).await;
+        assert_eq!(in_time, Ok(1));
+
+        let late = api(Duration::ZERO)
+            .spawned(FROM, pending::<Result<u8, _>>())
+            .await;
+
+        assert_eq!(late, Err(PeerCode::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_stalls_ends_with_a_code() {
+        let chunk = || {
+            Ok(FetchPart::Chunk {
+                index: 0,
+                data: Bytes::new(),
+            })
+        };
+        let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
+        let flowing = futures::stream::iter([chunk()]).boxed();
+        assert!(
+            guarded(FROM, flowing, most)
+                .all(async |part| part.is_ok())
+                .await
+        );
+
+        let stalling = futures::stream::pending().boxed();
+        let part = guarded(FROM, stalling, Duration::from_millis(1))
+            .next()
+            .await;
+
+        let status = part.expect("an end").map(drop).expect_err("a refusal");
+        assert_eq!(status.message(), PeerCode::Unavailable.text());
+    }
 }

@@ -38,7 +38,7 @@ struct Entries {
     addresses: BTreeMap<PeerId, Vec<Multiaddr>>,
     kept: BTreeMap<PeerId, Kept>,
     due: BTreeSet<(Instant, PeerId)>,
-    connected: BTreeMap<PeerId, Instant>,
+    connected: BTreeMap<PeerId, Connected>,
     closing: BTreeSet<PeerId>,
     waker: Option<Waker>,
 }
@@ -48,6 +48,11 @@ struct Kept {
     failures: u32,
     /// When to dial next; none while connected or dialling.
     at: Option<Instant>,
+}
+
+struct Connected {
+    since: Instant,
+    by: BTreeSet<ConnectionId>,
 }
 
 impl Book {
@@ -161,14 +166,25 @@ impl Entries {
         }
     }
 
-    fn established(&mut self, peer: PeerId) {
-        self.connected.entry(peer).or_insert_with(Instant::now);
+    fn established(&mut self, peer: PeerId, connection: ConnectionId) {
+        let connected = self.connected.entry(peer).or_insert_with(|| Connected {
+            since: Instant::now(),
+            by: BTreeSet::new(),
+        });
+        connected.by.insert(connection);
         self.unschedule(peer);
     }
 
-    fn disconnected(&mut self, peer: PeerId) {
-        let since = self.connected.remove(&peer);
-        let steady = since.is_some_and(|since| since.elapsed() >= STEADY);
+    fn ended(&mut self, peer: PeerId, connection: ConnectionId) {
+        let Some(connected) = self.connected.get_mut(&peer) else {
+            return;
+        };
+        connected.by.remove(&connection);
+        if !connected.by.is_empty() {
+            return;
+        }
+        let steady = connected.since.elapsed() >= STEADY;
+        self.connected.remove(&peer);
         let Some(kept) = self.kept.get(&peer) else {
             return;
         };
@@ -211,6 +227,11 @@ impl Keeper {
     /// A keeper that works from this book.
     pub(super) fn new(book: Book) -> Self {
         Self { book, timer: None }
+    }
+
+    /// Counts on a connection no more.
+    pub(super) fn give_up(&mut self, peer: PeerId, connection: ConnectionId) {
+        self.book.lock().ended(peer, connection);
     }
 }
 
@@ -256,9 +277,11 @@ impl NetworkBehaviour for Keeper {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         let mut entries = self.book.lock();
         match event {
-            FromSwarm::ConnectionEstablished(event) => entries.established(event.peer_id),
-            FromSwarm::ConnectionClosed(event) if event.remaining_established == 0 => {
-                entries.disconnected(event.peer_id);
+            FromSwarm::ConnectionEstablished(event) => {
+                entries.established(event.peer_id, event.connection_id);
+            }
+            FromSwarm::ConnectionClosed(event) => {
+                entries.ended(event.peer_id, event.connection_id);
             }
             FromSwarm::DialFailure(DialFailure {
                 peer_id: Some(peer),
@@ -298,8 +321,9 @@ impl NetworkBehaviour for Keeper {
             if at <= Instant::now() {
                 entries.unschedule(peer);
                 return Poll::Ready(ToSwarm::Dial {
+                    // A connection that was given up may still count as one to the swarm.
                     opts: DialOpts::peer_id(peer)
-                        .condition(PeerCondition::DisconnectedAndNotDialing)
+                        .condition(PeerCondition::NotDialing)
                         .allocate_new_port()
                         .build(),
                 });
@@ -313,5 +337,161 @@ impl NetworkBehaviour for Keeper {
             std::task::ready!(timer.as_mut().poll(cx));
             self.timer = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity;
+
+    use super::*;
+
+    fn peer() -> PeerId {
+        identity::Keypair::generate_ed25519().public().to_peer_id()
+    }
+
+    fn address(port: u16) -> Multiaddr {
+        format!("/ip4/192.0.2.1/tcp/{port}")
+            .parse()
+            .expect("an address")
+    }
+
+    fn known(book: &Book, peer: PeerId) -> Option<Vec<Multiaddr>> {
+        book.lock().addresses.get(&peer).cloned()
+    }
+
+    #[test]
+    fn the_pause_grows_and_stays_bounded() {
+        for failures in 0..200 {
+            let pause = pause(failures);
+
+            assert!(pause >= BACKOFF_MIN / 2);
+            assert!(pause <= Duration::from_millis(limits::RECONNECT_MAX.0));
+        }
+        assert!(pause(0) <= BACKOFF_MIN);
+        assert!(pause(50) >= Duration::from_millis(limits::RECONNECT_MAX.0 / 2));
+    }
+
+    #[test]
+    fn a_node_has_no_more_addresses_than_are_tried() {
+        let (book, peer) = (Book::new(peer()), peer());
+        let most = u16::try_from(limits::ADDRESSES_PER_NODE_MAX).expect("a small number");
+
+        book.learn(peer, (1..=most + 5).map(address).collect());
+
+        assert_eq!(
+            known(&book, peer).map(|all| all.len()),
+            Some(limits::ADDRESSES_PER_NODE_MAX)
+        );
+    }
+
+    #[test]
+    fn the_newest_addresses_replace_the_old_and_none_replace_nothing() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.learn(peer, vec![address(1)]);
+
+        book.learn(peer, vec![address(2)]);
+        book.learn(peer, Vec::new());
+
+        assert_eq!(known(&book, peer), Some(vec![address(2)]));
+    }
+
+    #[test]
+    fn the_book_holds_as_many_nodes_as_a_network_may_have() {
+        let book = Book::new(peer());
+        let first = peer();
+        book.learn(first, vec![address(1)]);
+        for _ in 1..limits::MEMBERS_MAX {
+            book.learn(PeerId::random(), vec![address(1)]);
+        }
+
+        let beyond = peer();
+        book.learn(beyond, vec![address(1)]);
+        book.learn(first, vec![address(2)]);
+
+        assert_eq!(known(&book, beyond), None);
+        assert_eq!(known(&book, first), Some(vec![address(2)]));
+    }
+
+    #[tokio::test]
+    async fn a_node_does_not_keep_a_connection_to_itself() {
+        let (own, other) = (peer(), peer());
+        let book = Book::new(own);
+
+        book.keep(vec![(own, vec![address(1)]), (other, vec![address(2)])]);
+
+        let entries = book.lock();
+        assert!(entries.kept.contains_key(&other));
+        assert!(!entries.kept.contains_key(&own));
+        assert!(!entries.addresses.contains_key(&own));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_hangs_up_at_once_is_dialled_ever_more_rarely() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.keep(vec![(peer, vec![address(1)])]);
+        let mut entries = book.lock();
+
+        let connection = ConnectionId::new_unchecked(1);
+        for _ in 0..10 {
+            entries.established(peer, connection);
+            entries.ended(peer, connection);
+        }
+        let flighty = entries.kept[&peer].failures;
+        entries.established(peer, connection);
+        let connected = entries.connected.get_mut(&peer).expect("a connection");
+        connected.since = Instant::now().checked_sub(STEADY).expect("a past");
+        entries.ended(peer, connection);
+
+        assert_eq!(flighty, 10);
+        assert_eq!(entries.kept[&peer].failures, 0);
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_dialled_again_once_its_last_connection_ended() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.keep(vec![(peer, vec![address(1)])]);
+        let (one, other) = (
+            ConnectionId::new_unchecked(1),
+            ConnectionId::new_unchecked(2),
+        );
+        book.lock().established(peer, one);
+        book.lock().established(peer, other);
+
+        book.lock().ended(peer, one);
+        assert!(book.lock().due.is_empty());
+        book.lock().ended(peer, other);
+        assert_eq!(book.lock().due.len(), 1);
+        book.lock().ended(peer, other);
+
+        assert_eq!(book.lock().kept[&peer].failures, 1);
+    }
+
+    #[tokio::test]
+    async fn a_peer_no_longer_kept_is_no_longer_due() {
+        let (book, one, other) = (Book::new(peer()), peer(), peer());
+        book.keep(vec![(one, vec![address(1)]), (other, vec![address(2)])]);
+        assert_eq!(book.lock().due.len(), 2);
+
+        book.keep(vec![(other, vec![address(2)])]);
+        book.forget(other);
+
+        assert!(book.lock().due.is_empty());
+        assert!(book.lock().kept.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_new_address_is_tried_at_once() {
+        let (book, peer) = (Book::new(peer()), peer());
+        book.keep(vec![(peer, vec![address(1)])]);
+        for _ in 0..9 {
+            book.lock().failed(peer);
+        }
+        let later = book.lock().due.first().map(|(at, _)| *at);
+
+        book.learn(peer, vec![address(2)]);
+
+        let due = book.lock().due.first().map(|(at, _)| *at);
+        assert!(due < later && due <= Some(Instant::now()));
     }
 }

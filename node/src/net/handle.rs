@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use super::{
     Incoming, NetError, PeerCalls,
-    address::{dialable, peer_id},
+    address::{dialable, node_key, peer_id},
     dial::Book,
     swarm::{self, Built, Observed},
 };
@@ -56,6 +56,7 @@ pub struct ConnectionInfo {
 /// A running network; cheap to clone. It runs until [`Self::stop`].
 #[derive(Clone)]
 pub struct Net {
+    own: NodeKey,
     calls: PeerCalls,
     book: Book,
     observed: Arc<Observed>,
@@ -86,14 +87,16 @@ impl Net {
         } = swarm::build(&config.seed, config.network)?;
         let observed = Arc::new(Observed::default());
         let bound = swarm::listen(&mut swarm, &observed, &wanted).await?;
-        let own = *swarm.local_peer_id();
+        let peer = *swarm.local_peer_id();
+        let own = node_key(peer).ok_or(NetError::Key)?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let run = swarm::run(swarm, observed.clone(), events.clone(), stop.clone());
-        tasks.spawn(run.instrument(tracing::info_span!("net", node = %own)));
+        tasks.spawn(run.instrument(tracing::info_span!("net", node = %peer)));
         tasks.close();
         let net = Self {
-            calls: PeerCalls::new(own, opener, book.clone()),
+            own,
+            calls: PeerCalls::new(peer, opener, book.clone()),
             book,
             observed,
             bound: bound.into(),
@@ -102,6 +105,11 @@ impl Net {
             stop,
         };
         Ok((net, Incoming(accepted)))
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeKey {
+        self.own
     }
 
     /// The calling half.

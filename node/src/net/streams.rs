@@ -279,8 +279,9 @@ impl Streams {
         waiting.retain(|reply| !reply.is_closed());
         waiting.push(reply);
         self.events.push_back(ToSwarm::Dial {
+            // A connection that was given up may still count as one to the swarm.
             opts: DialOpts::peer_id(peer)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .condition(PeerCondition::NotDialing)
                 .allocate_new_port()
                 .build(),
         });
@@ -305,13 +306,14 @@ impl Streams {
         }
     }
 
-    fn closed(&mut self, event: &ConnectionClosed<'_>) {
-        let Some(all) = self.connections.get_mut(&event.peer_id) else {
+    /// Opens no more streams over a connection.
+    pub(super) fn give_up(&mut self, peer: PeerId, id: ConnectionId) {
+        let Some(all) = self.connections.get_mut(&peer) else {
             return;
         };
-        all.retain(|connection| connection.id != event.connection_id);
+        all.retain(|connection| connection.id != id);
         if all.is_empty() {
-            self.connections.remove(&event.peer_id);
+            self.connections.remove(&peer);
         }
     }
 
@@ -356,7 +358,11 @@ impl NetworkBehaviour for Streams {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(event) => self.established(&event),
-            FromSwarm::ConnectionClosed(event) => self.closed(&event),
+            FromSwarm::ConnectionClosed(ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            }) => self.give_up(peer_id, connection_id),
             FromSwarm::DialFailure(DialFailure {
                 peer_id: Some(peer),
                 error,
@@ -503,5 +509,328 @@ impl ConnectionHandler for Handler {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+    use libp2p::{
+        Swarm, Transport,
+        core::{transport::MemoryTransport, upgrade},
+        identity, noise,
+        swarm::{self, SwarmEvent},
+        yamux,
+    };
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    const PROTOCOL: StreamProtocol = StreamProtocol::new("/chartmesh/test/grpc/1");
+
+    /// A node with a running swarm; it ends when dropped.
+    struct Node {
+        peer: PeerId,
+        address: Multiaddr,
+        opener: Opener,
+        accepted: mpsc::Receiver<Inbound>,
+        orders: mpsc::Sender<Order>,
+    }
+
+    enum Order {
+        Connect(Multiaddr, oneshot::Sender<()>),
+        Disconnect(PeerId, oneshot::Sender<()>),
+    }
+
+    impl Node {
+        async fn start(protocol: StreamProtocol, limits: StreamLimits) -> Self {
+            let key = identity::Keypair::generate_ed25519();
+            let peer = key.public().to_peer_id();
+            let (streams, opener, accepted) = Streams::new(protocol, limits);
+            let transport = MemoryTransport::default()
+                .upgrade(upgrade::Version::V1)
+                .authenticate(noise::Config::new(&key).expect("noise"))
+                .multiplex(yamux::Config::default())
+                .boxed();
+            let config = swarm::Config::with_tokio_executor()
+                .with_idle_connection_timeout(Duration::from_secs(60));
+            let mut swarm = Swarm::new(transport, streams, peer, config);
+            swarm
+                .listen_on("/memory/0".parse().expect("an address"))
+                .expect("listening");
+            let address = loop {
+                if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                    break address;
+                }
+            };
+            let (orders, todo) = mpsc::channel(8);
+            tokio::spawn(run(swarm, todo));
+            Self {
+                peer,
+                address,
+                opener,
+                accepted,
+                orders,
+            }
+        }
+
+        async fn connect(&self, other: &Node) {
+            let (done, connected) = oneshot::channel();
+            let order = Order::Connect(other.address.clone(), done);
+            self.orders.send(order).await.expect("the swarm runs");
+            connected.await.expect("a connection");
+        }
+
+        async fn disconnect(&self, other: &Node) {
+            let (done, disconnected) = oneshot::channel();
+            let order = Order::Disconnect(other.peer, done);
+            self.orders.send(order).await.expect("the swarm runs");
+            disconnected.await.expect("the end of a connection");
+        }
+    }
+
+    async fn run(mut swarm: Swarm<Streams>, mut todo: mpsc::Receiver<Order>) {
+        let mut connecting = Vec::new();
+        let mut closing = Vec::new();
+        loop {
+            tokio::select! {
+                order = todo.recv() => match order {
+                    Some(Order::Connect(address, done)) => {
+                        swarm.dial(address).expect("a dial");
+                        connecting.push(done);
+                    }
+                    Some(Order::Disconnect(peer, done)) => {
+                        swarm.disconnect_peer_id(peer).expect("a connection");
+                        closing.push(done);
+                    }
+                    None => return,
+                },
+                event = swarm.select_next_some() => match event {
+                    SwarmEvent::ConnectionEstablished { .. } => {
+                        connecting.drain(..).for_each(|done| done.send(()).expect("a waiting test"));
+                    }
+                    SwarmEvent::ConnectionClosed { num_established: 0, .. } => {
+                        closing.drain(..).for_each(|done| done.send(()).expect("a waiting test"));
+                    }
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    async fn pair(limits: StreamLimits) -> (Node, Node) {
+        let asker = Node::start(PROTOCOL, limits).await;
+        let holder = Node::start(PROTOCOL, limits).await;
+        asker.connect(&holder).await;
+        (asker, holder)
+    }
+
+    async fn lives(stream: &mut Stream) -> bool {
+        let mut byte = [0];
+        stream.write_all(b"?").await.is_ok()
+            && stream.flush().await.is_ok()
+            && stream.read_exact(&mut byte).await.is_ok()
+    }
+
+    /// Answers every byte on every accepted stream, and keeps each stream until its end.
+    fn echo(mut accepted: mpsc::Receiver<Inbound>) {
+        tokio::spawn(async move {
+            while let Some(mut inbound) = accepted.recv().await {
+                tokio::spawn(async move {
+                    let mut byte = [0];
+                    while inbound.stream.read_exact(&mut byte).await.is_ok() {
+                        if inbound.stream.write_all(&byte).await.is_err()
+                            || inbound.stream.flush().await.is_err()
+                        {
+                            break;
+                        }
+                    }
+                    drop(inbound.slot);
+                });
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn two_hundred_opens_at_once_lose_none() {
+        let limits = StreamLimits {
+            inbound_per_peer: 200,
+            waiting: 200,
+            ..StreamLimits::default()
+        };
+        let (asker, holder) = pair(limits).await;
+        echo(holder.accepted);
+
+        let mut opens = JoinSet::new();
+        for _ in 0..200 {
+            let opener = asker.opener.clone();
+            opens.spawn(async move {
+                let mut stream = opener.open(holder.peer).await.expect("a stream");
+                assert!(lives(&mut stream).await);
+                stream
+            });
+        }
+        let opened = opens.join_all().await;
+
+        assert_eq!(opened.len(), 200);
+    }
+
+    #[tokio::test]
+    async fn streams_that_the_server_has_no_room_for_wait() {
+        let wanted = limits::STREAM_QUEUE_MAX + 16;
+        let limits = StreamLimits {
+            inbound_per_peer: wanted,
+            waiting: wanted,
+            ..StreamLimits::default()
+        };
+        let (asker, mut holder) = pair(limits).await;
+        let mut streams = Vec::new();
+        for _ in 0..wanted {
+            streams.push(asker.opener.open(holder.peer).await.expect("a stream"));
+        }
+
+        let mut accepted = Vec::new();
+        for _ in 0..wanted {
+            accepted.push(holder.accepted.recv().await.expect("a stream"));
+        }
+
+        assert_eq!(accepted.len(), streams.len());
+    }
+
+    #[tokio::test]
+    async fn a_stream_beyond_the_share_of_a_peer_is_reset_and_the_others_go_on() {
+        let (asker, holder) = pair(StreamLimits::default()).await;
+        let other = Node::start(PROTOCOL, StreamLimits::default()).await;
+        other.connect(&holder).await;
+        echo(holder.accepted);
+        let mut streams = Vec::new();
+        for _ in 0..limits::STREAMS_PER_PEER_MAX {
+            let mut stream = asker.opener.open(holder.peer).await.expect("a stream");
+            assert!(lives(&mut stream).await);
+            streams.push(stream);
+        }
+
+        let mut beyond = asker.opener.open(holder.peer).await.expect("a stream");
+
+        assert!(!lives(&mut beyond).await);
+        for stream in &mut streams {
+            assert!(lives(stream).await);
+        }
+        let mut foreign = other.opener.open(holder.peer).await.expect("a stream");
+        assert!(lives(&mut foreign).await);
+    }
+
+    #[tokio::test]
+    async fn reconnecting_does_not_double_the_share_of_a_peer() {
+        let (asker, mut holder) = pair(StreamLimits::default()).await;
+        let mut lingering = Vec::new();
+        let mut streams = Vec::new();
+        for _ in 0..limits::STREAMS_PER_PEER_MAX {
+            streams.push(asker.opener.open(holder.peer).await.expect("a stream"));
+            lingering.push(holder.accepted.recv().await.expect("a stream"));
+        }
+        asker.disconnect(&holder).await;
+        asker.connect(&holder).await;
+
+        let mut beyond = asker.opener.open(holder.peer).await.expect("a stream");
+        assert!(!lives(&mut beyond).await);
+
+        drop(lingering);
+        echo(holder.accepted);
+        let mut within = asker.opener.open(holder.peer).await.expect("a stream");
+        assert!(lives(&mut within).await);
+    }
+
+    #[tokio::test]
+    async fn opening_to_nobody_is_unreachable() {
+        let (asker, holder) = pair(StreamLimits::default()).await;
+        let nobody = identity::Keypair::generate_ed25519().public().to_peer_id();
+        assert!(asker.opener.open(holder.peer).await.is_ok());
+        assert_eq!(asker.opener.connect(holder.peer).await, Ok(()));
+
+        let opened = asker.opener.open(nobody).await;
+        let connected = asker.opener.connect(nobody).await;
+
+        assert_eq!(opened.err(), Some(OpenError::Unreachable));
+        assert_eq!(connected, Err(OpenError::Unreachable));
+    }
+
+    #[tokio::test]
+    async fn a_node_of_another_protocol_is_foreign() {
+        let (asker, holder) = pair(StreamLimits::default()).await;
+        let other = StreamProtocol::new("/chartmesh/other/grpc/1");
+        let stranger = Node::start(other, StreamLimits::default()).await;
+        asker.connect(&stranger).await;
+        assert!(asker.opener.open(holder.peer).await.is_ok());
+
+        let opened = asker.opener.open(stranger.peer).await;
+
+        assert_eq!(opened.err(), Some(OpenError::Foreign));
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_may_wait_for_a_peer_are_told_so() {
+        let (opener, peer, _asks) = {
+            let (streams, opener, _) = Streams::new(PROTOCOL, StreamLimits::default());
+            let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
+            (opener, peer, streams)
+        };
+        let mut waiting = Vec::new();
+        for _ in 0..limits::OPEN_QUEUE_MAX {
+            let mut open = Box::pin(opener.open(peer));
+            assert!(futures::poll!(&mut open).is_pending());
+            waiting.push(open);
+        }
+
+        assert_eq!(opener.open(peer).await.err(), Some(OpenError::Busy));
+
+        waiting.pop();
+        let mut open = Box::pin(opener.open(peer));
+        assert!(futures::poll!(&mut open).is_pending());
+    }
+
+    #[tokio::test]
+    async fn the_swarm_is_asked_for_a_few_streams_of_a_peer_at_a_time() {
+        let (mut streams, opener, _accepted) = Streams::new(PROTOCOL, StreamLimits::default());
+        let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
+        let mut waiting = Vec::new();
+        for _ in 0..limits::OPEN_QUEUE_MAX {
+            let mut open = Box::pin(opener.open(peer));
+            assert!(futures::poll!(&mut open).is_pending());
+            waiting.push(open);
+        }
+
+        let mut asked = 0;
+        while streams.asks.try_recv().is_ok() {
+            asked += 1;
+        }
+
+        // Each request is dropped as it is taken, but the next in line must run to take its place.
+        assert_eq!(asked, limits::OPENS_PER_PEER_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_stopped_swarm_is_an_error_and_no_wait() {
+        let (streams, opener, _accepted) = Streams::new(PROTOCOL, StreamLimits::default());
+        let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
+
+        drop(streams);
+
+        assert_eq!(opener.open(peer).await.err(), Some(OpenError::Closed));
+    }
+
+    #[test]
+    fn the_best_connection_is_direct_and_then_young() {
+        let connection = |id, path| Connection {
+            id: ConnectionId::new_unchecked(id),
+            path,
+        };
+        let (old, young) = (connection(1, Path::Direct), connection(2, Path::Direct));
+        let relayed = connection(3, Path::Relayed);
+
+        assert_eq!(best(&[old, young, relayed]), Some(young.id));
+        assert_eq!(best(&[old, relayed]), Some(old.id));
+        assert_eq!(best(&[relayed]), Some(relayed.id));
+        assert_eq!(best(&[]), None);
     }
 }

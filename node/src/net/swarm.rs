@@ -15,7 +15,7 @@ use chartmesh_core::{
 use futures::{FutureExt, StreamExt};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport, connection_limits,
-    core::{ConnectedPoint, transport::ListenerId, upgrade},
+    core::{transport::ListenerId, upgrade},
     dns, identify, identity, memory_connection_limits,
     multiaddr::Protocol,
     noise, ping,
@@ -39,13 +39,14 @@ const AGENT: &str = "chartmesh";
 /// Streams of one connection whose protocol is being agreed on.
 const NEGOTIATING_MAX: usize = 32;
 /// Streams of one Yamux connection: calls both ways, `identify` and `ping`.
-const YAMUX_STREAMS_MAX: usize = 64;
+const YAMUX_STREAMS_MAX: usize = 128;
 /// A connection without streams is closed after this; a channel between members keeps one open.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often a connection is tried, and how long an answer may take: a peer whose machine vanished is
-/// noticed within the sum, which leaves time to find it again within a minute.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a connection is tried, and how long an answer may take. libp2p forgives the first failure
+/// and tries once more on a stream of its own (10 s), so a peer whose machine vanished is noticed within
+/// 25 s, which leaves time to find it again within a minute.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Share of the machine's memory at which connections are refused.
 const MEMORY_SHARE_MAX: f64 = 0.9;
 /// Share of the connections that may come from outside, so that outsiders cannot keep this node from
@@ -88,6 +89,11 @@ impl Observed {
         addresses.map(|(_, address)| address.clone()).collect()
     }
 
+    /// Stops counting a connection that is of no use any more.
+    fn give_up(&self, connection: ConnectionId) -> Option<NetEvent> {
+        self.lock().lose(connection)
+    }
+
     fn port(&self, listener: ListenerId) -> Option<u16> {
         let state = self.lock();
         let mut own = state.listening.iter().filter(|(id, _)| *id == listener);
@@ -119,6 +125,24 @@ impl Observed {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn gain(&mut self, id: ConnectionId, connection: Connection) -> Option<NetEvent> {
+        let node = connection.node;
+        let first = !self.holds(node);
+        self.connections.insert(id, connection);
+        first.then_some(NetEvent::Connected(node))
+    }
+
+    fn lose(&mut self, id: ConnectionId) -> Option<NetEvent> {
+        let node = self.connections.remove(&id)?.node;
+        (!self.holds(node)).then_some(NetEvent::Disconnected(node))
+    }
+
+    fn holds(&self, node: NodeKey) -> bool {
+        self.connections.values().any(|known| known.node == node)
     }
 }
 
@@ -205,7 +229,8 @@ fn transport(key: &identity::Keypair) -> Result<libp2p::core::transport::Boxed<M
         .boxed())
 }
 
-/// Listens on every address it can and says which it got, in the order asked.
+/// Listens on every address it can and says which port each got, in the order asked; an address that
+/// cannot be listened on stays as it was asked.
 ///
 /// # Errors
 ///
@@ -219,23 +244,29 @@ pub(super) async fn listen(
         probe(address)?;
     }
     let mut listeners = Vec::new();
-    let mut refused = None;
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in wanted {
         match swarm.listen_on(address.clone()) {
-            Ok(listener) => listeners.push((listener, address)),
+            Ok(listener) => listeners.push((Some(listener), address)),
             Err(error) => {
                 tracing::warn!(%address, %error, "cannot listen on this address");
-                refused = Some(io::Error::other(error));
+                refused = io::Error::other(error);
+                listeners.push((None, address));
             }
         }
     }
     let deadline = tokio::time::sleep(Duration::from_millis(limits::CONNECT_MAX.0));
     tokio::pin!(deadline);
-    while listeners.iter().any(|(id, _)| observed.port(*id).is_none()) {
+    while listeners
+        .iter()
+        .filter_map(|(id, _)| *id)
+        .any(|id| observed.port(id).is_none())
+    {
         tokio::select! {
             event = swarm.select_next_some() => {
                 if let SwarmEvent::ListenerClosed { listener_id, .. } = &event {
-                    listeners.retain(|(id, _)| id != listener_id);
+                    let ended = listeners.iter_mut().find(|(id, _)| *id == Some(*listener_id));
+                    ended.into_iter().for_each(|(id, _)| *id = None);
                 }
                 observe(observed, &event);
             }
@@ -246,12 +277,15 @@ pub(super) async fn listen(
     while let Some(event) = swarm.select_next_some().now_or_never() {
         observe(observed, &event);
     }
-    if let (true, Some(error)) = (listeners.is_empty(), refused) {
-        return Err(NetError::Listen(error));
+    if !wanted.is_empty() && listeners.iter().all(|(id, _)| id.is_none()) {
+        return Err(NetError::Listen(refused));
     }
     Ok(listeners
-        .iter()
-        .filter_map(|(id, address)| Some(with_port(address, observed.port(*id)?)))
+        .into_iter()
+        .map(|(id, address)| match id.and_then(|id| observed.port(id)) {
+            Some(port) => with_port(address, port),
+            None => address.clone(),
+        })
         .collect())
 }
 
@@ -299,61 +333,59 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        let event = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            event = swarm.select_next_some() => event,
-        };
-        observe(&observed, &event);
-        match event {
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                num_established,
-                ..
-            } if num_established.get() == 1 => {
-                tell(&events, peer_id, NetEvent::Connected);
-            }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                num_established: 0,
-                ..
-            } => tell(&events, peer_id, NetEvent::Disconnected),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
-                connection,
-                peer,
-                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
-            })) => {
-                tracing::info!(%peer, "connection closed: the peer does not answer");
-                swarm.close_connection(connection);
-            }
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => tracing::debug!(%peer, %error, "not connected"),
-            SwarmEvent::ListenerError { error, .. } => {
-                tracing::warn!(%error, "a connection could not be accepted");
-            }
-            SwarmEvent::ListenerClosed {
-                reason: Err(error), ..
-            } => tracing::error!(%error, "a listener ended"),
-            _ => {}
+            event = swarm.select_next_some() => settle(&mut swarm, &observed, &events, &event),
         }
     }
 }
 
-fn tell(
+fn settle(
+    swarm: &mut Swarm<Behaviour>,
+    observed: &Observed,
     events: &broadcast::Sender<NetEvent>,
-    peer: PeerId,
-    event: impl FnOnce(NodeKey) -> NetEvent,
+    event: &SwarmEvent<BehaviourEvent>,
 ) {
-    if let Some(node) = node_key(peer) {
-        // Nobody may be listening.
-        let _ = events.send(event(node));
+    tell(events, observe(observed, event));
+    match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+            connection,
+            peer,
+            result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
+        })) => {
+            tracing::info!(%peer, "connection given up: the peer does not answer");
+            // Closing waits for what is still to be sent, which may be for ever: whoever needs the
+            // peer must not wait for that.
+            swarm.behaviour_mut().keeper.give_up(*peer, *connection);
+            swarm.behaviour_mut().streams.give_up(*peer, *connection);
+            tell(events, observed.give_up(*connection));
+            swarm.close_connection(*connection);
+        }
+        SwarmEvent::OutgoingConnectionError {
+            peer_id: Some(peer),
+            error,
+            ..
+        } => tracing::debug!(%peer, %error, "not connected"),
+        SwarmEvent::ListenerError { error, .. } => {
+            tracing::warn!(%error, "a connection could not be accepted");
+        }
+        SwarmEvent::ListenerClosed {
+            reason: Err(error), ..
+        } => tracing::error!(%error, "a listener ended"),
+        _ => {}
     }
 }
 
-fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
+fn tell(events: &broadcast::Sender<NetEvent>, event: Option<NetEvent>) {
+    if let Some(event) = event {
+        // Nobody may be listening.
+        let _ = events.send(event);
+    }
+}
+
+/// Notes what happened, and says whether a node was thereby gained or lost.
+fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) -> Option<NetEvent> {
     let mut state = observed.lock();
     match event {
         SwarmEvent::NewListenAddr {
@@ -382,19 +414,15 @@ fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
             endpoint,
             ..
         } => {
-            if let Some(node) = node_key(*peer_id) {
-                let connection = Connection {
-                    node,
-                    address: remote(endpoint),
-                    relayed: endpoint.is_relayed(),
-                    rtt: None,
-                };
-                state.connections.insert(*connection_id, connection);
-            }
+            let connection = Connection {
+                node: node_key(*peer_id)?,
+                address: endpoint.get_remote_address().clone(),
+                relayed: endpoint.is_relayed(),
+                rtt: None,
+            };
+            return state.gain(*connection_id, connection);
         }
-        SwarmEvent::ConnectionClosed { connection_id, .. } => {
-            state.connections.remove(connection_id);
-        }
+        SwarmEvent::ConnectionClosed { connection_id, .. } => return state.lose(*connection_id),
         SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
             connection,
             result: Ok(rtt),
@@ -406,8 +434,192 @@ fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) {
         }
         _ => {}
     }
+    None
 }
 
-fn remote(endpoint: &ConnectedPoint) -> Multiaddr {
-    endpoint.get_remote_address().clone()
+#[cfg(test)]
+mod tests {
+    use libp2p::{
+        core::{ConnectedPoint, Endpoint, transport::PortUse},
+        swarm::{FromSwarm, behaviour::ConnectionEstablished},
+    };
+    use tokio::{io::copy_bidirectional, net::TcpStream, sync::watch};
+
+    use super::*;
+
+    const NETWORK: NetworkId = NetworkId([7; 32]);
+
+    /// Forwards connections to a port, until it freezes those it has: they stay open and carry nothing.
+    async fn proxy(to: u16) -> (u16, watch::Sender<u32>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a listener");
+        let port = listener.local_addr().expect("its address").port();
+        let (freeze, frozen) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut frozen = frozen.clone();
+                frozen.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(("127.0.0.1", to))
+                        .await
+                        .expect("the node behind");
+                    tokio::select! {
+                        ended = copy_bidirectional(&mut near, &mut far) => drop(ended),
+                        _ = frozen.changed() => std::future::pending::<()>().await,
+                    }
+                });
+            }
+        });
+        (port, freeze)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_falls_silent_is_given_up_and_found_again() {
+        let mut holder = build(&SecretKey::new([2; 32]), NETWORK).expect("a swarm");
+        let peer = *holder.swarm.local_peer_id();
+        let node = node_key(peer).expect("a node");
+        let here = ["/ip4/127.0.0.1/tcp/0".parse().expect("an address")];
+        let bound = listen(&mut holder.swarm, &Observed::default(), &here)
+            .await
+            .expect("a listener");
+        let (port, freeze) = proxy(socket(&bound[0]).expect("a socket").port()).await;
+        let (events, mut seen) = broadcast::channel(8);
+        let stop = CancellationToken::new();
+        let unheard = broadcast::channel(1).0;
+        tokio::spawn(run(holder.swarm, Arc::default(), unheard, stop.clone()));
+        let observed = Observed::default();
+        let mut asker = build(&SecretKey::new([1; 32]), NETWORK).expect("a swarm");
+        let through = format!("/ip4/127.0.0.1/tcp/{port}")
+            .parse()
+            .expect("an address");
+        asker.book.keep(vec![(peer, vec![through])]);
+        let connection = connected(&mut asker.swarm, &observed, &events).await;
+        assert_eq!(seen.try_recv(), Ok(NetEvent::Connected(node)));
+
+        freeze.send_modify(|times| *times += 1);
+        let silence = SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+            peer,
+            connection,
+            result: Err(ping::Failure::Timeout),
+        }));
+        settle(&mut asker.swarm, &observed, &events, &silence);
+
+        assert_eq!(seen.try_recv(), Ok(NetEvent::Disconnected(node)));
+        assert!(observed.connections().is_empty());
+        let again = connected(&mut asker.swarm, &observed, &events).await;
+        assert_ne!(again, connection);
+        assert_eq!(seen.try_recv(), Ok(NetEvent::Connected(node)));
+        stop.cancel();
+    }
+
+    async fn connected(
+        swarm: &mut Swarm<Behaviour>,
+        observed: &Observed,
+        events: &broadcast::Sender<NetEvent>,
+    ) -> ConnectionId {
+        let established = async {
+            loop {
+                let event = swarm.select_next_some().await;
+                settle(swarm, observed, events, &event);
+                if let SwarmEvent::ConnectionEstablished { connection_id, .. } = event {
+                    return connection_id;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), established)
+            .await
+            .expect("a connection in time")
+    }
+
+    /// A limits behaviour, and how many connections it was told of.
+    struct Gate(connection_limits::Behaviour, usize);
+
+    impl Gate {
+        fn new() -> Self {
+            Self(connection_limits::Behaviour::new(connection_limits()), 0)
+        }
+
+        fn admits(&mut self, peer: PeerId, endpoint: &ConnectedPoint) -> bool {
+            self.1 += 1;
+            let id = ConnectionId::new_unchecked(self.1);
+            let here = Multiaddr::empty();
+            let admitted = match endpoint {
+                ConnectedPoint::Listener { .. } => self
+                    .0
+                    .handle_established_inbound_connection(id, peer, &here, &here)
+                    .is_ok(),
+                ConnectedPoint::Dialer { .. } => self
+                    .0
+                    .handle_established_outbound_connection(
+                        id,
+                        peer,
+                        &here,
+                        Endpoint::Dialer,
+                        PortUse::New,
+                    )
+                    .is_ok(),
+            };
+            if admitted {
+                self.0
+                    .on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                        peer_id: peer,
+                        connection_id: id,
+                        endpoint,
+                        failed_addresses: &[],
+                        other_established: 0,
+                    }));
+            }
+            admitted
+        }
+    }
+
+    fn incoming() -> ConnectedPoint {
+        ConnectedPoint::Listener {
+            local_addr: Multiaddr::empty(),
+            send_back_addr: Multiaddr::empty(),
+        }
+    }
+
+    fn outgoing() -> ConnectedPoint {
+        ConnectedPoint::Dialer {
+            address: Multiaddr::empty(),
+            role_override: Endpoint::Dialer,
+            port_use: PortUse::New,
+        }
+    }
+
+    #[test]
+    fn outsiders_cannot_take_the_connections_this_node_dials() {
+        let mut gate = Gate::new();
+        for _ in 0..INCOMING_MAX {
+            assert!(gate.admits(PeerId::random(), &incoming()));
+        }
+
+        assert!(!gate.admits(PeerId::random(), &incoming()));
+        for _ in INCOMING_MAX..limits::CONNECTIONS_MAX {
+            assert!(gate.admits(PeerId::random(), &outgoing()));
+        }
+        assert!(!gate.admits(PeerId::random(), &outgoing()));
+    }
+
+    #[test]
+    fn one_peer_has_few_connections() {
+        let mut gate = Gate::new();
+        let peer = PeerId::random();
+        for _ in 0..limits::CONNECTIONS_PER_PEER_MAX {
+            assert!(gate.admits(peer, &incoming()));
+        }
+
+        assert!(!gate.admits(peer, &incoming()));
+        assert!(!gate.admits(peer, &outgoing()));
+        assert!(gate.admits(PeerId::random(), &incoming()));
+    }
+
+    #[test]
+    fn the_port_that_was_taken_is_written_back() {
+        let asked: Multiaddr = "/ip6/::/tcp/0".parse().expect("an address");
+
+        assert_eq!(with_port(&asked, 7420).to_string(), "/ip6/::/tcp/7420");
+    }
 }
