@@ -110,7 +110,7 @@ pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
     if folder.join("keyring").exists() || folder.join(FILE).exists() {
         return Err(OpenError::AlreadyInitialised.into());
     }
-    make_folder(folder)?;
+    Store::prepare(folder)?;
     let mut warnings = Vec::new();
     let mut rng = rand_core::UnwrapErr(rand::rngs::SysRng);
     let kek = match &making.passphrase {
@@ -155,15 +155,6 @@ pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
         member: identity.member,
         warnings,
     })
-}
-
-fn make_folder(folder: &Path) -> Result<(), BootError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder);
-    made.map_err(|error| BootError::File(error.kind()))
 }
 
 fn draw(organization: Organization) -> StoredIdentity {

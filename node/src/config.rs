@@ -124,11 +124,10 @@ impl Config {
 
     /// Every value as text with its origin.
     pub fn values(&self) -> Vec<(&'static str, String, Origin)> {
-        let socket = self
-            .admin_socket
-            .0
-            .as_ref()
-            .map_or_else(|| "admin.sock".to_owned(), |path| path.display().to_string());
+        let socket = self.admin_socket.0.as_ref().map_or_else(
+            || "admin.sock".to_owned(),
+            |path| path.display().to_string(),
+        );
         vec![
             ("listen", self.listen.0.join(", "), self.listen.1),
             ("admin_socket", socket, self.admin_socket.1),

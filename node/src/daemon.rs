@@ -90,6 +90,12 @@ impl Daemon {
         })
     }
 
+    /// The present, as the node has it.
+    pub fn now(&self) -> Timestamp {
+        use chartmesh_core::ports::Clock as _;
+        self.node.world().now()
+    }
+
     /// The network, where it runs.
     pub fn net(&self) -> Option<&Net> {
         self.net.get()
@@ -135,7 +141,8 @@ impl Daemon {
         let _only_start = self.net.set(net);
         self.keep();
         let daemon = self.clone();
-        self.tasks.spawn(async move { daemon.watch_connections().await });
+        self.tasks
+            .spawn(async move { daemon.watch_connections().await });
         let daemon = self.clone();
         self.tasks.spawn(async move { daemon.look_after().await });
         Ok(())
@@ -156,7 +163,9 @@ impl Daemon {
         let sticky = sticky(&wanted, &before);
         let started = match Net::start(config(sticky.clone())).await {
             // A port that was only remembered may be somebody else's by now.
-            Err(NetError::PortTaken { .. }) if sticky != wanted => Net::start(config(wanted.clone())).await,
+            Err(NetError::PortTaken { .. }) if sticky != wanted => {
+                Net::start(config(wanted.clone())).await
+            }
             other => other,
         }?;
         let lines: Vec<String> = wanted
@@ -303,11 +312,14 @@ impl Daemon {
         match boot::rotate_if_due(self.node.world().store(), &mut identity).await {
             Ok(false) => {}
             Ok(true) => {
-                self.node.install_opening_keys(boot::opening_keys(&identity));
+                self.node
+                    .install_opening_keys(boot::opening_keys(&identity));
                 *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
                 tracing::info!("a new sealing key is in use");
             }
-            Err(error) => tracing::warn!(code = %error.code(), "a new sealing key cannot be stored"),
+            Err(error) => {
+                tracing::warn!(code = %error.code(), "a new sealing key cannot be stored")
+            }
         }
     }
 

@@ -1,2 +1,129 @@
-//! chartmeshd.
-fn main() {}
+//! `chartmeshd`, the daemon: wires store, network and admin socket to a node and runs it.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use chartmesh_core::types::Code;
+use chartmesh_node::{
+    api::admin,
+    boot,
+    config::Config,
+    daemon::{Daemon, Reach},
+    net::NetError,
+    once, telemetry,
+};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+/// The daemon of a chartmesh node: holds its records, answers its network, serves its own people.
+///
+/// Example: chartmeshd --node ~/clinic
+#[derive(Parser)]
+#[command(name = "chartmeshd", version)]
+struct Args {
+    /// The node's directory; `chartmesh init` makes one.
+    #[arg(long, env = "CHARTMESH_NODE", value_name = "DIR")]
+    node: PathBuf,
+    /// Serve the one admin connection on standard input, without a network, and end with it.
+    #[arg(long)]
+    once: bool,
+    /// Read the store's passphrase as one line from this file descriptor.
+    #[arg(long, value_name = "N")]
+    passphrase_fd: Option<u32>,
+}
+
+/// What a failed start exits with (`decisions.md` 11).
+fn exit(code: Code) -> ExitCode {
+    ExitCode::from(match code {
+        Code::DataDirLocked | Code::StorageFull | Code::PortTaken => 75,
+        Code::Internal => 70,
+        _ => 6,
+    })
+}
+
+fn refuse(code: Code, why: &dyn std::fmt::Display) -> ExitCode {
+    // Logging may not be up yet, and the last words must not be filtered.
+    let _no_reader = writeln!(std::io::stderr(), "error code={code} {why}");
+    exit(code)
+}
+
+/// The passphrase: from the service manager, else from the descriptor that was named.
+fn passphrase(args: &Args) -> std::io::Result<Option<Zeroizing<String>>> {
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .map(|folder| PathBuf::from(folder).join("chartmesh.passphrase"))
+        .filter(|path| path.exists());
+    let named = args
+        .passphrase_fd
+        .map(|fd| PathBuf::from(format!("/proc/self/fd/{fd}")));
+    let Some(path) = credential.or(named) else {
+        return Ok(None);
+    };
+    let mut line = Zeroizing::new(String::new());
+    BufReader::new(std::fs::File::open(path)?).read_line(&mut line)?;
+    let len = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(len);
+    Ok(Some(line))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let log = Config::load(&args.node).map_or_else(|_| "info".to_owned(), |config| config.log.0);
+    telemetry::start(&log);
+    let passphrase = match passphrase(&args) {
+        Ok(passphrase) => passphrase,
+        Err(error) => return refuse(Code::KeyRefused, &error),
+    };
+    if args.once {
+        return match once::run(&args.node, passphrase).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(Code::Internal, &error),
+        };
+    }
+    run(&args.node, passphrase).await
+}
+
+async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
+    let since = Instant::now();
+    let booted = match boot::open(folder, passphrase).await {
+        Ok(booted) => booted,
+        Err(error) => return refuse(error.code(), &error),
+    };
+    let daemon = Daemon::new(folder, booted, Reach::Network, since);
+    let socket = daemon.config.admin_socket.0.clone();
+    let listener = match admin::listen(folder, socket.as_deref()) {
+        Ok(listener) => listener,
+        Err(error) => return refuse(Code::ConfigMalformed, &error),
+    };
+    if let Err(error) = daemon.start_network().await {
+        let code = match error {
+            NetError::PortTaken { .. } => Code::PortTaken,
+            _ => Code::ConfigMalformed,
+        };
+        return refuse(code, &error);
+    }
+    let serving = tokio::spawn(listener.serve(daemon.clone()));
+    tracing::info!(node = %daemon.node.node_key(), start_ms = since.elapsed().as_millis(), "ready");
+    let ended = wait_for_signal().await;
+    tracing::info!("stopping");
+    daemon.stop().await;
+    match (ended, serving.await) {
+        (Ok(()), Ok(Ok(()))) => ExitCode::SUCCESS,
+        _ => ExitCode::from(70),
+    }
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

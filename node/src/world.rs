@@ -109,7 +109,10 @@ impl Peers for RealWorld {
 
     async fn open(&self, to: NodeKey, body: Bytes) -> Result<RealParts, CallError> {
         let calls = self.calls.get().ok_or(CallError::Unreachable)?;
-        calls.open(to, body).await.map(|parts| RealParts(Some(parts)))
+        calls
+            .open(to, body)
+            .await
+            .map(|parts| RealParts(Some(parts)))
     }
 
     fn learn(&self, node: NodeKey, addresses: &[Vec<u8>]) {
@@ -124,11 +127,7 @@ impl Records for RealWorld {
         self.store.rows(table, prefix).await
     }
 
-    async fn get(
-        &self,
-        table: Table,
-        keys: Vec<Vec<u8>>,
-    ) -> Result<Vec<Option<Row>>, StoreError> {
+    async fn get(&self, table: Table, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Row>>, StoreError> {
         self.store.get(table, keys).await
     }
 

@@ -346,6 +346,11 @@ impl Store {
             .await
     }
 
+    /// The last record on the disk.
+    pub fn head(&self) -> Head {
+        self.inner.journal.shared.head()
+    }
+
     /// Reads a small file sealed under the key-encryption key, such as `identity`.
     ///
     /// # Errors

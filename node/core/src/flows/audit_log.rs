@@ -97,6 +97,11 @@ impl<W: World> Node<W> {
         (state.tree.len(), state.tree.root())
     }
 
+    /// Root of the log as it was at an earlier size.
+    pub fn audit_root_at(&self, size: u64) -> Option<[u8; 32]> {
+        self.state().tree.root_at(size)
+    }
+
     /// A checkpoint of the log, signed with the audit key (c2sp.org/tlog-checkpoint).
     ///
     /// # Errors

@@ -234,6 +234,21 @@ impl<W: World> Node<W> {
         Ok(self.state().consents_of(patient).to_vec())
     }
 
+    /// Whose consent it is.
+    ///
+    /// # Errors
+    /// [`Code::ConsentUnknown`].
+    pub fn patient_of(&self, consent: ConsentId) -> Result<PatientId, FlowError> {
+        let state = self.state();
+        state
+            .consent_of
+            .get(&consent)
+            .copied()
+            .ok_or(FlowError::NotFound {
+                code: Code::ConsentUnknown,
+            })
+    }
+
     /// How this patient may be discovered by members.
     pub fn discoverability_of(&self, patient: PatientId) -> policy::Discoverability {
         self.state()

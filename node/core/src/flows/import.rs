@@ -193,11 +193,7 @@ impl<W: World> Node<W> {
         Ok((id, key))
     }
 
-    fn new_patient(
-        &self,
-        input: &PatientInput,
-        work: &mut Work,
-    ) -> (PatientId, SecretKey) {
+    fn new_patient(&self, input: &PatientInput, work: &mut Work) -> (PatientId, SecretKey) {
         let id = PatientId(self.random());
         let key = SecretKey::new(self.random());
         work.batch.keys.push((id.into(), key.clone()));

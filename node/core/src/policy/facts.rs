@@ -37,6 +37,15 @@ impl Discoverability {
         self as u32
     }
 
+    /// The word for it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Consented => "consented",
+            Self::Hidden => "hidden",
+        }
+    }
+
     /// Reads the number; none for 0 and for numbers without meaning.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|value| value.number() == number)

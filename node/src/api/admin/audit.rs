@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use chartmesh_core::{
     audit::JournalHead,
     flows::Shown,
-    records::StoreError,
     types::{MemberId, PatientId},
 };
 use chartmesh_proto::admin::{
@@ -17,10 +16,6 @@ use tonic::Status;
 
 use super::{Admin, error::flow, text};
 use crate::{daemon::Daemon, store::Leaves};
-
-/// Entries listed where the user names no limit.
-const LIST: u32 = 100;
-const LIST_MAX: u32 = 10_000;
 
 /// What members are called: (node, organisation, address).
 type Names = BTreeMap<MemberId, (String, String, String)>;
@@ -50,12 +45,12 @@ impl Admin {
     ) -> Result<AuditListReply, Status> {
         let daemon = self.daemon()?;
         let limit = match request.limit {
-            0 => LIST,
-            limit => limit.min(LIST_MAX),
+            0 => usize::MAX,
+            limit => limit as usize,
         };
         let shown = daemon
             .node
-            .audit_entries(request.after, limit as usize)
+            .audit_entries(request.after, limit)
             .await
             .map_err(flow)?;
         Ok(listed(&daemon, shown))
@@ -76,10 +71,10 @@ impl Admin {
         let disclosures = lines
             .into_iter()
             .map(|line| {
-                let (node, organization, address) =
-                    names.get(&line.recipient).cloned().unwrap_or_else(|| {
-                        (String::new(), line.recipient.to_string(), String::new())
-                    });
+                let (node, organization, address) = names
+                    .get(&line.recipient)
+                    .cloned()
+                    .unwrap_or_else(|| (String::new(), line.recipient.to_string(), String::new()));
                 DisclosureView {
                     date: line.at.to_string(),
                     recipient: Some(Recipient {
@@ -105,8 +100,10 @@ impl Admin {
         let verified = daemon.node.world().store().verify().await;
         let verified = verified.map_err(|error| flow(error.into()))?;
         let mut problems = Vec::new();
-        if let Some(problem) = verified.journal.problem {
-            problems.push(describe(problem));
+        if let Some(position) = verified.journal.first_bad {
+            problems.push(format!(
+                "the journal was changed at or behind record {position}"
+            ));
         }
         match verified.leaves {
             Leaves::Agree => {}
@@ -123,7 +120,8 @@ impl Admin {
         }
         let (entries, root) = daemon.node.audit_head();
         // Entries may have been added since the journal was read; what was read must agree.
-        let agrees = tree.len() > entries || daemon.node.audit_root_at(tree.len()) == Some(tree.root());
+        let agrees =
+            tree.len() > entries || daemon.node.audit_root_at(tree.len()) == Some(tree.root());
         if problems.is_empty() && !agrees {
             problems.push("the journal was changed since this node read it".to_owned());
         }
@@ -145,21 +143,6 @@ impl Admin {
         };
         let checkpoint = daemon.node.checkpoint(journal).map_err(flow)?;
         Ok(CheckpointReply { checkpoint })
-    }
-}
-
-fn describe(problem: StoreError) -> String {
-    match problem {
-        StoreError::Integrity { position } => {
-            format!("the journal was changed at or behind record {position}")
-        }
-        StoreError::Key => "a key of the keyring is missing".to_owned(),
-        StoreError::Full
-        | StoreError::Failed
-        | StoreError::Missing
-        | StoreError::FormatTooNew { .. }
-        | StoreError::TooLarge
-        | StoreError::ReadOnly => problem.to_string(),
     }
 }
 

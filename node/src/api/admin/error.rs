@@ -69,16 +69,22 @@ fn usage_class(code: Code) -> GrpcCode {
 /// What to do next.
 fn hint(code: Code) -> &'static str {
     match code {
-        Code::NotInitialised => "make a node with chartmesh init, or name its directory with --node",
+        Code::NotInitialised => {
+            "make a node with chartmesh init, or name its directory with --node"
+        }
         Code::AlreadyInitialised => "choose an empty directory with --node",
         Code::NoNetwork => "found a network, or join one with a ticket",
-        Code::AlreadyInNetwork => "a node belongs to one network; use another directory for another",
+        Code::AlreadyInNetwork => {
+            "a node belongs to one network; use another directory for another"
+        }
         Code::TicketMalformed => "copy the whole ticket, from chartmesh1 to its end",
         Code::TicketExpired | Code::TicketUsed | Code::TicketRefused => {
             "ask the inviter for a fresh ticket: chartmesh network invite"
         }
         Code::RequestUnknown => "see chartmesh network requests for those that wait",
-        Code::OrganizationActive => "a member with this NPI or OID is active; speak to the applicant",
+        Code::OrganizationActive => {
+            "a member with this NPI or OID is active; speak to the applicant"
+        }
         Code::NotAuthority => "an authority of the charter must approve",
         Code::MemberUnknown => "see chartmesh network members for names and ids",
         Code::PeerUnreachable | Code::Deadline => {
@@ -96,7 +102,9 @@ fn hint(code: Code) -> &'static str {
         Code::SubjectMismatch | Code::Signature => {
             "nothing was shown or kept; report the sending node to its operator"
         }
-        Code::Integrity => "run chartmesh audit verify and chartmesh doctor; keep the directory as it is",
+        Code::Integrity => {
+            "run chartmesh audit verify and chartmesh doctor; keep the directory as it is"
+        }
         Code::JsonMalformed
         | Code::JsonLimit
         | Code::JsonDuplicateKey
@@ -108,7 +116,9 @@ fn hint(code: Code) -> &'static str {
         Code::PatientConflict => "two people share an identifier; correct it at its source",
         Code::TooLarge => "split the input",
         Code::StorageFull => "free space on the disk; reading goes on meanwhile",
-        Code::StorageFailed => "the disk failed a write; restart the daemon after checking the disk",
+        Code::StorageFailed => {
+            "the disk failed a write; restart the daemon after checking the disk"
+        }
         Code::KeyRefused => "give the key file or passphrase this node was made with",
         Code::RulesMalformed | Code::OrganizationMalformed | Code::Usage => {
             "see --help of the command"

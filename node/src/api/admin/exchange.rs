@@ -291,14 +291,18 @@ fn reply(
             let organization = view.map(|view| view.credential.organization.clone());
             let mut shown = LedgerLine {
                 node: view.map_or_else(String::new, |view| view.credential.node_key.to_string()),
-                organization: organization.as_ref().map_or_else(String::new, |o| o.name.clone()),
+                organization: organization
+                    .as_ref()
+                    .map_or_else(String::new, |o| o.name.clone()),
                 answer: line.answer.term().to_owned(),
                 revealed: line.revealed.term().to_owned(),
                 contact: organization.map(|organization| Contact {
                     phone: organization.phone,
                     hours: organization.hours,
                 }),
-                last_seen: view.and_then(|view| view.last_seen).map(|at| at.to_string()),
+                last_seen: view
+                    .and_then(|view| view.last_seen)
+                    .map(|at| at.to_string()),
                 elapsed_ms: line.elapsed.0,
                 ..LedgerLine::default()
             };

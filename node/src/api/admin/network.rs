@@ -14,8 +14,7 @@ use tonic::Status;
 
 use super::{
     Admin,
-    error::{flow, usage},
-    text,
+    error::usage,
 };
 
 /// How long `approve` waits for the applicant to collect its credential.
@@ -290,7 +289,12 @@ fn policy(
 
 /// A rules file: TOML with one value a key.
 fn rule_pairs(text: &str) -> Result<Vec<(String, String)>, Status> {
-    let malformed = || usage(Code::RulesMalformed, "the rules file is no TOML of plain values");
+    let malformed = || {
+        usage(
+            Code::RulesMalformed,
+            "the rules file is no TOML of plain values",
+        )
+    };
     let table: toml::Table = toml::from_str(text).map_err(|_| malformed())?;
     table
         .into_iter()

@@ -117,7 +117,12 @@ impl Admin {
                     }
                     bytes.extend_from_slice(&data);
                 }
-                _ => return Err(usage(Code::Usage, "the parts of the document are out of order")),
+                _ => {
+                    return Err(usage(
+                        Code::Usage,
+                        "the parts of the document are out of order",
+                    ));
+                }
             }
         }
         let start = start.ok_or_else(|| usage(Code::Usage, "no document was named"))?;
@@ -219,7 +224,12 @@ impl Import {
                         self.input(start, bytes.into(), too_large).await?;
                     }
                 }
-                _ => return Err(usage(Code::Usage, "the parts of the import are out of order")),
+                _ => {
+                    return Err(usage(
+                        Code::Usage,
+                        "the parts of the import are out of order",
+                    ));
+                }
             }
         }
         if input.is_some() {
@@ -258,7 +268,11 @@ impl Import {
             ..ImportReport::default()
         });
         if !matches!(start.format.as_str(), "" | "auto" | "fhir") {
-            self.refuse(index, Code::FormatUnknown, "this version imports FHIR R4 JSON");
+            self.refuse(
+                index,
+                Code::FormatUnknown,
+                "this version imports FHIR R4 JSON",
+            );
         } else if too_large {
             self.refuse(index, Code::TooLarge, "the input is larger than 64 MiB");
         } else {

@@ -24,8 +24,12 @@ pub(super) fn handle(text: &str) -> Result<Handle, Status> {
 
 /// Reads a purpose of use; missing or unknown is refused, never defaulted.
 pub(super) fn purpose(text: &str) -> Result<Purpose, Status> {
-    text.parse()
-        .map_err(|_| usage(Code::PurposeUnknown, "the purpose of use is missing or unknown"))
+    text.parse().map_err(|_| {
+        usage(
+            Code::PurposeUnknown,
+            "the purpose of use is missing or unknown",
+        )
+    })
 }
 
 /// Reads an ISO date or date-time; none where the text is empty.

@@ -1,0 +1,17 @@
+//! The admin service: what the node's own people say to it over a Unix socket.
+
+mod audit;
+mod consent;
+mod error;
+mod exchange;
+mod network;
+mod node;
+mod records;
+mod service;
+mod socket;
+mod text;
+
+pub use service::Admin;
+pub use socket::{Listener, listen, serve_one};
+
+use service::{internal, no_network};

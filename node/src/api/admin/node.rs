@@ -1,0 +1,383 @@
+//! The node itself: making it, its state, its checks.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chartmesh_core::{
+    membership::Organization,
+    types::{Code, Kind},
+};
+use chartmesh_proto::admin::{
+    Check, ConfigReply, ConfigValue, DoctorReply, DoctorRequest, InitReply, InitRequest, PeerLine,
+    PeersReply, StatusReply,
+};
+use tonic::Status;
+use zeroize::Zeroizing;
+
+use super::{
+    Admin,
+    error::{status, usage},
+};
+use crate::{
+    boot::{self, BootError, Making},
+    daemon::Daemon,
+    net::address_text,
+    store::{IndexState, Leaves},
+};
+
+impl Admin {
+    pub(super) async fn init(&self, request: InitRequest) -> Result<InitReply, Status> {
+        let folder = self.folder();
+        let kind: Kind = request
+            .kind
+            .parse()
+            .map_err(|_| usage(Code::Usage, "the kind of organisation is not known"))?;
+        for address in &request.listen {
+            crate::net::address_bytes(address)
+                .map_err(|_| usage(Code::Usage, "an address to listen on is no multiaddress"))?;
+        }
+        let organization = Organization {
+            name: request.name,
+            kind,
+            npi: request.npi,
+            oid: String::new(),
+            address: request.address,
+            contact: request.contact,
+            phone: request.phone,
+            hours: request.hours,
+            state: request.state,
+            part2: request.part2,
+            test: request.test,
+        };
+        organization.check().map_err(|error| {
+            status(
+                tonic::Code::InvalidArgument,
+                Code::OrganizationMalformed,
+                error.to_string(),
+            )
+        })?;
+        let passphrase = Zeroizing::new(request.passphrase);
+        let making = Making {
+            organization,
+            listen: request.listen,
+            passphrase: (!passphrase.is_empty()).then_some(passphrase),
+            key_file: (!request.key_file.is_empty()).then(|| PathBuf::from(request.key_file)),
+        };
+        let made = boot::make(&folder, making).await.map_err(boot_status)?;
+        Ok(InitReply {
+            node: made.node,
+            member: made.member.to_string(),
+            warnings: made.warnings,
+        })
+    }
+
+    pub(super) async fn status(&self) -> Result<StatusReply, Status> {
+        let daemon = self.daemon()?;
+        let counts = daemon.node.counts();
+        let stats = daemon.node.world().store().stats().await;
+        let stats = stats.map_err(|error| super::error::flow(error.into()))?;
+        let network = daemon.node.current_network();
+        let organization = &daemon.node.identity().organization;
+        Ok(StatusReply {
+            node: daemon.node.node_key().to_string(),
+            member: daemon.node.member().to_string(),
+            organization: organization.name.clone(),
+            kind: organization.kind.to_string(),
+            network: network.as_ref().map(|network| network.id.to_string()),
+            network_name: network.as_ref().map(|n| n.charter.name.clone()),
+            test: organization.test || network.as_ref().is_some_and(|n| n.charter.test),
+            health: health(&daemon).to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listen: daemon
+                .net()
+                .map_or_else(Vec::new, crate::net::Net::listen_addresses),
+            peers_connected: daemon.net().map_or(0, |net| {
+                u32::try_from(net.connections().len()).unwrap_or(u32::MAX)
+            }),
+            members: u32::try_from(counts.members).unwrap_or(u32::MAX),
+            patients: counts.patients,
+            resources: counts.resources,
+            documents: counts.documents,
+            journal_bytes: stats.journal_bytes,
+            journal_position: stats.position,
+            audit_entries: counts.audit_entries,
+            started: daemon.started.0.to_string(),
+            start_ms: u64::try_from(daemon.started.1.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    pub(super) fn peers(&self) -> Result<PeersReply, Status> {
+        let daemon = self.daemon()?;
+        let connections = daemon
+            .net()
+            .map_or_else(Vec::new, crate::net::Net::connections);
+        let own = daemon.node.member();
+        let peers = daemon
+            .node
+            .member_views()
+            .into_iter()
+            .filter(|view| view.credential.member != own)
+            .map(|view| {
+                let node = view.credential.node_key;
+                let connection = connections.iter().find(|known| known.node == node);
+                PeerLine {
+                    node: node.to_string(),
+                    organization: view.credential.organization.name,
+                    connected: connection.is_some(),
+                    rtt_ms: connection.and_then(|known| known.rtt_ms),
+                    path: match connection {
+                        None => "none",
+                        Some(known) if known.relayed => "relayed",
+                        Some(_) => "direct",
+                    }
+                    .to_owned(),
+                    last_seen: view.last_seen.map(|at| at.to_string()),
+                    member: view.credential.member.to_string(),
+                    addresses: view
+                        .addresses
+                        .iter()
+                        .filter_map(|address| address_text(address).ok())
+                        .collect(),
+                }
+            })
+            .collect();
+        Ok(PeersReply { peers })
+    }
+
+    pub(super) fn config(&self) -> Result<ConfigReply, Status> {
+        let daemon = self.daemon()?;
+        let values = daemon
+            .config
+            .values()
+            .into_iter()
+            .map(|(key, value, origin)| ConfigValue {
+                key: key.to_owned(),
+                value,
+                origin: origin.text().to_owned(),
+            })
+            .collect();
+        Ok(ConfigReply { values })
+    }
+
+    pub(super) async fn doctor(&self, request: DoctorRequest) -> Result<DoctorReply, Status> {
+        if request.repair {
+            return Err(usage(Code::Usage, "repair comes with a later version"));
+        }
+        let checks = match self.daemon() {
+            Ok(daemon) => {
+                if request.accept_clock {
+                    boot::accept_clock(&daemon.folder, daemon.last).map_err(boot_status)?;
+                }
+                checks(&daemon, request.accept_clock).await?
+            }
+            Err(_) => self.unopened_checks(),
+        };
+        Ok(DoctorReply {
+            healthy: checks.iter().all(|check| check.status != "fail"),
+            checks,
+        })
+    }
+
+    /// What can be said of a directory whose node does not open.
+    fn unopened_checks(&self) -> Vec<Check> {
+        let folder = self.folder();
+        let mut checks = vec![directory(&folder)];
+        if let Some(error) = self.boot_error() {
+            let name = match error.code() {
+                Code::DataDirLocked => "lock",
+                Code::KeyRefused | Code::Permissions => "key-file",
+                Code::ConfigMalformed => "config",
+                Code::StorageFull => "free-space",
+                _ => "journal",
+            };
+            checks.push(check(
+                name,
+                "fail",
+                error.to_string(),
+                "the node cannot be opened until this is mended",
+            ));
+        }
+        checks
+    }
+}
+
+/// In one word, whether the node does all it should.
+pub(super) fn health(daemon: &Daemon) -> &'static str {
+    if daemon.node.fold().problem().is_some() {
+        "read-only"
+    } else if daemon.clock_behind.is_some() {
+        "clock-behind"
+    } else if daemon.node.current_network().is_some() {
+        "ok"
+    } else if daemon.node.pending_ticket().is_some() {
+        "join-pending"
+    } else {
+        "not-in-a-network"
+    }
+}
+
+pub(super) fn boot_status(error: BootError) -> Status {
+    let grpc = match error.code() {
+        Code::StorageFull => tonic::Code::ResourceExhausted,
+        _ => tonic::Code::FailedPrecondition,
+    };
+    status(grpc, error.code(), error.to_string())
+}
+
+fn check(name: &str, state: &str, detail: impl Into<String>, hint: &str) -> Check {
+    Check {
+        name: name.to_owned(),
+        status: state.to_owned(),
+        detail: detail.into(),
+        hint: if state == "ok" {
+            String::new()
+        } else {
+            hint.to_owned()
+        },
+    }
+}
+
+async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Status> {
+    let stats = daemon.node.world().store().stats().await;
+    let stats = stats.map_err(|error| super::error::flow(error.into()))?;
+    let room = stats.free_bytes;
+    let mut checks = vec![
+        directory(&daemon.folder),
+        check("lock", "ok", "this process holds the directory", ""),
+        key_file(daemon),
+        if room == 0 {
+            check(
+                "free-space",
+                "fail",
+                format!(
+                    "only the reserve of {} MiB is left",
+                    stats.reserve_bytes >> 20
+                ),
+                "free space on the disk; nothing is written until then",
+            )
+        } else {
+            check(
+                "free-space",
+                "ok",
+                format!("{} MiB may still be written", room >> 20),
+                "",
+            )
+        },
+        journal(daemon, stats.journal_bytes, stats.position).await,
+        index(daemon),
+    ];
+    if stats.aside > 0 {
+        checks.push(check(
+            "torn-tail",
+            "warn",
+            format!(
+                "{} unacknowledged writes were put aside after a crash",
+                stats.aside
+            ),
+            "nothing acknowledged was lost; the files lie in aside/ until you delete them",
+        ));
+    }
+    checks.push(match daemon.clock_behind {
+        Some(behind) if !accepted => check(
+            "clock",
+            "fail",
+            format!("the clock is {behind} behind the last record"),
+            "set the clock, or accept it with doctor --accept-clock and restart",
+        ),
+        Some(_) => check("clock", "warn", "accepted", "restart the daemon"),
+        None => check("clock", "ok", "not behind the last record", ""),
+    });
+    if let Some(network) = daemon.node.current_network()
+        && network.charter.threshold == 1
+    {
+        checks.push(check(
+            "authorities",
+            "warn",
+            "one authority signs alone",
+            "whoever holds that key admits members; co-signing comes with a later version",
+        ));
+    }
+    Ok(checks)
+}
+
+fn directory(folder: &Path) -> Check {
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.permissions().mode() & 0o077 == 0 => {
+            check("directory", "ok", "only its owner may enter", "")
+        }
+        Ok(_) => check(
+            "directory",
+            "fail",
+            "others may enter the node's directory",
+            "chmod 0700 the directory",
+        ),
+        Err(error) => check(
+            "directory",
+            "fail",
+            format!("the directory cannot be read: {}", error.kind()),
+            "name the node's directory with --node",
+        ),
+    }
+}
+
+fn key_file(daemon: &Daemon) -> Check {
+    if daemon.folder.join("passphrase").exists() {
+        return check("key-file", "ok", "sealed with a passphrase", "");
+    }
+    if daemon.config.key_file.0.starts_with(&daemon.folder) {
+        return check(
+            "key-file",
+            "warn",
+            "the key lies beside the data",
+            "whoever takes the disk has both; keep the key elsewhere for real patients",
+        );
+    }
+    check("key-file", "ok", "the key lies outside the directory", "")
+}
+
+async fn journal(daemon: &Daemon, bytes: u64, position: u64) -> Check {
+    let verified = daemon.node.world().store().verify().await;
+    let bad = match verified {
+        Ok(verified) => match (verified.journal.first_bad, verified.leaves) {
+            (None, Leaves::Agree) => None,
+            (Some(position), _) => Some(format!("changed at or behind record {position}")),
+            (None, _) => Some("audit/leaves and journal disagree".to_owned()),
+        },
+        Err(error) => Some(error.to_string()),
+    };
+    match bad {
+        Some(detail) => check(
+            "journal",
+            "fail",
+            detail,
+            "keep the directory as it is; restore a backup beside it",
+        ),
+        None => check(
+            "journal",
+            "ok",
+            format!("{position} records in {} MiB hold", bytes >> 20),
+            "",
+        ),
+    }
+}
+
+fn index(daemon: &Daemon) -> Check {
+    match daemon.opened.index {
+        IndexState::Kept | IndexState::Made => check("index", "ok", "follows the journal", ""),
+        IndexState::Replaced { .. } => check(
+            "index",
+            "warn",
+            "was damaged and made anew from the journal",
+            "watch the disk",
+        ),
+        IndexState::InMemory => check(
+            "index",
+            "warn",
+            "cannot be kept on this disk and is held in memory",
+            "check the disk",
+        ),
+    }
+}
