@@ -32,8 +32,8 @@ use super::{
     address::peer_id,
     dial::Book,
     handle::readable,
+    opener::{OpenError, Opener},
     status::{call_error, is_transport_failure},
-    streams::{OpenError, Opener},
 };
 
 /// HTTP/2 receive windows of a stream and of a connection, and the largest frame: measured for bulk

@@ -10,6 +10,7 @@ mod dial;
 mod error;
 mod handle;
 mod incoming;
+mod opener;
 mod slots;
 mod status;
 mod streams;

@@ -3,7 +3,7 @@
 use chartmesh_core::{ports::CallError, types::PeerCode};
 use tonic::{Code, Status, metadata::MetadataValue};
 
-use super::streams::OpenError;
+use super::opener::OpenError;
 
 /// Trailer that carries the text of the peer code.
 pub const CODE_TRAILER: &str = "chartmesh-code";

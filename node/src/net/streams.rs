@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -26,10 +26,13 @@ use libp2p::{
         },
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::PollSender;
 
-use super::Slots;
+use super::{
+    Slots,
+    opener::{Ask, OpenError, Opener, Reply, StreamReply},
+};
 
 /// Bounds of one node's streams.
 #[derive(Clone, Copy, Debug)]
@@ -58,128 +61,11 @@ impl Default for StreamLimits {
     }
 }
 
-/// Why a stream could not be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum OpenError {
-    /// No address is known, or none answers as this peer.
-    #[error("no connection to the node, and none could be made")]
-    Unreachable,
-    /// The peer is connected and does not know the protocol.
-    #[error("the node does not speak this network's protocol")]
-    Foreign,
-    /// As many requests as may wait for this peer do so already.
-    #[error("too many streams are being opened")]
-    Busy,
-    /// The connection ended meanwhile, or the network has stopped.
-    #[error("the connection closed")]
-    Closed,
-}
-
-/// Opens streams; cheap to clone.
-#[derive(Clone)]
-pub(super) struct Opener {
-    asks: mpsc::Sender<Ask>,
-    waiting: Arc<Mutex<Slots<PeerId>>>,
-    opening: Arc<Mutex<Slots<PeerId>>>,
-}
-
 /// A stream a peer opened; it counts against the peer until the slot is dropped.
 pub(super) struct Inbound {
     pub(super) peer: PeerId,
     pub(super) stream: Stream,
     pub(super) slot: OwnedSemaphorePermit,
-}
-
-struct Ask {
-    peer: PeerId,
-    reply: Reply,
-}
-
-enum Reply {
-    Connected(oneshot::Sender<Result<(), OpenError>>),
-    Opened(StreamReply),
-}
-
-impl Reply {
-    fn refuse(self, error: OpenError) {
-        // A caller that has gone away needs no answer.
-        let _ = match self {
-            Self::Connected(answer) => answer.send(Err(error)).is_ok(),
-            Self::Opened(reply) => reply.answer.send(Err(error)).is_ok(),
-        };
-    }
-
-    fn is_closed(&self) -> bool {
-        match self {
-            Self::Connected(answer) => answer.is_closed(),
-            Self::Opened(reply) => reply.answer.is_closed(),
-        }
-    }
-}
-
-/// Where an opened stream goes. It travels with the request, so that opens pipeline; if the connection
-/// dies on the way it is dropped, and the caller sees [`OpenError::Closed`].
-#[derive(Debug)]
-pub(super) struct StreamReply {
-    answer: oneshot::Sender<Result<Stream, OpenError>>,
-    _opening: OwnedSemaphorePermit,
-}
-
-impl Opener {
-    /// Waits until a connection to the peer stands, dialling if there is none. Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::Unreachable`], [`OpenError::Busy`], and [`OpenError::Closed`] once stopped.
-    pub(super) async fn connect(&self, peer: PeerId) -> Result<(), OpenError> {
-        let _waiting = Self::admit(&self.waiting, peer)?;
-        let (answer, connected) = oneshot::channel();
-        self.ask(peer, Reply::Connected(answer)).await?;
-        connected.await.map_err(|_| OpenError::Closed)?
-    }
-
-    /// Opens a stream over the best connection, dialling if there is none. Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// See [`OpenError`].
-    pub(super) async fn open(&self, peer: PeerId) -> Result<Stream, OpenError> {
-        let _waiting = Self::admit(&self.waiting, peer)?;
-        let opening = lock(&self.opening).of(peer);
-        let opening = opening
-            .acquire_owned()
-            .await
-            .map_err(|_| OpenError::Closed)?;
-        let (answer, opened) = oneshot::channel();
-        let reply = StreamReply {
-            answer,
-            _opening: opening,
-        };
-        self.ask(peer, Reply::Opened(reply)).await?;
-        opened.await.map_err(|_| OpenError::Closed)?
-    }
-
-    fn admit(
-        waiting: &Mutex<Slots<PeerId>>,
-        peer: PeerId,
-    ) -> Result<OwnedSemaphorePermit, OpenError> {
-        lock(waiting)
-            .of(peer)
-            .try_acquire_owned()
-            .map_err(|_| OpenError::Busy)
-    }
-
-    async fn ask(&self, peer: PeerId, reply: Reply) -> Result<(), OpenError> {
-        self.asks
-            .send(Ask { peer, reply })
-            .await
-            .map_err(|_| OpenError::Closed)
-    }
-}
-
-/// A table of semaphores is consistent after every step, so a panic elsewhere cannot spoil it.
-fn lock(slots: &Mutex<Slots<PeerId>>) -> std::sync::MutexGuard<'_, Slots<PeerId>> {
-    slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy)]
@@ -223,21 +109,16 @@ impl Streams {
         limits: StreamLimits,
     ) -> (Self, Opener, mpsc::Receiver<Inbound>) {
         let (inbound, accepted) = mpsc::channel(limits.inbound_queue);
-        let (asks, asked) = mpsc::channel(limits.waiting);
+        let (opener, asks) = Opener::new(limits);
         let streams = Self {
             protocol,
             limits,
             inbound,
-            asks: asked,
+            asks,
             connections: BTreeMap::new(),
             slots: Slots::new(limits.inbound_per_peer),
             dialling: BTreeMap::new(),
             events: VecDeque::new(),
-        };
-        let opener = Opener {
-            asks,
-            waiting: Arc::new(Mutex::new(Slots::new(limits.waiting))),
-            opening: Arc::new(Mutex::new(Slots::new(limits.opening_per_peer))),
         };
         (streams, opener, accepted)
     }
@@ -522,7 +403,7 @@ mod tests {
         swarm::{self, SwarmEvent},
         yamux,
     };
-    use tokio::task::JoinSet;
+    use tokio::{sync::oneshot, task::JoinSet};
 
     use super::*;
 
@@ -627,9 +508,15 @@ mod tests {
 
     async fn lives(stream: &mut Stream) -> bool {
         let mut byte = [0];
-        stream.write_all(b"?").await.is_ok()
-            && stream.flush().await.is_ok()
-            && stream.read_exact(&mut byte).await.is_ok()
+        let answered = async {
+            stream.write_all(b"?").await?;
+            stream.flush().await?;
+            stream.read_exact(&mut byte).await
+        };
+        tokio::time::timeout(Duration::from_secs(20), answered)
+            .await
+            .expect("an answer or a reset")
+            .is_ok()
     }
 
     /// Answers every byte on every accepted stream, and keeps each stream until its end.

@@ -29,7 +29,8 @@ use super::{
     ConnectionInfo, NetError, NetEvent,
     address::node_key,
     dial::{Book, Keeper},
-    streams::{Inbound, Opener, StreamLimits, Streams},
+    opener::Opener,
+    streams::{Inbound, StreamLimits, Streams},
 };
 
 /// What `identify` says this node speaks.
