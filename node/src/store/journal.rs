@@ -44,7 +44,7 @@ pub(super) fn system_rng() -> impl CryptoRng {
 }
 
 /// What takes a commit that is on the disk into the state of the node.
-pub type Follower = Box<dyn Fn(&Recorded) + Send + Sync>;
+pub(super) type Follower = Box<dyn Fn(&Recorded) + Send + Sync>;
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
