@@ -194,6 +194,8 @@ impl Store {
         if let Some(error) = unread {
             return Err(error.into());
         }
+        // The log's own, which learns the keys of patients that come later.
+        let keyring = log.keys();
         let filled = fill.finish(opened.head, opened.problem.is_none());
         let (index, state) = match filled {
             Ok(()) => (index, state),
