@@ -6,22 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use chartmesh_core::{
     flows::Node,
     membership::{JoinState, StoredIdentity},
-    ports::{FetchPart, Rpc},
-    types::{NodeKey, PeerCode, Span, Timestamp},
+    types::{NodeKey, Span, Timestamp},
 };
-use futures::{StreamExt, stream::BoxStream};
+use futures::future::BoxFuture;
 use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::peer::{self, PeerService},
     boot::{self, Booted},
     config::Config,
-    net::{Net, NetConfig, NetError, NetEvent, address_bytes},
+    net::{Incoming, Net, NetConfig, NetError, NetEvent, address_bytes},
     store::StoreOpened,
     world::RealWorld,
 };
@@ -55,16 +52,20 @@ pub struct Daemon {
     net: OnceLock<Net>,
     starting: tokio::sync::Mutex<()>,
     changed: Notify,
-    offline: bool,
+    reach: Reach,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
 
+/// Serves peers of a node until the token says stop.
+pub type ServePeers =
+    fn(Arc<Node<RealWorld>>, Incoming, CancellationToken) -> BoxFuture<'static, ()>;
+
 /// Whether the daemon may use the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Reach {
-    /// It serves and calls peers.
-    Network,
+    /// It calls peers, and this serves them.
+    Network(ServePeers),
     /// It serves one admin connection and no network (`--once`).
     Alone,
 }
@@ -84,7 +85,7 @@ impl Daemon {
             net: OnceLock::new(),
             starting: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
-            offline: reach == Reach::Alone,
+            reach,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -111,7 +112,10 @@ impl Daemon {
     /// # Errors
     /// [`NetError`] where a port is taken or an address cannot be used.
     pub async fn start_network(self: &Arc<Self>) -> Result<(), NetError> {
-        if self.offline || self.clock_behind.is_some() {
+        let Reach::Network(serve) = self.reach else {
+            return Ok(());
+        };
+        if self.clock_behind.is_some() {
             return Ok(());
         }
         let _one_at_a_time = self.starting.lock().await;
@@ -129,15 +133,8 @@ impl Daemon {
         let (net, incoming) = self.listen(network).await?;
         self.node.world().connect(net.calls());
         self.node.set_addresses(net.listen_addresses_binary());
-        let service = Arc::new(Door {
-            node: self.node.clone(),
-        });
-        let shutdown = self.shutdown.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = peer::serve(service, incoming, shutdown).await {
-                tracing::error!(%error, "the peer server ended");
-            }
-        });
+        self.tasks
+            .spawn(serve(self.node.clone(), incoming, self.shutdown.clone()));
         let _only_start = self.net.set(net);
         self.keep();
         let daemon = self.clone();
@@ -151,7 +148,7 @@ impl Daemon {
     async fn listen(
         &self,
         network: chartmesh_core::types::NetworkId,
-    ) -> Result<(Net, crate::net::Incoming), NetError> {
+    ) -> Result<(Net, Incoming), NetError> {
         let config = |listen| NetConfig {
             seed: self.node.identity().node.seed(),
             network,
@@ -327,10 +324,10 @@ impl Daemon {
     pub async fn stop(&self) {
         self.shutdown.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
         if let Some(net) = self.net.get() {
             net.stop().await;
         }
+        self.tasks.wait().await;
         if let Err(error) = self.node.write_counted().await {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
         }
@@ -352,26 +349,6 @@ fn sticky(wanted: &[String], before: &str) -> Vec<String> {
                 .map_or_else(|| asked.clone(), |(_, got)| got.to_owned())
         })
         .collect()
-}
-
-/// The door for peers: hands each call to the node's flows.
-struct Door {
-    node: Arc<Node<RealWorld>>,
-}
-
-impl PeerService for Door {
-    async fn call(&self, from: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, PeerCode> {
-        self.node.serve(from, rpc, body).await
-    }
-
-    async fn fetch(
-        &self,
-        from: NodeKey,
-        body: Bytes,
-    ) -> Result<BoxStream<'static, Result<FetchPart, PeerCode>>, PeerCode> {
-        let parts = self.node.clone().serve_fetch(from, body).await?;
-        Ok(parts.boxed())
-    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub mod world;
 
 pub mod boot;
 
-pub mod api;
-
 pub mod daemon;
+
+pub mod api;
 
 pub mod once;

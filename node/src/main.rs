@@ -9,7 +9,7 @@ use std::{
 
 use chartmesh_core::types::Code;
 use chartmesh_node::{
-    api::admin,
+    api::{admin, serve_peers},
     boot,
     config::Config,
     daemon::{Daemon, Reach},
@@ -94,7 +94,7 @@ async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
         Ok(booted) => booted,
         Err(error) => return refuse(error.code(), &error),
     };
-    let daemon = Daemon::new(folder, booted, Reach::Network, since);
+    let daemon = Daemon::new(folder, booted, Reach::Network(serve_peers), since);
     let socket = daemon.config.admin_socket.0.clone();
     let listener = match admin::listen(folder, socket.as_deref()) {
         Ok(listener) => listener,

@@ -2,4 +2,7 @@
 //! Handlers decide nothing; they turn a request into the call of a flow and its outcome into a status.
 
 pub mod admin;
+mod door;
 pub mod peer;
+
+pub use door::serve_peers;

@@ -18,9 +18,10 @@ use crate::{
 /// ```
 ///
 /// ```
-/// use chartmesh_core::{crypto::SecretKey, exchange::{Release, TurnGuard}, policy::Permit, records::Recorded};
-/// fn in_order(permit: Permit, recorded: &Recorded, turn: &TurnGuard, key: SecretKey) -> Option<Release> {
-///     Release::new(permit, recorded, turn, key)
+/// use chartmesh_core::{crypto::SecretKey, exchange::Release};
+/// // Whoever holds one holds a decision that is on the disk.
+/// fn hand_out(release: Release) -> SecretKey {
+///     release.into_key()
 /// }
 /// ```
 pub struct Release {
@@ -33,7 +34,7 @@ pub struct Release {
 impl Release {
     /// Joins a permit with its record; none where the turn is another patient's or nothing was
     /// recorded.
-    pub fn new(
+    pub(crate) fn new(
         permit: Permit,
         recorded: &Recorded,
         turn: &TurnGuard,

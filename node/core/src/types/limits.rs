@@ -124,8 +124,6 @@ pub const DENIALS_WHOLE_MAX: u32 = 20;
 pub const FLOOD_KEYS_MAX: usize = 10_000;
 /// Sorts of denials of one peer told apart; more users than these are not told apart.
 pub const FLOOD_KEYS_PER_MEMBER_MAX: usize = 100;
-/// How long a patient's step may wait for the turn before the caller is told to come again.
-pub const TURN_WAIT_MAX: Span = Span::seconds(30);
 /// Sealing keys in one key set.
 pub const KEY_SET_KEYS_MAX: usize = 4;
 /// Bytes of one public sealing key, whatever its suite.
