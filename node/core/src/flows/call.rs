@@ -219,7 +219,7 @@ impl<W: World> Node<W> {
         let Some(outbound) = state.outbound.get_mut(&to) else {
             return Err(AskError::Call(CallError::Unreachable));
         };
-        let (header, keys) = outbound.next();
+        let (header, keys) = outbound.take_counter();
         let head = Head {
             member: self.member(),
             key: self.node_key(),

@@ -18,6 +18,9 @@ impl<W: World> Node<W> {
     /// cannot keep us from the rest.
     ///
     /// Returns how many were new or newer.
+    ///
+    /// # Errors
+    /// What the member said, or `UNAVAILABLE` where it said nothing that holds.
     pub async fn sync_members(&self, from: MemberId) -> Result<usize, PeerCode> {
         let mut after = None;
         let mut news = 0;

@@ -50,7 +50,7 @@ impl Outbound {
 
     /// Takes the next counter. The encapsulated key travels with every question until an answer
     /// proves that the holder has it, since HTTP/2 may deliver concurrent questions in any order.
-    pub fn next(&mut self) -> (OuterHeader, SessionKeys) {
+    pub fn take_counter(&mut self) -> (OuterHeader, SessionKeys) {
         let header = OuterHeader {
             suite: SUITE_XWING,
             key_id: self.key_id,
