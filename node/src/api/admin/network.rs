@@ -63,7 +63,7 @@ impl Admin {
         let network = daemon
             .node
             .current_network()
-            .ok_or_else(|| super::no_network())?;
+            .ok_or_else(super::no_network)?;
         let charter = &network.charter;
         let lines = charter.rules.lines(charter.template);
         Ok(RulesReply {
