@@ -11,6 +11,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ],
         ["."],
     )?;
+    // For gRPC reflection on the admin socket.
+    let described = std::path::PathBuf::from(std::env::var("OUT_DIR")?).join("descriptor.bin");
+    std::fs::write(described, prost::Message::encode_to_vec(&files))?;
     let mut config = prost_build::Config::new();
     // Order must not depend on a hasher anywhere.
     config.skip_debug(["."]);

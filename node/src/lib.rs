@@ -7,6 +7,8 @@ pub mod config;
 
 pub mod telemetry;
 
+pub mod harden;
+
 pub mod store;
 
 pub mod net;

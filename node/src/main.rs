@@ -13,6 +13,7 @@ use chartmesh_node::{
     boot,
     config::Config,
     daemon::{Daemon, Reach},
+    harden::harden,
     net::NetError,
     once, telemetry,
 };
@@ -79,6 +80,11 @@ async fn main() -> ExitCode {
         Ok(passphrase) => passphrase,
         Err(error) => return refuse(Code::KeyRefused, &error),
     };
+    // After the passphrase: a process that cannot be dumped cannot open its own descriptors by name.
+    let hardened = harden();
+    if !hardened.no_dump {
+        tracing::warn!("the system does not keep this process from being dumped");
+    }
     if args.once {
         return match once::run(&args.node, passphrase).await {
             Ok(()) => ExitCode::SUCCESS,

@@ -47,3 +47,7 @@ generated!(
     admin,
     "chartmesh.admin.v1"
 );
+
+/// Every message and service, encoded as a `google.protobuf.FileDescriptorSet`, for gRPC reflection.
+#[cfg(feature = "services")]
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     boot::{self, BootError, Making},
     daemon::Daemon,
+    harden::granted,
     net::address_text,
     store::{IndexState, Leaves},
 };
@@ -268,6 +269,7 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
         },
         journal(daemon, stats.journal_bytes, stats.position).await,
         index(daemon),
+        memory(),
     ];
     if stats.aside > 0 {
         checks.push(check(
@@ -360,6 +362,26 @@ async fn journal(daemon: &Daemon, bytes: u64, position: u64) -> Check {
             "ok",
             format!("{position} records in {} MiB hold", bytes >> 20),
             "",
+        ),
+    }
+}
+
+fn memory() -> Check {
+    match granted() {
+        Some(hardened) if hardened.no_dump && hardened.no_swap => {
+            check("memory", "ok", "neither dumped nor swapped", "")
+        }
+        Some(hardened) if hardened.no_dump => check(
+            "memory",
+            "warn",
+            "may be swapped: locked memory is limited",
+            "lift the limit (LimitMEMLOCK=infinity), or encrypt or switch off swap",
+        ),
+        Some(_) | None => check(
+            "memory",
+            "warn",
+            "may be dumped",
+            "run the daemon where prctl and rlimits are allowed",
         ),
     }
 }

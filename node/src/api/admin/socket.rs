@@ -139,8 +139,19 @@ impl Listener {
             }
         });
         let (_, health) = tonic_health::server::health_reporter();
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(chartmesh_proto::FILE_DESCRIPTOR_SET)
+            .build_v1();
+        let reflection = match reflection {
+            Ok(reflection) => Some(reflection),
+            Err(error) => {
+                tracing::warn!(%error, "the admin socket offers no reflection");
+                None
+            }
+        };
         Server::builder()
             .add_service(health)
+            .add_optional_service(reflection)
             .add_service(admin.server())
             .serve_with_incoming_shutdown(Box::pin(incoming), shutdown.cancelled())
             .await
