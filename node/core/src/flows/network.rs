@@ -153,7 +153,7 @@ impl<W: World> Node<W> {
         }
     }
 
-    fn own_key_set(
+    pub(super) fn own_key_set(
         &self,
         opening: &[std::sync::Arc<crate::crypto::OpeningKey>],
         network: &NetworkId,
