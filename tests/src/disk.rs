@@ -103,7 +103,11 @@ impl State {
     }
 
     /// Counts a write and runs it, or the fault that was planned for it.
-    fn write(&mut self, takes_space: bool, effect: impl FnOnce(&mut Self)) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        takes_space: bool,
+        effect: impl FnOnce(&mut Self),
+    ) -> Result<(), StoreError> {
         if self.off {
             return Err(StoreError::Failed);
         }

@@ -190,11 +190,7 @@ impl Records for SimWorld {
         Ok(within.cloned().collect())
     }
 
-    async fn get(
-        &self,
-        table: Table,
-        keys: Vec<Vec<u8>>,
-    ) -> Result<Vec<Option<Row>>, StoreError> {
+    async fn get(&self, table: Table, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Row>>, StoreError> {
         let index = self.store.index.lock().expect("reading never panics");
         let get = |key| index.get(&(table, key)).cloned();
         Ok(keys.into_iter().map(get).collect())
@@ -211,13 +207,11 @@ impl Records for SimWorld {
         stored
     }
 
-    async fn read_file(
-        &self,
-        file: FileId,
-        offset: u64,
-        len: usize,
-    ) -> Result<Bytes, StoreError> {
-        let bytes = self.store.disk.read(&named("files", &file.0), offset, len)?;
+    async fn read_file(&self, file: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
+        let bytes = self
+            .store
+            .disk
+            .read(&named("files", &file.0), offset, len)?;
         Ok(bytes.into())
     }
 
@@ -297,7 +291,7 @@ impl Deref for SimNode {
 impl SimNode {
     /// Starts a node as the daemon does: open the journal, replay it, install the keys.
     pub fn start(net: &Arc<SimNet>, disk: &SimDisk, start: Start) -> Self {
-        let secret = |what: &str| SecretKey::new(sha256(&[what.as_bytes(), &[start.seed]]));
+        let secret = |what: &str| secret(start.seed, what);
         let member = MemberId(halved(&secret("member")));
         let boot = SecretKey::new(sha256(&[b"boot", &[start.seed, start.boot]]));
         let mut dice = ChaCha20Rng::from_seed(sha256(&[b"dice", &[start.seed, start.boot]]));
@@ -407,6 +401,15 @@ impl SimNode {
         self.disk.revive();
         Self::start(&self.net, &self.disk, start)
     }
+}
+
+/// What the opening key of a node is made of, for a test that plays the node itself.
+pub fn opening_seed(seed: u8) -> SecretKey {
+    secret(seed, "opening")
+}
+
+fn secret(seed: u8, what: &str) -> SecretKey {
+    SecretKey::new(sha256(&[what.as_bytes(), &[seed]]))
 }
 
 fn halved(secret: &SecretKey) -> [u8; 16] {

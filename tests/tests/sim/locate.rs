@@ -35,7 +35,10 @@ async fn a_silent_node_costs_its_own_line() {
     // Besides the deadline, one commit: the handle that the clinic gave.
     assert_eq!(ledger.elapsed.0, LOCATE_DEADLINE.0 + FSYNC_MS);
     assert_eq!(before.elapsed().as_millis() as u64, ledger.elapsed.0);
-    let silent = ledger.lines.iter().find(|line| line.member == hospital.member());
+    let silent = ledger
+        .lines
+        .iter()
+        .find(|line| line.member == hospital.member());
     assert_eq!(silent.unwrap().elapsed.0, LOCATE_DEADLINE.0 - FSYNC_MS);
 }
 
@@ -56,7 +59,10 @@ async fn timed_out_unreachable_refused_and_no_match_are_four_answers() {
     assert_eq!(hospital_line(&ledger), ("no-match", Revealed::Demographics));
     world.net.cut(urgent.node_key(), hospital.node_key());
     let ledger = locate(urgent).await;
-    assert_eq!(hospital_line(&ledger), ("timed-out", Revealed::Demographics));
+    assert_eq!(
+        hospital_line(&ledger),
+        ("timed-out", Revealed::Demographics)
+    );
     world.net.heal();
     hospital.disk().fail_write(0, chartmesh_tests::Fault::Full);
     let ledger = locate(urgent).await;

@@ -154,7 +154,10 @@ async fn a_snapshot_serves_for_a_day_and_then_its_file_goes() {
     let summary = clinic.patient(rosa).unwrap().summary;
     let files = || {
         let files = clinic.disk().files();
-        files.keys().filter(|name| name.starts_with("files/")).count()
+        files
+            .keys()
+            .filter(|name| name.starts_with("files/"))
+            .count()
     };
     let stored = files();
     let handle = located(urgent, clinic).await;

@@ -76,7 +76,10 @@ async fn a_captured_question_is_worth_nothing_now_or_after_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_held_back_beyond_the_window_is_refused() {
-    for (others, expected) in [(WINDOW_BITS - 2, None), (WINDOW_BITS + 1, Some(Code::Replayed))] {
+    for (others, expected) in [
+        (WINDOW_BITS - 2, None),
+        (WINDOW_BITS + 1, Some(Code::Replayed)),
+    ] {
         let Scene { world, .. } = three().await;
         let (clinic, urgent) = (&world.clinic, &world.urgent);
         urgent.sync_members(clinic.member()).await.unwrap();
@@ -118,7 +121,10 @@ async fn a_peer_has_sessions_per_peer_max_places_and_loses_its_oldest() {
         let told = clinic
             .serve(captured.from, Rpc::Locate, captured.bytes.clone())
             .await;
-        assert!(told.is_ok(), "session {session} is known and refuses inside");
+        assert!(
+            told.is_ok(),
+            "session {session} is known and refuses inside"
+        );
         assert_eq!(last_refused(clinic).await, Some(Code::Replayed));
         urgent = urgent.restarted();
         let ledger = locate(&urgent).await;

@@ -10,8 +10,7 @@ use chartmesh_core::{
     membership::{Founding, JoinState, Organization, Rules, Template, Ticket},
     records::{ConsentForm, Demographics, Identifier, Name, Provision, Target},
     types::{
-        Code, ConsentId, DocumentId, Handle, Kind, MemberId, PatientId, Purpose, Role, Sex,
-        UserId,
+        Code, ConsentId, DocumentId, Handle, Kind, MemberId, PatientId, Purpose, Role, Sex, UserId,
         limits::{LOCATE_DEADLINE, TICKET_LIFE},
     },
 };
@@ -195,9 +194,7 @@ pub(crate) fn person(given: &str, family: &str, birth: &str, mrn: &str) -> Strin
 /// A transaction about one person, with further resources that name it as `Patient/<mrn>`.
 pub(crate) fn bundle(patient: &str, others: &[String]) -> String {
     let entry = |resource: &String| {
-        format!(
-            r#"{{"resource":{resource},"request":{{"method":"POST","url":"x"}}}}"#
-        )
+        format!(r#"{{"resource":{resource},"request":{{"method":"POST","url":"x"}}}}"#)
     };
     let mut entries = vec![entry(&patient.to_owned())];
     entries.extend(others.iter().map(entry));

@@ -143,7 +143,9 @@ async fn only_staff_of_the_holder_grant_and_revoke() {
         Rpc::Release,
     ];
     for rpc in rpcs {
-        let told = clinic.serve(urgent.node_key(), rpc, forged.clone().into()).await;
+        let told = clinic
+            .serve(urgent.node_key(), rpc, forged.clone().into())
+            .await;
         assert!(told.is_err());
     }
     assert_eq!(clinic.consents(rosa).unwrap().len(), 1);

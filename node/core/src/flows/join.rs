@@ -65,7 +65,7 @@ impl<W: World> Node<W> {
     fn join_request(&self, ticket: &Ticket) -> JoinRequest {
         let now = self.now();
         let key_set = self.join_key_set(ticket);
-        let state = self.state();
+        let mut state = self.state();
         let record = NodeRecord {
             member: self.member(),
             addresses: state
@@ -74,7 +74,7 @@ impl<W: World> Node<W> {
                 .cloned()
                 .map(bytes::Bytes::from)
                 .collect(),
-            sequence: now.0,
+            sequence: state.next_sequence(now),
             expiry: now.plus(NODE_RECORD_LIFE),
             capabilities: Vec::new(),
         };
@@ -105,7 +105,8 @@ impl<W: World> Node<W> {
         if let Some(shown) = shown {
             return shown;
         }
-        let made = self.own_key_set(&state.opening, &ticket.network, now);
+        let sequence = state.next_sequence(now);
+        let made = self.own_key_set(&state.opening, &ticket.network, (now, sequence));
         state.key_set = Some(made.clone());
         made
     }
