@@ -26,3 +26,5 @@ mod replay;
 mod scenario;
 #[path = "sim/story.rs"]
 mod story;
+#[path = "sim/time.rs"]
+mod time;

@@ -38,17 +38,16 @@ async fn a_captured_question_is_worth_nothing_now_or_after_a_restart() {
     };
 
     assert!(replay(clinic).await.is_ok(), "a sealed refusal");
-    assert_eq!(last_refused(clinic).await, Some(Code::Replayed));
+    assert_eq!(refusals(clinic).await, [Code::Replayed]);
     let elsewhere = replay(&world.hospital).await;
     assert_eq!(elsewhere.err(), Some(PeerCode::Stale));
-    assert_eq!(last_refused(&world.hospital).await, Some(Code::Stale));
+    assert_eq!(refusals(&world.hospital).await, [Code::Stale]);
     // The first question of a session carries what opens it, and names its sender inside.
     let first = first_question(&world, clinic, urgent);
     let as_another = clinic
         .serve(world.hospital.node_key(), Rpc::Members, first.bytes.clone())
         .await;
     assert!(as_another.is_ok(), "a sealed refusal");
-    assert_eq!(last_refused(clinic).await, Some(Code::Signature));
     let as_stranger = clinic
         .serve(NodeKey([9; 32]), Rpc::Locate, captured.bytes.clone())
         .await;
@@ -57,13 +56,19 @@ async fn a_captured_question_is_worth_nothing_now_or_after_a_restart() {
         .serve(captured.from, Rpc::List, captured.bytes.clone())
         .await;
     assert!(as_other_call.is_ok(), "a sealed refusal");
-    assert_eq!(last_refused(clinic).await, Some(Code::Signature));
+    let now_refused = [
+        Code::Replayed,
+        Code::Signature,
+        Code::NotMember,
+        Code::Signature,
+    ];
+    assert_eq!(refusals(clinic).await, now_refused);
 
     let clinic = clinic.restarted();
     assert_eq!(replay(&clinic).await.err(), Some(PeerCode::Stale));
     let with_key = clinic.serve(first.from, Rpc::Members, first.bytes).await;
     assert!(with_key.is_ok(), "it opens, and is refused inside");
-    assert_eq!(last_refused(&clinic).await, Some(Code::Stale));
+    assert_eq!(refusals(&clinic).await[4..], [Code::Stale, Code::Stale]);
     assert_eq!(audited(&clinic, Audited::Located).await.len(), 1);
     // An honest asker is told Stale, says Hello and goes on, and its handle is still good.
     let ledger = locate(urgent).await;
@@ -77,8 +82,8 @@ async fn a_captured_question_is_worth_nothing_now_or_after_a_restart() {
 #[tokio::test(start_paused = true)]
 async fn a_question_held_back_beyond_the_window_is_refused() {
     for (others, expected) in [
-        (WINDOW_BITS - 2, None),
-        (WINDOW_BITS + 1, Some(Code::Replayed)),
+        (WINDOW_BITS - 2, vec![]),
+        (WINDOW_BITS + 1, vec![Code::Replayed]),
     ] {
         let Scene { world, .. } = three().await;
         let (clinic, urgent) = (&world.clinic, &world.urgent);
@@ -103,7 +108,7 @@ async fn a_question_held_back_beyond_the_window_is_refused() {
         let told = clinic.serve(held.from, Rpc::List, held.bytes).await;
 
         assert!(told.is_ok(), "sealed either way");
-        assert_eq!(last_refused(clinic).await, expected);
+        assert_eq!(refusals(clinic).await, expected);
     }
 }
 
@@ -125,7 +130,7 @@ async fn a_peer_has_sessions_per_peer_max_places_and_loses_its_oldest() {
             told.is_ok(),
             "session {session} is known and refuses inside"
         );
-        assert_eq!(last_refused(clinic).await, Some(Code::Replayed));
+        assert_eq!(refusals(clinic).await.len(), session);
         urgent = urgent.restarted();
         let ledger = locate(&urgent).await;
         assert_eq!(answer(&ledger, clinic.member()).term(), "match");

@@ -341,7 +341,8 @@ pub(crate) async fn audited(node: &SimNode, kind: Audited) -> Vec<Entry> {
     entries.filter(|entry| entry.kind == kind).collect()
 }
 
-/// The code of the last message this node refused.
-pub(crate) async fn last_refused(node: &SimNode) -> Option<Code> {
-    audited(node, Audited::RefusedMessage).await.last()?.code
+/// The codes of all messages this node refused, oldest first.
+pub(crate) async fn refusals(node: &SimNode) -> Vec<Code> {
+    let entries = audited(node, Audited::RefusedMessage).await;
+    entries.iter().filter_map(|entry| entry.code).collect()
 }
