@@ -1,1 +1,10 @@
-//! Harness.
+//! The simulated world: a test owns network, clock, dice and disk, and everything else is the
+//! product's own code.
+
+pub mod disk;
+pub mod net;
+pub mod world;
+
+pub use disk::{Fault, SimDisk};
+pub use net::{Fate, Frame, Kind, SimNet, SimParts};
+pub use world::{SimNode, SimWorld, Start};

@@ -77,13 +77,20 @@ impl<W: World> Node<W> {
         outcome
     }
 
-    /// Seals a question to a member, saying Hello first where its challenge is not known.
+    /// Seals a question to a member, saying Hello first where its challenge is not known or its key
+    /// set has run out.
     pub(super) async fn question<Q: Message>(
         &self,
         to: MemberId,
         build: &(impl Fn(Head) -> Q + Send + Sync),
     ) -> Result<(Bytes, Asked), AskError> {
-        let known = self.state().challenges.contains_key(&to);
+        let now = self.now();
+        let known = {
+            let state = self.state();
+            let member = state.members.get(&to);
+            state.challenges.contains_key(&to)
+                && member.is_some_and(|member| member.key_set(now).is_some())
+        };
         if !known {
             self.hello(to).await?;
         }

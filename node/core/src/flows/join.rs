@@ -6,10 +6,11 @@ use super::{
 };
 use crate::{
     audit,
+    crypto::Envelope,
     membership::{self, JoinAnswer, JoinRequest, JoinState, KeySet, NodeRecord, Subject, Ticket},
     ports::{CallError, Rpc, World},
     records::{Batch, RecordKind, Scope},
-    types::{Code, PeerCode, Span, limits::KEY_SET_LIFE, limits::NODE_RECORD_LIFE},
+    types::{Code, PeerCode, limits::NODE_RECORD_LIFE},
     wire,
 };
 
@@ -63,25 +64,8 @@ impl<W: World> Node<W> {
 
     fn join_request(&self, ticket: &Ticket) -> JoinRequest {
         let now = self.now();
-        let state = self.state();
-        // Times that do not move, so that every request of one run shows the same fingerprint.
-        let key_set = KeySet {
-            member: self.member(),
-            sequence: 1,
-            keys: state
-                .opening
-                .iter()
-                .take(1)
-                .map(|key| membership::HpkeKey {
-                    id: key.id(),
-                    suite: crate::crypto::SUITE_XWING,
-                    public: key.public(),
-                })
-                .collect(),
-            audit_key: self.identity.audit.public(),
-            valid_from: now.minus(Span::minutes(10)),
-            valid_until: now.minus(Span::minutes(10)).plus(KEY_SET_LIFE),
-        };
+        let key_set = self.join_key_set(ticket);
+        let mut state = self.state();
         let record = NodeRecord {
             member: self.member(),
             addresses: state
@@ -90,7 +74,7 @@ impl<W: World> Node<W> {
                 .cloned()
                 .map(bytes::Bytes::from)
                 .collect(),
-            sequence: now.0,
+            sequence: state.next_sequence(now),
             expiry: now.plus(NODE_RECORD_LIFE),
             capabilities: Vec::new(),
         };
@@ -100,12 +84,31 @@ impl<W: World> Node<W> {
             mac: [0; 32],
             node_key: self.node_key(),
             member: self.member(),
-            key_set: sign.sign(&ticket.network, &key_set),
+            key_set,
             organization: self.identity.organization.clone(),
             sent_at: now,
             node_record: Some(sign.sign(&ticket.network, &record)),
         }
         .proved(&ticket.key(), ticket.inviter)
+    }
+
+    /// The key set an applicant shows: made once a run, since the words are made of it and the
+    /// administrator compares them with what came in the first request.
+    fn join_key_set(&self, ticket: &Ticket) -> Envelope {
+        let now = self.now();
+        let mut state = self.state();
+        let shown = state.key_set.clone().filter(|envelope| {
+            envelope
+                .verify::<KeySet>(&ticket.network)
+                .is_ok_and(|set| set.value().valid_until > now)
+        });
+        if let Some(shown) = shown {
+            return shown;
+        }
+        let sequence = state.next_sequence(now);
+        let made = self.own_key_set(&state.opening, &ticket.network, (now, sequence));
+        state.key_set = Some(made.clone());
+        made
     }
 
     /// Asks the inviter how the request stands and, once approved, becomes a member.

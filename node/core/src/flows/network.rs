@@ -130,11 +130,12 @@ impl<W: World> Node<W> {
         let Some(network) = state.network.as_ref().map(|network| network.id) else {
             return;
         };
-        let key_set = self.own_key_set(&state.opening, &network, now);
+        let sequence = state.next_sequence(now);
+        let key_set = self.own_key_set(&state.opening, &network, (now, sequence));
         let record = NodeRecord {
             member: self.member(),
             addresses: state.addresses.iter().cloned().map(Bytes::from).collect(),
-            sequence: now.0,
+            sequence,
             expiry: now.plus(NODE_RECORD_LIFE),
             capabilities: Vec::new(),
         };
@@ -153,15 +154,15 @@ impl<W: World> Node<W> {
         }
     }
 
-    fn own_key_set(
+    pub(super) fn own_key_set(
         &self,
         opening: &[std::sync::Arc<crate::crypto::OpeningKey>],
         network: &NetworkId,
-        now: Timestamp,
+        (now, sequence): (Timestamp, u64),
     ) -> Envelope {
         let set = KeySet {
             member: self.member(),
-            sequence: now.0,
+            sequence,
             keys: opening
                 .iter()
                 .take(1)

@@ -133,6 +133,7 @@ pub(super) struct State {
     pub(super) opening: Vec<Arc<OpeningKey>>,
     pub(super) key_set: Option<Envelope>,
     pub(super) node_record: Option<Envelope>,
+    pub(super) sequence: u64,
     pub(super) addresses: Vec<Vec<u8>>,
     pub(super) turns: Turns,
     pub(super) flood: FloodCounter,
@@ -147,6 +148,13 @@ impl State {
         self.network
             .as_ref()
             .map_or(CLOCK_WINDOW, |network| network.charter.rules.clock_window)
+    }
+
+    /// The sequence of the next statement about ourselves: a time, and above every one before, since
+    /// two statements of one sequence make us a liar.
+    pub(super) fn next_sequence(&mut self, now: Timestamp) -> u64 {
+        self.sequence = now.0.max(self.sequence + 1);
+        self.sequence
     }
 
     /// The active member behind a node key.
@@ -257,6 +265,7 @@ impl Fold {
             opening: Vec::new(),
             key_set: None,
             node_record: None,
+            sequence: 0,
             addresses: Vec::new(),
             turns: Turns::default(),
             flood: FloodCounter::default(),

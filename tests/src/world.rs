@@ -1,0 +1,419 @@
+//! One node's world: the ports over a test's clock, dice, network and disk.
+
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chartmesh_core::{
+    crypto::{OpeningKey, SecretKey, SigningKey, sha256},
+    flows::{self, Fold, Identity, Node},
+    membership::Organization,
+    ports::{CallError, Clock, Dice, Journal, Peers, Records, Row, Rpc, Table, Work},
+    records::{
+        Batch, Disk, Keyring, Log, Opened, Place, Record, Recorded, StoreError, read_record,
+    },
+    types::{FileId, MemberId, NodeKey, Timestamp},
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use tokio::{
+    sync::{Mutex as TurnMutex, watch},
+    time::{sleep, sleep_until},
+};
+
+use crate::{
+    disk::SimDisk,
+    net::{START_MS, SimNet, SimParts},
+};
+
+/// What every other thread of the daemon would hold: the journal, the index, the clock.
+struct Store {
+    log: TurnMutex<Log<SimDisk>>,
+    disk: SimDisk,
+    keys: Keyring,
+    index: Mutex<BTreeMap<(Table, Vec<u8>), Row>>,
+    fold: Fold,
+    net: Arc<SimNet>,
+    dice: Mutex<ChaCha20Rng>,
+    clock_offset_ms: AtomicI64,
+    seen_ms: AtomicU64,
+    fsync_ms: AtomicU64,
+    off: watch::Sender<bool>,
+}
+
+/// The ports of one node.
+pub struct SimWorld {
+    key: NodeKey,
+    store: Arc<Store>,
+}
+
+impl SimWorld {
+    /// Whether the node runs.
+    pub fn is_on(&self) -> bool {
+        !*self.store.off.borrow()
+    }
+
+    /// Tells when the node goes off.
+    pub(crate) fn off(&self) -> watch::Receiver<bool> {
+        self.store.off.subscribe()
+    }
+
+    /// Moves this node's clock away from the others'.
+    pub fn set_clock_offset(&self, offset_ms: i64) {
+        self.store
+            .clock_offset_ms
+            .store(offset_ms, Ordering::Relaxed);
+    }
+
+    /// How long a sync takes from here on.
+    pub fn set_fsync(&self, fsync_ms: u64) {
+        self.store.fsync_ms.store(fsync_ms, Ordering::Relaxed);
+    }
+
+    /// A node that has lost its power does nothing any more, not even fail.
+    async fn need_power(&self) {
+        self.store.stand_still_without_power().await;
+    }
+
+    fn disk(&self) -> SimDisk {
+        self.store.disk.clone()
+    }
+}
+
+impl Store {
+    fn now(&self) -> Timestamp {
+        let offset = self.clock_offset_ms.load(Ordering::Relaxed);
+        let now = (START_MS + self.net.elapsed_ms()).saturating_add_signed(offset);
+        let seen = self.seen_ms.fetch_max(now, Ordering::Relaxed);
+        Timestamp(now.max(seen))
+    }
+
+    fn dice(&self) -> ChaCha20Rng {
+        let mut dice = self.dice.lock().expect("filling never panics");
+        ChaCha20Rng::from_rng(&mut *dice)
+    }
+
+    fn index(&self, record: &Record) {
+        let rows = flows::rows(record).expect("this node wrote the record");
+        let mut index = self.index.lock().expect("inserting never panics");
+        for row in rows {
+            index.insert((row.table, row.key.clone()), row);
+        }
+    }
+
+    async fn commit(self: Arc<Self>, batch: Batch) -> Result<Recorded, StoreError> {
+        let mut log = self.log.lock().await;
+        self.stand_still_without_power().await;
+        let outcome = self.write(&mut log, batch).await;
+        self.stand_still_without_power().await;
+        if let Err(error) = outcome
+            && !log.is_writable()
+        {
+            self.fold.halt(error);
+        }
+        outcome
+    }
+
+    async fn stand_still_without_power(&self) {
+        if self.disk.is_off() {
+            self.off.send_replace(true);
+        }
+        if *self.off.borrow() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn write(&self, log: &mut Log<SimDisk>, batch: Batch) -> Result<Recorded, StoreError> {
+        let mut dice = self.dice();
+        let pending = log.append(self.now(), vec![batch], &mut dice)?;
+        sleep(Duration::from_millis(self.fsync_ms.load(Ordering::Relaxed))).await;
+        // The disk may have its power back by now, under the next run.
+        self.stand_still_without_power().await;
+        let recorded = log.sync(pending)?.pop().ok_or(StoreError::Failed)?;
+        self.fold.add_keys(recorded.keys().iter().cloned());
+        for record in recorded.records() {
+            self.index(record);
+            self.fold.apply(record);
+        }
+        Ok(recorded)
+    }
+}
+
+impl Clock for SimWorld {
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        let offset = self.store.clock_offset_ms.load(Ordering::Relaxed);
+        let elapsed = at.0.saturating_add_signed(-offset).saturating_sub(START_MS);
+        sleep_until(self.store.net.instant(elapsed)).await;
+    }
+}
+
+impl Dice for SimWorld {
+    fn fill(&self, out: &mut [u8]) {
+        let mut dice = self.store.dice.lock().expect("filling never panics");
+        dice.fill_bytes(out);
+    }
+}
+
+impl Peers for SimWorld {
+    type Parts = SimParts;
+
+    async fn call(&self, to: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, CallError> {
+        self.need_power().await;
+        self.store.net.call(self.key, to, rpc, body).await
+    }
+
+    async fn open(&self, to: NodeKey, body: Bytes) -> Result<SimParts, CallError> {
+        self.need_power().await;
+        self.store.net.open(self.key, to, body).await
+    }
+
+    fn learn(&self, _node: NodeKey, _addresses: &[Vec<u8>]) {}
+}
+
+impl Records for SimWorld {
+    async fn rows(&self, table: Table, prefix: Vec<u8>) -> Result<Vec<Row>, StoreError> {
+        let index = self.store.index.lock().expect("reading never panics");
+        let from = (table, prefix.clone());
+        let rows = index.range(from..).map(|(_, row)| row);
+        let within = rows.take_while(|row| row.table == table && row.key.starts_with(&prefix));
+        Ok(within.cloned().collect())
+    }
+
+    async fn get(&self, table: Table, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Row>>, StoreError> {
+        let index = self.store.index.lock().expect("reading never panics");
+        let get = |key| index.get(&(table, key)).cloned();
+        Ok(keys.into_iter().map(get).collect())
+    }
+
+    async fn records(&self, places: Vec<Place>) -> Result<Vec<Record>, StoreError> {
+        let read = |place| read_record(&self.store.disk, &self.store.keys, place);
+        places.into_iter().map(read).collect()
+    }
+
+    async fn put_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
+        let stored = self.disk().replace(&named("files", &file.0), &bytes);
+        self.need_power().await;
+        stored
+    }
+
+    async fn read_file(&self, file: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
+        let bytes = self
+            .store
+            .disk
+            .read(&named("files", &file.0), offset, len)?;
+        Ok(bytes.into())
+    }
+
+    async fn remove_file(&self, file: FileId) -> Result<(), StoreError> {
+        self.disk().remove(&named("files", &file.0))
+    }
+
+    async fn append_part(&self, part: [u8; 32], bytes: Bytes) -> Result<(), StoreError> {
+        self.disk().append(&named("parts", &part), &bytes)
+    }
+
+    async fn read_part(&self, part: [u8; 32]) -> Result<Option<Bytes>, StoreError> {
+        let name = named("parts", &part);
+        let Some(len) = self.store.disk.len(&name)? else {
+            return Ok(None);
+        };
+        let bytes = self.store.disk.read(&name, 0, len as usize)?;
+        Ok(Some(bytes.into()))
+    }
+
+    async fn remove_part(&self, part: [u8; 32]) -> Result<(), StoreError> {
+        self.disk().remove(&named("parts", &part))
+    }
+}
+
+fn named(folder: &str, id: &[u8]) -> String {
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{folder}/{hex}")
+}
+
+impl Journal for SimWorld {
+    async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
+        self.need_power().await;
+        // On a task of its own, like the daemon's thread: a caller that goes away ends no commit.
+        let committing = tokio::spawn(self.store.clone().commit(batch));
+        committing.await.map_err(|_| StoreError::Failed)?
+    }
+}
+
+impl Work for SimWorld {
+    async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        job()
+    }
+}
+
+/// What a run of a node starts with.
+#[derive(Clone)]
+pub struct Start {
+    /// Makes its keys and its dice.
+    pub seed: u8,
+    /// Which run it is: draws the boot secret.
+    pub boot: u8,
+    /// Who runs it.
+    pub organization: Organization,
+    /// How far its clock is off.
+    pub clock_offset_ms: i64,
+}
+
+/// A running node; dropping it takes it off the network.
+pub struct SimNode {
+    node: Arc<Node<SimWorld>>,
+    /// What opening its journal found.
+    pub opened: Option<Opened>,
+    net: Arc<SimNet>,
+    disk: SimDisk,
+    start: Start,
+}
+
+impl Deref for SimNode {
+    type Target = Node<SimWorld>;
+
+    fn deref(&self) -> &Node<SimWorld> {
+        &self.node
+    }
+}
+
+impl SimNode {
+    /// Starts a node as the daemon does: open the journal, replay it, install the keys.
+    pub fn start(net: &Arc<SimNet>, disk: &SimDisk, start: Start) -> Self {
+        let secret = |what: &str| secret(start.seed, what);
+        let member = MemberId(halved(&secret("member")));
+        let boot = SecretKey::new(sha256(&[b"boot", &[start.seed, start.boot]]));
+        let mut dice = ChaCha20Rng::from_seed(sha256(&[b"dice", &[start.seed, start.boot]]));
+        let fold = Fold::new(member, boot);
+        let mut replayed = Vec::new();
+        let exists = Keyring::exists(disk).expect("a disk that is on");
+        let (log, opened) = if exists {
+            let applied = &mut |record| replayed.push(record);
+            let (log, opened) = Log::open(disk.clone(), &secret("kek"), None, applied)
+                .expect("a store that can be opened");
+            (log, Some(opened))
+        } else {
+            let store = halved(&secret("store"));
+            let log = Log::create(disk.clone(), &secret("kek"), store, &mut dice)
+                .expect("an empty disk takes a store");
+            (log, None)
+        };
+        let keys = log.keys();
+        let all = keys.ids().into_iter();
+        fold.add_keys(all.filter_map(|id| Some((id, keys.key(id)?))));
+        if let Some(problem) = opened.and_then(|opened| opened.problem) {
+            fold.halt(problem);
+        }
+        let identity = Identity {
+            member,
+            node: SigningKey::from_seed(&secret("node")),
+            audit: SigningKey::from_seed(&secret("audit")),
+            authority: SigningKey::from_seed(&secret("authority")),
+            organization: start.organization.clone(),
+        };
+        let store = Arc::new(Store {
+            log: TurnMutex::new(log),
+            disk: disk.clone(),
+            keys,
+            index: Mutex::default(),
+            fold: fold.clone(),
+            net: net.clone(),
+            dice: Mutex::new(dice),
+            clock_offset_ms: AtomicI64::new(start.clock_offset_ms),
+            seen_ms: AtomicU64::new(0),
+            fsync_ms: AtomicU64::new(3),
+            off: watch::channel(false).0,
+        });
+        for record in &replayed {
+            store.index(record);
+            fold.apply(record);
+        }
+        let world = SimWorld {
+            key: identity.node_key(),
+            store,
+        };
+        let node = Arc::new(Node::new(identity, fold, world));
+        node.install_opening_keys(vec![OpeningKey::from_bytes(&secret("opening"))]);
+        node.set_addresses(vec![vec![4, 127, 0, 0, start.seed]]);
+        net.attach(&node);
+        Self {
+            node,
+            opened,
+            net: net.clone(),
+            disk: disk.clone(),
+            start,
+        }
+    }
+
+    /// The node itself, to be moved into a task.
+    pub fn shared(&self) -> Arc<Node<SimWorld>> {
+        self.node.clone()
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    /// Takes the node off the network and its power away; of what was not synced `keep` bytes stay.
+    pub fn crash(&self, keep: usize) {
+        self.net.detach(self.node.node_key());
+        self.disk.crash(keep);
+        self.node.world().store.off.send_replace(true);
+    }
+
+    /// The next run of a node over the same disk.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let start = Start {
+            boot: self.start.boot + 1,
+            ..self.start.clone()
+        };
+        self.restarted_as(start)
+    }
+
+    /// The next run over the same disk, with a clock that is off.
+    #[must_use]
+    pub fn restarted_with_clock(&self, clock_offset_ms: i64) -> Self {
+        let start = Start {
+            boot: self.start.boot + 1,
+            clock_offset_ms,
+            ..self.start.clone()
+        };
+        self.restarted_as(start)
+    }
+
+    fn restarted_as(&self, start: Start) -> Self {
+        if self.node.world().is_on() {
+            self.crash(0);
+        }
+        self.disk.revive();
+        Self::start(&self.net, &self.disk, start)
+    }
+}
+
+/// What the opening key of a node is made of, for a test that plays the node itself.
+pub fn opening_seed(seed: u8) -> SecretKey {
+    secret(seed, "opening")
+}
+
+fn secret(seed: u8, what: &str) -> SecretKey {
+    SecretKey::new(sha256(&[what.as_bytes(), &[seed]]))
+}
+
+fn halved(secret: &SecretKey) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&secret[..16]);
+    half
+}

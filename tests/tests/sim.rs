@@ -1,0 +1,30 @@
+//! Real nodes in a simulated world: virtual time, a network and disks that a test can break.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "sim/clock.rs"]
+mod clock;
+#[path = "sim/crash.rs"]
+mod crash;
+#[path = "sim/fetch.rs"]
+mod fetch;
+#[path = "sim/flood.rs"]
+mod flood;
+#[path = "sim/handle.rs"]
+mod handle;
+#[path = "sim/import.rs"]
+mod import;
+#[path = "sim/join.rs"]
+mod join;
+#[path = "sim/locate.rs"]
+mod locate;
+#[path = "sim/order.rs"]
+mod order;
+#[path = "sim/replay.rs"]
+mod replay;
+#[path = "sim/scenario.rs"]
+mod scenario;
+#[path = "sim/story.rs"]
+mod story;
+#[path = "sim/time.rs"]
+mod time;

@@ -1,0 +1,229 @@
+//! Fetches that are cut, altered on the way, or answered by a liar.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use chartmesh_core::{
+    audit::Kind as Audited,
+    crypto::{OpeningKey, SealContext, SessionKeys, accept_session},
+    ports::Rpc,
+    types::{
+        Code,
+        limits::{CHUNK_BYTES, DOCUMENT_MAX_BYTES},
+    },
+    wire,
+};
+use chartmesh_tests::{Fate, Frame, Kind, SimNode};
+
+use crate::scenario::*;
+
+async fn large() -> (Scene, Vec<u8>) {
+    let mut scene = three().await;
+    let bytes: Vec<u8> = (0..CHUNK_BYTES * 4 + 100)
+        .map(|at| (at % 251) as u8)
+        .collect();
+    scene.document = attach(&scene.world.clinic, scene.rosa, &bytes).await;
+    grant(&scene.world.clinic, scene.rosa, &scene.world.urgent).await;
+    (scene, bytes)
+}
+
+fn chunks_sent(world: &World) -> Vec<u64> {
+    let tape = world.net.tape().into_iter();
+    tape.filter_map(|frame| match frame.kind {
+        Kind::Chunk(index) => Some(index),
+        _ => None,
+    })
+    .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_is_cut_resumes_and_is_one_disclosure() {
+    let (scene, bytes) = large().await;
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    let handle = located(urgent, clinic).await;
+    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
+        Kind::Chunk(3) => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+    let cut = fetch(urgent, handle, scene.document).await;
+    assert_eq!(code(cut), Some(Code::PeerUnreachable));
+    assert_eq!(chunks_sent(&scene.world), [0, 1, 2, 3]);
+    net.between(None);
+    net.rewind();
+
+    let fetched = fetch(urgent, handle, scene.document).await.unwrap();
+
+    assert_eq!(fetched, bytes);
+    assert_eq!(chunks_sent(&scene.world)[0], 3, "what was here stayed");
+    assert_eq!(audited(clinic, Audited::Disclosed).await.len(), 1);
+    let files = urgent.disk().files();
+    assert!(!files.keys().any(|name| name.starts_with("parts/")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_fetch_resumes_after_both_ends_restarted() {
+    let (scene, bytes) = large().await;
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    let handle = located(urgent, clinic).await;
+    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
+        Kind::Chunk(3) => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+    assert!(fetch(urgent, handle, scene.document).await.is_err());
+    net.between(None);
+
+    let clinic = clinic.restarted();
+    let urgent = urgent.restarted();
+
+    let fetched = fetch(&urgent, handle, scene.document).await.unwrap();
+    assert_eq!(fetched, bytes);
+    assert_eq!(audited(&clinic, Audited::Disclosed).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_stops_a_stream_at_the_next_chunk() {
+    let (scene, _) = large().await;
+    let (clinic, urgent) = (&scene.world.clinic, &scene.world.urgent);
+    let handle = located(urgent, clinic).await;
+    let consent = clinic.consents(scene.rosa).unwrap()[0].id;
+    scene.world.net.rewind();
+    let revoking = {
+        let clinic = clinic.shared();
+        tokio::spawn(async move {
+            pass(110).await;
+            clinic.revoke(&clinician(), consent).await.unwrap();
+        })
+    };
+
+    let told = code(fetch(urgent, handle, scene.document).await);
+    revoking.await.unwrap();
+
+    assert_eq!(told, Some(Code::Denied));
+    let sent = chunks_sent(&scene.world).len();
+    assert!((1..5).contains(&sent), "{sent} of 6 chunks");
+    assert!(audited(clinic, Audited::Disclosed).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_altered_on_the_way_is_not_shown() {
+    let altered = [
+        (Kind::Chunk(0), Code::Integrity),
+        (Kind::Chunk(2), Code::Integrity),
+        (Kind::Leaves, Code::Integrity),
+        (Kind::Head, Code::Signature),
+        (Kind::Answer, Code::Signature),
+    ];
+    for (kind, expected) in altered {
+        let (scene, bytes) = large().await;
+        let (clinic, urgent) = (&scene.world.clinic, &scene.world.urgent);
+        let handle = located(urgent, clinic).await;
+        let hits = Arc::new(AtomicUsize::new(0));
+        let counted = hits.clone();
+        scene
+            .world
+            .net
+            .between(Some(Box::new(move |frame: &mut Frame| {
+                let of_fetch = matches!(frame.rpc, Rpc::Fetch | Rpc::Release);
+                if frame.kind == kind && of_fetch {
+                    let mut bytes = frame.bytes.to_vec();
+                    let last = bytes.len() - 1;
+                    bytes[last] ^= 1;
+                    frame.bytes = bytes.into();
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+                Fate::Deliver
+            })));
+
+        let told = code(fetch(urgent, handle, scene.document).await);
+
+        assert_eq!(told, Some(expected), "{kind:?}");
+        assert_eq!(hits.load(Ordering::Relaxed), 1);
+        scene.world.net.between(None);
+        let fetched = fetch(urgent, handle, scene.document).await.unwrap();
+        assert_eq!(fetched, bytes, "what was altered left nothing behind");
+    }
+}
+
+/// Sits at the holder with all its keys and answers about somebody else.
+fn liar(clinic: &SimNode, seed: u8) -> impl FnMut(&mut Frame) -> Fate + Send + use<> {
+    let opening = OpeningKey::from_bytes(&chartmesh_tests::world::opening_seed(seed));
+    let network = clinic.current_network().unwrap().id;
+    let node = clinic.shared();
+    let sessions: Mutex<Vec<([u8; 16], SessionKeys)>> = Mutex::default();
+    move |frame: &mut Frame| {
+        let mut sessions = sessions.lock().unwrap();
+        let sealed = wire::decode_sealed(&frame.bytes);
+        match (frame.kind, sealed) {
+            (Kind::Question, Ok(sealed)) if frame.to == node.node_key() => {
+                let context = SealContext {
+                    network,
+                    recipient: node.member(),
+                    key_id: sealed.header.key_id,
+                };
+                if let Ok(keys) = accept_session(&opening, &sealed.header.enc, &context) {
+                    sessions.push((sealed.header.session, keys));
+                }
+            }
+            (Kind::Head, Ok(sealed)) => {
+                let session = sealed.header.session;
+                let known = sessions.iter().find(|(id, _)| *id == session);
+                let keys = &known.unwrap().1;
+                let plain = keys
+                    .open_answer(&sealed.header, 0, &sealed.ciphertext)
+                    .unwrap();
+                let envelope = wire::decode_envelope(&plain).unwrap();
+                let mut head = envelope.claims::<wire::FetchHead>().unwrap();
+                head.subject = [3; 16];
+                let envelope = node.identity().node.sign(&network, &head);
+                let plain = wire::encode_envelope(&envelope);
+                let ciphertext = keys.seal_answer(&sealed.header, 0, &plain).unwrap();
+                frame.bytes = wire::encode_sealed(&wire::Sealed {
+                    header: sealed.header,
+                    ciphertext,
+                });
+            }
+            _ => {}
+        }
+        Fate::Deliver
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_answers_about_somebody_else_is_caught() {
+    let Scene {
+        world,
+        rosa,
+        document,
+    } = three().await;
+    let clinic = &world.clinic;
+    grant(clinic, rosa, &world.urgent).await;
+    // A run of its own, so that the liar sees how its session begins.
+    let urgent = world.urgent.restarted();
+    world.net.between(Some(Box::new(liar(clinic, 1))));
+    let handle = located(&urgent, clinic).await;
+
+    let told = code(fetch(&urgent, handle, document).await);
+
+    assert_eq!(told, Some(Code::SubjectMismatch));
+    let received = audited(&urgent, Audited::Received).await;
+    assert_eq!(received[0].code, Some(Code::SubjectMismatch));
+    world.net.between(None);
+    assert!(fetch(&urgent, handle, document).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_above_the_limit_is_refused() {
+    let Scene { world, rosa, .. } = three().await;
+    let clinic = &world.clinic;
+    let description = chartmesh_core::flows::Description::default();
+    let whole = vec![0; DOCUMENT_MAX_BYTES + 1];
+
+    let told = clinic
+        .add_document(&clinician(), rosa, whole.into(), description)
+        .await;
+
+    assert_eq!(told.err().map(|error| error.code()), Some(Code::TooLarge));
+    assert_eq!(clinic.documents(rosa).len(), 1);
+}
