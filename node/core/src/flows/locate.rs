@@ -6,7 +6,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use super::{
     call::{AskError, Question, elapsed},
     error::FlowError,
-    node::{Actor, Node, next_tick, push_audit},
+    node::{Actor, Node, push_audit},
     state::State,
 };
 use crate::{
@@ -78,6 +78,7 @@ impl<W: World> Node<W> {
     /// Answers a locate question. Every answer of an admitted question has one size and leaves at a
     /// tick, after exactly one commit, whatever was found (`protocol.md` 7).
     pub(super) async fn serve_locate(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
+        let arrived = self.now();
         let question = match self.open_question(from, body).await {
             Ok(question) => question,
             Err(error) => return Err(self.refused(from, error).await),
@@ -95,12 +96,20 @@ impl<W: World> Node<W> {
             Ok(()) => finding,
             Err(_) => Finding::refused(PeerCode::Unavailable, Code::StorageFailed),
         };
-        self.leave(&question, finding).await
+        self.leave(&question, arrived, finding).await
     }
 
-    async fn leave(&self, question: &Question, finding: Finding) -> Result<Bytes, PeerCode> {
-        let tick = next_tick(Timestamp(self.now().0 + 1), LOCATE_TICK);
-        self.world.sleep_until(tick).await;
+    /// Lets the answer out a whole number of ticks after the question came, so that neither what was
+    /// found nor how long its commit took shows, whatever moment the asker chose.
+    async fn leave(
+        &self,
+        question: &Question,
+        arrived: Timestamp,
+        finding: Finding,
+    ) -> Result<Bytes, PeerCode> {
+        let ticks = self.now().since(arrived).0 / LOCATE_TICK.0 + 1;
+        let leaves = arrived.plus(Span(ticks * LOCATE_TICK.0));
+        self.world.sleep_until(leaves).await;
         Ok(self.answer(question, 0, |head| LocateAnswer {
             head,
             outcome: finding.outcome,

@@ -166,8 +166,3 @@ pub(super) fn push_audit(batch: &mut Batch, entry: &Entry) {
     let scope = entry.patient.map_or(Scope::Store, Scope::Patient);
     batch.push(RecordKind::Audit, scope, wire::encode_audit(&entry.into()));
 }
-
-/// The first multiple of `tick` at or after a time.
-pub(super) fn next_tick(at: Timestamp, tick: Span) -> Timestamp {
-    Timestamp(at.0.div_ceil(tick.0) * tick.0)
-}
