@@ -132,7 +132,14 @@ async fn answer_of_holder(holds_rosa: bool, denied: bool, permitted: bool) -> (F
             && frame.kind == FrameKind::Answer
     });
     let term = answer(&ledger, clinic.member()).term().to_owned();
-    (sent.next().unwrap(), term)
+    let mut answered = sent.next().unwrap();
+    let asked = world.net.tape().into_iter().find(|frame| {
+        frame.to == clinic.node_key()
+            && frame.rpc == Rpc::Locate
+            && frame.kind == FrameKind::Question
+    });
+    answered.at_ms -= asked.unwrap().at_ms;
+    (answered, term)
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +161,8 @@ async fn no_record_and_no_consent_are_the_same_bytes() {
     for other in [&hidden, &denied, &shown] {
         assert_eq!(other.at_ms, nobody.at_ms, "the same tick");
     }
-    assert_eq!(nobody.at_ms % LOCATE_TICK.0, 0);
+    let latency_ms = 20;
+    assert_eq!(nobody.at_ms, latency_ms + LOCATE_TICK.0, "one tick");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use crate::{
     ports::World,
     records::{Batch, RecordKind, Recorded, Scope},
     session::Peer,
-    types::{Code, MemberId, NetworkId, NodeKey, PatientId, Role, Span, Timestamp, UserId},
+    types::{Code, MemberId, NetworkId, NodeKey, PatientId, Role, Timestamp, UserId},
     wire,
 };
 
