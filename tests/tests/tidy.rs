@@ -151,3 +151,21 @@ fn dependencies_keep_to_versions_bans_and_licences() {
 fn sample_configurations_parse() {
     report(TREE.files().flat_map(config::check).collect());
 }
+
+#[test]
+fn every_code_stands_in_the_table_of_the_protocol() {
+    let table = std::fs::read_to_string(TREE.root().join("proto/README.md")).unwrap();
+    let own = chartmesh_core::types::Code::ALL
+        .iter()
+        .map(|code| code.text());
+    let told = chartmesh_core::types::PeerCode::ALL
+        .iter()
+        .map(|code| code.text());
+
+    for code in own.chain(told) {
+        assert!(
+            table.contains(&format!("| `{code}` |")),
+            "{code} is missing"
+        );
+    }
+}
