@@ -176,7 +176,7 @@ fn apply_patient(state: &mut State, record: &Record, body: &Bytes) -> Result<(),
         stored.patient,
         Patient {
             id: stored.patient,
-            demographics: demographics,
+            demographics,
             source: stored.source,
             local_id: stored.local_id,
             place: record.place,

@@ -18,6 +18,9 @@ impl<W: World> Node<W> {
     /// cannot keep us from the rest.
     ///
     /// Returns how many were new or newer.
+    ///
+    /// # Errors
+    /// What the member answered, or [`PeerCode::Unavailable`] where nothing that holds came back.
     pub async fn sync_members(&self, from: MemberId) -> Result<usize, PeerCode> {
         let mut after = None;
         let mut news = 0;
