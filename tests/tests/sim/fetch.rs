@@ -140,6 +140,8 @@ async fn what_was_altered_on_the_way_is_not_shown() {
 
         assert_eq!(told, Some(expected), "{kind:?}");
         assert_eq!(hits.load(Ordering::Relaxed), 1);
+        let left = scene.world.net.trace().contains(&"key left");
+        assert_eq!(left, kind == Kind::Answer, "no key for bytes that differ");
         scene.world.net.between(None);
         let fetched = fetch(urgent, handle, scene.document).await.unwrap();
         assert_eq!(fetched, bytes, "what was altered left nothing behind");

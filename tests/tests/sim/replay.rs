@@ -2,13 +2,14 @@
 
 use chartmesh_core::{
     audit::Kind as Audited,
+    locator::Answer,
     ports::Rpc,
     types::{
         Code, NodeKey, PeerCode, Span,
         limits::{SESSIONS_PER_PEER_MAX, WINDOW_BITS},
     },
 };
-use chartmesh_tests::{Frame, Kind, SimNode};
+use chartmesh_tests::{Fate, Frame, Kind, SimNode};
 
 use crate::scenario::*;
 
@@ -140,4 +141,33 @@ async fn a_peer_has_sessions_per_peer_max_places_and_loses_its_oldest() {
         .serve(captured.from, Rpc::Locate, captured.bytes.clone())
         .await;
     assert_eq!(told.err(), Some(PeerCode::Stale));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_another_question_is_not_believed() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    locate(urgent).await;
+    let ledger = locate(urgent).await;
+    assert_eq!(answer(&ledger, clinic.member()).term(), "match");
+    let holder = clinic.node_key();
+    let of_holder = move |frame: &Frame| {
+        frame.from == holder && frame.rpc == Rpc::Locate && frame.kind == Kind::Answer
+    };
+    let tape = world.net.tape();
+    let earlier = tape.iter().rfind(|frame| of_holder(frame)).unwrap().clone();
+    world.net.between(Some(Box::new(move |frame: &mut Frame| {
+        if of_holder(frame) {
+            frame.bytes = earlier.bytes.clone();
+        }
+        Fate::Deliver
+    })));
+
+    let ledger = locate(urgent).await;
+
+    let told = answer(&ledger, clinic.member());
+    assert!(matches!(told, Answer::Refused(PeerCode::Unauthenticated)));
+    world.net.between(None);
+    let ledger = locate(urgent).await;
+    assert_eq!(answer(&ledger, clinic.member()).term(), "match");
 }

@@ -9,6 +9,8 @@ use chartmesh_core::{
     wire,
 };
 
+use chartmesh_tests::{Frame, Kind};
+
 use crate::scenario::*;
 
 #[tokio::test(start_paused = true)]
@@ -101,6 +103,7 @@ async fn the_subject_comes_from_the_holders_record() {
     let handle = located(urgent, clinic).await;
 
     assert_eq!(fetch(urgent, handle, document).await.unwrap(), TEXT);
+    world.net.rewind();
     assert_eq!(
         code(fetch(urgent, handle, of_sam).await),
         Some(Code::HandleUnknown)
@@ -110,6 +113,8 @@ async fn the_subject_comes_from_the_holders_record() {
         code(fetch(urgent, handle, summary).await),
         Some(Code::HandleUnknown)
     );
+    let beyond_the_head = |frame: &Frame| matches!(frame.kind, Kind::Leaves | Kind::Chunk(_));
+    assert!(!world.net.tape().iter().any(beyond_the_head));
 }
 
 #[tokio::test(start_paused = true)]

@@ -211,9 +211,17 @@ fn apply_resource(state: &mut State, record: &Record, body: &Bytes) -> Result<()
 
 fn apply_document(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let document = wire::decode_document(body)?;
-    let of_patient = state.documents.entry(document.patient).or_default();
-    of_patient.retain(|_, kept| kept.snapshot.is_none_or(|(_, until)| record.time < until));
-    of_patient.insert(document.id, document);
+    if document.snapshot.is_some() {
+        // Whoever makes a snapshot has removed the files of those that are over.
+        for documents in state.documents.values_mut() {
+            documents.retain(|_, kept| kept.snapshot.is_none_or(|(_, until)| record.time < until));
+        }
+    }
+    state
+        .documents
+        .entry(document.patient)
+        .or_default()
+        .insert(document.id, document);
     Ok(())
 }
 

@@ -152,6 +152,11 @@ impl<W: World> Node<W> {
         let counted = self.state().flood.drain();
         let mut batch = Batch::default();
         for counted in counted {
+            // Only what passed admission names a user; the rest never got that far.
+            let kind = match counted.key {
+                Some(FloodKey { user: Some(_), .. }) => audit::Kind::Denied,
+                Some(FloodKey { user: None, .. }) | None => audit::Kind::RefusedMessage,
+            };
             push_audit(
                 &mut batch,
                 &audit::Entry {
@@ -159,7 +164,7 @@ impl<W: World> Node<W> {
                     user: counted.key.and_then(|key| key.user),
                     code: counted.key.map(|key| key.code),
                     count: counted.count,
-                    ..audit::Entry::new(audit::Kind::RefusedMessage)
+                    ..audit::Entry::new(kind)
                 },
             );
         }

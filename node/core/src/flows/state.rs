@@ -312,3 +312,43 @@ impl Fold {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(number: u64) -> DisclosureId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        DisclosureId(id)
+    }
+
+    fn pending(since: u64) -> Pending {
+        Pending {
+            asker: MemberId([1; 16]),
+            document: DocumentId([2; 16]),
+            since: Timestamp(since),
+        }
+    }
+
+    #[test]
+    fn fetches_wait_for_their_release_release_wait_max_and_releases_pending_max_at_a_time() {
+        let fold = Fold::new(MemberId([9; 16]), SecretKey::default());
+        let mut state = fold.lock();
+        state.expect_release(numbered(0), pending(0));
+        state.expect_release(numbered(1), pending(1));
+        assert_eq!(state.pending.len(), 2);
+
+        state.expect_release(numbered(2), pending(RELEASE_WAIT_MAX.0));
+
+        assert!(!state.pending.contains_key(&numbered(0)), "waited too long");
+        assert!(state.pending.contains_key(&numbered(1)));
+        for number in 3..=RELEASES_PENDING_MAX as u64 {
+            state.expect_release(numbered(number), pending(RELEASE_WAIT_MAX.0));
+        }
+        assert_eq!(state.pending.len(), RELEASES_PENDING_MAX);
+        state.expect_release(numbered(u64::MAX), pending(RELEASE_WAIT_MAX.0));
+        assert_eq!(state.pending.len(), RELEASES_PENDING_MAX);
+        assert!(!state.pending.contains_key(&numbered(1)), "the oldest goes");
+    }
+}
