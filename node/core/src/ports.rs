@@ -54,6 +54,9 @@ pub enum CallError {
     /// No connection, and none could be made.
     #[error("the node cannot be reached")]
     Unreachable,
+    /// The connection ended after the question had left; it may have arrived.
+    #[error("the connection ended before the answer")]
+    Lost,
     /// The node speaks another network's protocol or another version.
     #[error("the node does not speak this network's protocol")]
     Incompatible,

@@ -1,17 +1,18 @@
 //! One truthful line for each member, and answers that tell nothing by size or time.
 
 use chartmesh_core::{
+    audit::Kind as Audited,
     flows::Search,
     locator::{Answer, Revealed},
     membership::{Rules, Template},
     ports::Rpc,
     records::{ConsentForm, Provision, Target},
     types::{
-        Kind, PeerCode, Purpose,
-        limits::{LOCATE_DEADLINE, LOCATE_TICK},
+        Code, Kind, PeerCode, Purpose,
+        limits::{DENIALS_WHOLE_MAX, LOCATE_DEADLINE, LOCATE_TICK},
     },
 };
-use chartmesh_tests::{Frame, Kind as FrameKind};
+use chartmesh_tests::{Fate, Frame, Kind as FrameKind};
 
 use crate::scenario::*;
 
@@ -226,4 +227,99 @@ async fn one_seed_gives_the_same_bytes_and_none_of_them_names_the_patient() {
 
 fn contains(bytes: &[u8], canary: &[u8]) -> bool {
     bytes.windows(canary.len()).any(|window| window == canary)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_concealed_from_the_asker_stands_in_the_holders_own_log() {
+    let world = network(Kind::BehavioralHealth, Rules::of(Template::OptIn)).await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let rosa = add(clinic, rosa_bundle()).await;
+    add(clinic, sam_bundle()).await;
+
+    let ledger = locate(urgent).await;
+
+    assert_eq!(answer(&ledger, clinic.member()).term(), "no-match");
+    let located = audited(clinic, Audited::Located).await;
+    assert_eq!(located.len(), 1);
+    assert_eq!(located[0].patient, Some(rosa));
+    assert_eq!(located[0].code, Some(Code::Concealed));
+    assert!(located[0].rule.is_some(), "by which rule");
+    let asked = audited(urgent, Audited::LocateAsked).await;
+    assert_eq!(asked[0].query_hash, located[0].query_hash, "one question");
+    let nobody = audited(&world.hospital, Audited::Located).await;
+    assert_eq!((nobody[0].patient, nobody[0].code), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_ends_with_the_consent_that_let_existence_be_known() {
+    let world = network(Kind::BehavioralHealth, Rules::of(Template::OptIn)).await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let rosa = add(clinic, rosa_bundle()).await;
+    let said = chartmesh_core::flows::Statement {
+        by: "patient".to_owned(),
+        witness: Some("amy".to_owned()),
+        ..statement(rosa, urgent.member(), &[Purpose::Treat])
+    };
+    let stated = clinic.state_consent(&clinician(), said).await.unwrap();
+    let consent = stated.consent.id;
+    let handle = located(urgent, clinic).await;
+    let summary = clinic.patient(rosa).unwrap().summary;
+    assert!(fetch(urgent, handle, summary).await.is_ok());
+
+    clinic.revoke(&clinician(), consent).await.unwrap();
+
+    let told = code(fetch(urgent, handle, summary).await);
+    assert_eq!(
+        told,
+        Some(Code::HandleUnknown),
+        "not even that it is denied"
+    );
+    let denied = audited(clinic, Audited::Denied).await;
+    assert_eq!(denied.last().unwrap().patient, Some(rosa));
+    assert_eq!(denied.last().unwrap().code, Some(Code::Concealed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_questions_are_written_as_a_few_entries() {
+    let rules = Rules {
+        locate_per_day: 3,
+        ..Rules::of(Template::OptIn)
+    };
+    let Scene { world, .. } = three_with(rules).await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    for _ in 0..3 {
+        locate(urgent).await;
+    }
+    assert_eq!(audited(clinic, Audited::Located).await.len(), 3);
+
+    for _ in 0..2 * DENIALS_WHOLE_MAX {
+        let ledger = locate(urgent).await;
+        assert_eq!(answer(&ledger, clinic.member()).term(), "over-budget");
+    }
+
+    let located = audited(clinic, Audited::Located).await;
+    assert_eq!(located.len(), 3 + DENIALS_WHOLE_MAX as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_delivered_counts_as_revealed_though_the_line_then_broke() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    locate(urgent).await;
+    // The clinic forgets the session: the first try arrives and is told Stale, the second finds nobody.
+    let clinic = clinic.restarted();
+    world.net.between(Some(Box::new(|frame| match frame.rpc {
+        Rpc::Hello => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+
+    let ledger = locate(urgent).await;
+
+    let line = ledger
+        .lines
+        .iter()
+        .find(|line| line.member == clinic.member());
+    let line = line.unwrap();
+    assert_eq!(line.answer.term(), "unreachable");
+    assert_eq!(line.revealed, Revealed::Demographics);
 }

@@ -21,6 +21,9 @@ pub enum ReceiveError {
     /// It is not from the holder, or names another question or file.
     #[error("what came is not what was asked for")]
     Foreign,
+    /// What was here from an earlier try does not fit; without it all may be well.
+    #[error("what an earlier try left does not fit")]
+    Part,
     /// The bytes differ from what the holder signed.
     #[error("the bytes differ from what the source signed")]
     Integrity,
@@ -95,7 +98,7 @@ impl Receive {
             return Err(ReceiveError::TooLarge);
         };
         if part.len() < have {
-            return Err(ReceiveError::Foreign);
+            return Err(ReceiveError::Part);
         }
         let mut bytes = part;
         bytes.truncate(have);
@@ -133,7 +136,7 @@ impl Receive {
         for index in 0..self.next {
             let bytes = self.chunk(index)?;
             if crypto::tree::leaf_hash(bytes) != self.leaves[index as usize] {
-                return Err(ReceiveError::Integrity);
+                return Err(ReceiveError::Part);
             }
         }
         Ok(())

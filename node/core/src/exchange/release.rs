@@ -4,7 +4,7 @@ use super::TurnGuard;
 use crate::{
     crypto::SecretKey,
     policy::Permit,
-    records::{Record, Recorded},
+    records::{Record, RecordKind, Recorded, Scope},
 };
 
 /// A decision that still stands and is on the disk, made in the patient's turn.
@@ -32,16 +32,24 @@ pub struct Release {
 }
 
 impl Release {
-    /// Joins a permit with its record; none where the turn is another patient's or nothing was
-    /// recorded.
+    /// Joins a permit with its record; none where the turn is another patient's, or what was recorded
+    /// last is no audit entry of the patient.
     pub(crate) fn new(
         permit: Permit,
         recorded: &Recorded,
         turn: &TurnGuard,
         key: SecretKey,
     ) -> Option<Self> {
-        let Record { leaf, position, .. } = recorded.records().last()?;
-        (turn.patient() == permit.patient()).then_some(Self {
+        let Record {
+            leaf,
+            position,
+            kind,
+            scope,
+            ..
+        } = recorded.records().last()?;
+        let patient = permit.patient();
+        let recorded = *kind == RecordKind::Audit && *scope == Scope::Patient(patient);
+        (recorded && turn.patient() == patient).then_some(Self {
             permit,
             key,
             leaf: *leaf,

@@ -100,6 +100,7 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
             state.received.insert(
                 handle.handle,
                 Received {
+                    patient: handle.patient,
                     holder: handle.holder,
                     until: handle.until,
                 },

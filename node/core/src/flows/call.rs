@@ -61,8 +61,15 @@ impl<W: World> Node<W> {
         build: impl Fn(Head) -> Q + Send + Sync,
     ) -> Result<(A, [u8; 32]), AskError> {
         let mut outcome = Err(AskError::Call(CallError::Unreachable));
+        let mut delivered = false;
         for _ in 0..2 {
-            let (bytes, asked) = self.question(to, &build).await?;
+            let (bytes, asked) = match self.question(to, &build).await {
+                Ok(question) => question,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            };
             outcome = match self.world.call(asked.peer.node_key, rpc, bytes).await {
                 Ok(bytes) => self
                     .open_answer(&asked, 0, &bytes)
@@ -72,9 +79,16 @@ impl<W: World> Node<W> {
             if !matches!(outcome, Err(AskError::Refused(PeerCode::Stale))) {
                 break;
             }
+            delivered = true;
             self.forget_session(to);
         }
-        outcome
+        match outcome {
+            // The first try arrived, whatever became of the second.
+            Err(AskError::Call(CallError::Unreachable)) if delivered => {
+                Err(AskError::Call(CallError::Lost))
+            }
+            outcome => outcome,
+        }
     }
 
     /// Seals a question to a member, saying Hello first where its challenge is not known or its key
@@ -171,7 +185,7 @@ impl<W: World> Node<W> {
     pub(super) fn call_failed(&self, to: MemberId, error: CallError) -> AskError {
         match error {
             CallError::Refused(code) => AskError::Refused(code),
-            CallError::Unreachable => {
+            CallError::Unreachable | CallError::Lost => {
                 // It may come back as another run, which knows neither session nor challenge.
                 self.forget_session(to);
                 AskError::Call(error)
@@ -188,27 +202,20 @@ impl<W: World> Node<W> {
 
     fn outbound(&self, to: MemberId) -> Result<(Peer, OuterHeader, SessionKeys, Head), AskError> {
         let now = self.now();
-        let mut state = self.state();
-        let network = state
-            .network
-            .as_ref()
-            .map(|network| network.id)
-            .ok_or(AskError::Call(CallError::Unreachable))?;
-        let member = state
-            .members
-            .get(&to)
-            .ok_or(AskError::Call(CallError::Unreachable))?;
-        let peer = peer_of(member);
-        let key = member
-            .key_set(now)
-            .and_then(|set| set.keys.first())
-            .ok_or(AskError::Call(CallError::Unreachable))?
-            .clone();
-        let usable = state
-            .outbound
-            .get(&to)
-            .is_some_and(|outbound| outbound.usable(now));
+        let nobody = AskError::Call(CallError::Unreachable);
+        let (network, peer, key, usable) = {
+            let state = self.state();
+            let network = state.network.as_ref().ok_or(nobody)?.id;
+            let member = state.members.get(&to).ok_or(nobody)?;
+            let keys = member.key_set(now).map(|set| &set.keys);
+            let key = keys.and_then(|keys| keys.first()).ok_or(nobody)?.clone();
+            let outbound = state.outbound.get(&to);
+            let usable = outbound.is_some_and(|outbound| outbound.usable(now));
+            (network, peer_of(member), key, usable)
+        };
         if !usable {
+            // The encapsulation takes a quarter of a millisecond, so not under the mutex. Two questions
+            // at once may both make one; the later stays.
             let context = SealContext {
                 network,
                 recipient: to,
@@ -216,11 +223,10 @@ impl<W: World> Node<W> {
             };
             let sealing = SealingKey::parse(&key.public).map_err(|_| AskError::Forged)?;
             let begun = crypto::begin_session(&mut Rng(&self.world), &sealing, &context);
-            let session = self.random();
-            state
-                .outbound
-                .insert(to, Outbound::new(key.id, session, begun, now));
+            let outbound = Outbound::new(key.id, self.random(), begun, now);
+            self.state().outbound.insert(to, outbound);
         }
+        let mut state = self.state();
         let challenge = state.challenges.get(&to).copied();
         let next_challenge = Some(state.sessions.challenge_for(to, now));
         let Some(outbound) = state.outbound.get_mut(&to) else {
@@ -271,11 +277,17 @@ impl<W: World> Node<W> {
             .open_question(&header, &sealed.ciphertext)
             .map_err(|_| SessionError::Seal { node: from })?;
         let envelope = wire::decode_envelope(&plain).map_err(|_| malformed)?;
-        if new {
-            // Only what opened may take one of the peer's few places.
-            self.state()
+        {
+            let mut state = self.state();
+            if new {
+                // Only what opened may take one of the peer's few places.
+                state
+                    .sessions
+                    .begin(from, header.session, keys.clone(), now);
+            }
+            state
                 .sessions
-                .begin(from, header.session, keys.clone(), now);
+                .take_counter(&peer, header.session, header.counter)?;
         }
         Ok(Question {
             peer,
@@ -292,7 +304,11 @@ impl<W: World> Node<W> {
         network: crate::types::NetworkId,
     ) -> Result<SessionKeys, SessionError> {
         let stale = SessionError::Stale { node: from };
-        if header.enc.is_empty() {
+        let may_begin = self
+            .state()
+            .sessions
+            .may_begin(from, header.session, self.now());
+        if header.enc.is_empty() || !may_begin {
             return Err(stale);
         }
         if header.suite != SUITE_XWING {
@@ -346,14 +362,9 @@ impl<W: World> Node<W> {
             })?;
         let window = state.clock_window();
         state.members.saw(&question.peer.member, now);
-        state.sessions.admit(
-            now,
-            window,
-            &network,
-            question.peer.clone(),
-            (question.header.session, question.header.counter),
-            message,
-        )
+        state
+            .sessions
+            .admit(now, window, &network, question.peer.clone(), message)
     }
 
     /// Seals an answer to a question.

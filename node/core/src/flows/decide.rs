@@ -10,7 +10,7 @@ use super::{
 use crate::{
     audit::{self, FloodKey, Heed},
     locator::Issued,
-    policy::{self, Denial, Facts, Permit},
+    policy::{self, Ask, Asker, Denial, Existence, Facts, Permit},
     ports::World,
     records::Batch,
     session::Authenticated,
@@ -28,28 +28,56 @@ pub(super) struct Claim {
 
 /// Why a claim was not permitted.
 pub(super) enum Refusal {
+    /// The asker is no active member any more.
+    NotMember,
+    /// The handle is unknown to this asker.
     Handle,
+    /// The document, disclosure or manifest is none of the handle's patient.
+    Document(Issued),
+    /// The asker may no longer know that the patient exists: told like an unknown handle.
+    Concealed(Issued, Denial),
     Purpose(Issued),
     Denied(Issued, Denial),
+    /// What was fetched is not what the release names.
+    Root(Issued),
     Unavailable,
 }
 
 impl Refusal {
     pub(super) fn peer_code(&self) -> PeerCode {
         match self {
-            Self::Handle => PeerCode::HandleUnknown,
+            Self::NotMember => PeerCode::NotMember,
+            Self::Handle | Self::Document(_) | Self::Concealed(..) => PeerCode::HandleUnknown,
             Self::Purpose(_) => PeerCode::Denied,
             Self::Denied(_, denial) => denial.peer_code(),
+            Self::Root(_) => PeerCode::Malformed,
             Self::Unavailable => PeerCode::Unavailable,
         }
     }
 
     fn code(&self) -> Code {
         match self {
+            Self::NotMember => Code::NotMember,
             Self::Handle => Code::HandleUnknown,
+            Self::Document(_) => Code::DocumentUnknown,
+            Self::Concealed(..) => Code::Concealed,
             Self::Purpose(_) => Code::Denied,
             Self::Denied(_, denial) => denial.code(),
+            Self::Root(_) => Code::Integrity,
             Self::Unavailable => Code::StorageFailed,
+        }
+    }
+
+    /// What the log says of it besides.
+    fn about(&self) -> (Option<&Issued>, Option<&Denial>) {
+        match self {
+            Self::Document(issued) | Self::Purpose(issued) | Self::Root(issued) => {
+                (Some(issued), None)
+            }
+            Self::Denied(issued, denial) | Self::Concealed(issued, denial) => {
+                (Some(issued), Some(denial))
+            }
+            Self::NotMember | Self::Handle | Self::Unavailable => (None, None),
         }
     }
 }
@@ -66,6 +94,9 @@ impl<W: World> Node<W> {
         let own = self.own_peer();
         let state = self.state();
         let network = state.network.as_ref().ok_or(Refusal::Unavailable)?;
+        if state.peer(request.peer().node_key, now).is_none() {
+            return Err(Refusal::NotMember);
+        }
         let issued = state
             .handles
             .find(claim.handle, request.peer().member, now)
@@ -84,6 +115,13 @@ impl<W: World> Node<W> {
                 .unwrap_or(self.discoverability),
             consents: state.consents_of(issued.patient),
         };
+        let ask = Ask {
+            asker: Asker::from(request.peer()),
+            purpose: claim.purpose,
+            role: claim.role,
+            now,
+        };
+        let concealed = policy::existence(&ask, &facts) == Existence::Concealed;
         policy::permit(
             request,
             claim.purpose,
@@ -93,7 +131,13 @@ impl<W: World> Node<W> {
             now,
         )
         .map(|permit| (issued, permit))
-        .map_err(|denial| Refusal::Denied(issued, denial))
+        .map_err(|denial| {
+            if concealed {
+                Refusal::Concealed(issued, denial)
+            } else {
+                Refusal::Denied(issued, denial)
+            }
+        })
     }
 
     /// Records a refusal, within what one asker may make us write, and seals it.
@@ -104,6 +148,22 @@ impl<W: World> Node<W> {
         claim: &Claim,
         refusal: &Refusal,
     ) -> Bytes {
+        let recorded = self.record_refusal(request, claim, refusal).await;
+        let told = if recorded.is_ok() {
+            refusal.peer_code()
+        } else {
+            PeerCode::Unavailable
+        };
+        self.refuse(question, 0, told)
+    }
+
+    /// Records a refusal, within what one asker may make us write.
+    pub(super) async fn record_refusal<T>(
+        &self,
+        request: &Authenticated<T>,
+        claim: &Claim,
+        refusal: &Refusal,
+    ) -> Result<(), FlowError> {
         let code = refusal.code();
         let heed = self.state().flood.heed(
             FloodKey {
@@ -113,13 +173,8 @@ impl<W: World> Node<W> {
             },
             self.world.now(),
         );
-        let mut told = refusal.peer_code();
         if heed == Heed::Whole {
-            let (issued, denial) = match refusal {
-                Refusal::Purpose(issued) => (Some(issued), None),
-                Refusal::Denied(issued, denial) => (Some(issued), Some(denial)),
-                Refusal::Handle | Refusal::Unavailable => (None, None),
-            };
+            let (issued, denial) = refusal.about();
             let mut batch = Batch::default();
             push_audit(
                 &mut batch,
@@ -137,11 +192,9 @@ impl<W: World> Node<W> {
                     ..audit::Entry::new(audit::Kind::Denied)
                 },
             );
-            if self.commit(batch).await.is_err() {
-                told = PeerCode::Unavailable;
-            }
+            self.commit(batch).await?;
         }
-        self.refuse(question, 0, told)
+        Ok(())
     }
 
     /// Writes the counts of refusals that were not kept whole. Called every minute and at the end.

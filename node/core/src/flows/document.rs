@@ -122,13 +122,13 @@ impl<W: World> Node<W> {
     }
 
     pub(super) fn patient_key(&self, patient: PatientId) -> Result<SecretKey, FlowError> {
-        self.state()
-            .keys
-            .get(&KeyId::from(patient))
-            .cloned()
-            .ok_or(FlowError::NotFound {
-                code: Code::PatientUnknown,
-            })
+        let state = self.state();
+        // The key map also holds the store's own key, under the id that is all zero.
+        let known = state.patients.contains_key(&patient);
+        let key = state.keys.get(&KeyId::from(patient)).filter(|_| known);
+        key.cloned().ok_or(FlowError::NotFound {
+            code: Code::PatientUnknown,
+        })
     }
 
     /// A document of the patient with exactly these bytes.

@@ -100,10 +100,23 @@ impl<W: World> Node<W> {
             .ok_or(FlowError::NotFound {
                 code: Code::MemberUnknown,
             })?;
-        let part = crypto::sha256(&[b"chartmesh/1/part", &holder.0, &fetch.document.0]);
-        let outcome = self
-            .transfer(actor, fetch, (holder, node, network), part, progress)
-            .await;
+        let named = crypto::sha256(&[b"chartmesh/1/part", &holder.0, &fetch.document.0]);
+        let own = self.state().fetching.insert(named);
+        // A second fetch of the document at the same time keeps its chunks to itself.
+        let part = if own { named } else { self.random() };
+        let from = (holder, node, network);
+        let mut outcome = self.transfer(actor, fetch, from, part, progress).await;
+        if matches!(outcome, Err(Cut::Part)) {
+            self.world.remove_part(part).await?;
+            outcome = self.transfer(actor, fetch, from, part, progress).await;
+        }
+        if own {
+            self.state().fetching.remove(&named);
+        }
+        let outcome = outcome.map_err(|cut| match cut {
+            Cut::Failed(error) => error,
+            Cut::Part => forged(node, ReceiveError::Integrity),
+        });
         let mut batch = Batch::default();
         push_audit(
             &mut batch,
@@ -114,14 +127,16 @@ impl<W: World> Node<W> {
                 user: Some(actor.user),
                 role: Some(actor.role),
                 actor: actor.name.clone(),
+                patient: self.about(fetch.handle),
                 ..received_entry(&outcome)
             },
         );
         self.commit(batch).await?;
-        let keep = matches!(
+        let cut = matches!(
             outcome,
             Err(FlowError::Unreachable { .. } | FlowError::Deadline { .. })
         );
+        let keep = own && cut;
         if !keep {
             self.world.remove_part(part).await?;
         }
@@ -139,7 +154,7 @@ impl<W: World> Node<W> {
         (holder, node, network): (MemberId, NodeKey, NetworkId),
         part: [u8; 32],
         progress: &(dyn Fn(u64, u64) + Send + Sync),
-    ) -> Result<Received, FlowError> {
+    ) -> Result<Received, Cut> {
         let had = self.world.read_part(part).await?;
         let had = had.map(|file| Part::read(&file)).unwrap_or_default();
         let resume = (had.chunks > 0).then_some((had.root, had.chunks));
@@ -151,7 +166,7 @@ impl<W: World> Node<W> {
             })?;
         let resumed = head.from_chunk > 0;
         if resumed && (Some((manifest.value().root, head.from_chunk)) != resume) {
-            return Err(forged(node, ReceiveError::Foreign));
+            return Err(forged(node, ReceiveError::Foreign).into());
         }
         if !resumed {
             self.world.remove_part(part).await?;
@@ -161,21 +176,22 @@ impl<W: World> Node<W> {
         }
         let bytes = if resumed { had.bytes } else { Vec::new() };
         let mut receive = Receive::begin(holder, fetch.handle, &head, manifest, bytes)
-            .map_err(|error| forged(node, error))?;
+            .map_err(|error| Cut::of(node, error))?;
         loop {
             let next = self.until(self.now().plus(SILENCE), parts.next()).await;
             let next = next.ok_or(FlowError::Deadline { node })?;
             match next {
                 None => break,
-                Some(Err(error)) => return self.reply(holder, Some(Err(AskError::Call(error)))),
-                Some(Ok(FetchPart::Head(bytes))) => {
-                    // Only a refusal may come behind the head, and it is not sealed as one.
-                    let _unexpected = bytes;
-                    return Err(forged(node, ReceiveError::Foreign));
+                Some(Err(error)) => {
+                    let ended = Some(Err(AskError::Call(error)));
+                    return self.reply(holder, ended).map_err(Cut::Failed);
+                }
+                Some(Ok(FetchPart::Head(_))) => {
+                    return Err(forged(node, ReceiveError::Foreign).into());
                 }
                 Some(Ok(FetchPart::Leaves(leaves))) => receive
                     .handle_leaves(&leaves)
-                    .map_err(|error| forged(node, error))?,
+                    .map_err(|error| Cut::of(node, error))?,
                 Some(Ok(FetchPart::Chunk { index, data })) => {
                     let checked = receive
                         .handle_chunk(index, data)
@@ -187,11 +203,11 @@ impl<W: World> Node<W> {
         }
         match receive.complete() {
             // The stream ended early without a reason: what is here is kept for the next try.
-            Err(_) => Err(FlowError::Unreachable { node }),
-            Ok(()) => {
-                self.release(actor, fetch, (holder, node, network), receive)
-                    .await
-            }
+            Err(_) => Err(FlowError::Unreachable { node }.into()),
+            Ok(()) => self
+                .release(actor, fetch, (holder, node, network), receive)
+                .await
+                .map_err(Cut::Failed),
         }
     }
 
@@ -286,6 +302,32 @@ impl<W: World> Node<W> {
     }
 }
 
+/// Why a transfer ended.
+enum Cut {
+    /// What an earlier try left does not fit; from the start it may go well.
+    Part,
+    Failed(FlowError),
+}
+
+impl Cut {
+    fn of(node: NodeKey, error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Part => Self::Part,
+            ReceiveError::Subject
+            | ReceiveError::Foreign
+            | ReceiveError::Integrity
+            | ReceiveError::Cut
+            | ReceiveError::TooLarge => Self::Failed(forged(node, error)),
+        }
+    }
+}
+
+impl<E: Into<FlowError>> From<E> for Cut {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 fn received_entry(outcome: &Result<Received, FlowError>) -> audit::Entry {
     let entry = audit::Entry::new(audit::Kind::Received);
     match outcome {
@@ -313,7 +355,7 @@ fn forged(node: NodeKey, error: ReceiveError) -> FlowError {
     let code = match error {
         ReceiveError::Subject => Code::SubjectMismatch,
         ReceiveError::Foreign => Code::Signature,
-        ReceiveError::Integrity | ReceiveError::Cut => Code::Integrity,
+        ReceiveError::Integrity | ReceiveError::Cut | ReceiveError::Part => Code::Integrity,
         ReceiveError::TooLarge => Code::TooLarge,
     };
     FlowError::Forged { node, code }

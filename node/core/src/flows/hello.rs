@@ -46,7 +46,9 @@ impl<W: World> Node<W> {
             .await
             .map_err(|error| match error {
                 CallError::Refused(code) => AskError::Refused(code),
-                CallError::Unreachable | CallError::Incompatible => AskError::Call(error),
+                CallError::Unreachable | CallError::Lost | CallError::Incompatible => {
+                    AskError::Call(error)
+                }
             })?;
         let envelope = wire::decode_envelope(&answer).map_err(|_| AskError::Forged)?;
         let (peer, hello) =

@@ -114,7 +114,9 @@ impl<W: World> Node<W> {
             .call(node, Rpc::Join, wire::encode_envelope(&request))
             .await
             .map_err(|error| match error {
-                CallError::Unreachable | CallError::Incompatible => FlowError::Unreachable { node },
+                CallError::Unreachable | CallError::Lost | CallError::Incompatible => {
+                    FlowError::Unreachable { node }
+                }
                 CallError::Refused(PeerCode::Denied) => FlowError::Denied {
                     code: Code::TicketRefused,
                 },

@@ -15,7 +15,7 @@ use crate::{
     ports::{CallError, Rpc, World},
     records::{Batch, Coding, Document, Manifest},
     types::{
-        Code, Handle, MemberId, NodeKey, PeerCode, Purpose, Timestamp,
+        Code, Handle, MemberId, NodeKey, PatientId, PeerCode, Purpose, Timestamp,
         limits::{LIST_DEFAULT, LIST_MAX},
     },
     wire::{DocumentEntry, ListAnswer, ListRequest},
@@ -168,6 +168,7 @@ impl<W: World> Node<W> {
             &mut batch,
             &audit::Entry {
                 member: Some(holder),
+                patient: self.about(handle),
                 purpose: Some(purpose),
                 user: Some(actor.user),
                 role: Some(actor.role),
@@ -196,6 +197,11 @@ impl<W: World> Node<W> {
             .ok_or(FlowError::NotFound {
                 code: Code::HandleUnknown,
             })
+    }
+
+    /// Own patient that a handle we were given is about, where there is one.
+    pub(super) fn about(&self, handle: Handle) -> Option<PatientId> {
+        self.state().received.get(&handle)?.patient
     }
 
     /// Turns what came of a question into what our own user is told.
@@ -227,9 +233,9 @@ impl<W: World> Node<W> {
                     | PeerCode::ClockSkew => FlowError::Peer { node, code },
                 })
             }
-            Some(Err(AskError::Call(CallError::Unreachable | CallError::Incompatible))) => {
-                Err(FlowError::Unreachable { node })
-            }
+            Some(Err(AskError::Call(
+                CallError::Unreachable | CallError::Lost | CallError::Incompatible,
+            ))) => Err(FlowError::Unreachable { node }),
             Some(Err(AskError::Forged)) => Err(FlowError::Forged {
                 node,
                 code: Code::Signature,

@@ -10,17 +10,17 @@ use super::{
     state::State,
 };
 use crate::{
-    audit,
+    audit::{self, FloodKey, Heed},
     locator::{Answer, Ledger, Line, Revealed},
     matching::{self, Verdict},
     membership::Status,
-    policy::{self, Ask, Asker, Existence, Facts},
+    policy::{self, Ask, Asker, Existence, Facts, Reason},
     ports::{CallError, Rpc, World},
     records::{Batch, Demographics, HandleReceived, HandleRecord, Name, RecordKind, Scope},
     session::Authenticated,
     types::{
         Code, Handle, MemberId, NodeKey, PatientId, PeerCode, Purpose, QueryId, Span, Timestamp,
-        limits::{DIRECT_MAX, HANDLE_VALID, LOCATE_ROUNDS_MAX, LOCATE_TICK},
+        limits::{DIRECT_MAX, HANDLE_VALID, LOCATE_TICK},
     },
     wire::{self, LocateAnswer, LocateRequest, Match, Outcome},
 };
@@ -44,7 +44,10 @@ struct Finding {
     outcome: Outcome,
     matches: Vec<Match>,
     requested: Vec<matching::Attribute>,
+    /// Whom the question is about here, whether the asker is told or not.
     patient: Option<PatientId>,
+    /// Why the patient is shown or concealed.
+    reason: Option<Reason>,
     code: Option<Code>,
 }
 
@@ -55,6 +58,7 @@ impl Finding {
             matches: Vec::new(),
             requested: Vec::new(),
             patient: None,
+            reason: None,
             code: None,
         }
     }
@@ -92,7 +96,8 @@ impl<W: World> Node<W> {
         };
         let handle = Handle(self.random());
         let finding = self.find(&request, handle);
-        let finding = match self.record_finding(&request, handle, &finding).await {
+        let recorded = self.record_finding(&request, handle, &finding).await;
+        let finding = match recorded {
             Ok(()) => finding,
             Err(_) => Finding::refused(PeerCode::Unavailable, Code::StorageFailed),
         };
@@ -107,15 +112,16 @@ impl<W: World> Node<W> {
         arrived: Timestamp,
         finding: Finding,
     ) -> Result<Bytes, PeerCode> {
-        let ticks = self.now().since(arrived).0 / LOCATE_TICK.0 + 1;
-        let leaves = arrived.plus(Span(ticks * LOCATE_TICK.0));
-        self.world.sleep_until(leaves).await;
-        Ok(self.answer(question, 0, |head| LocateAnswer {
+        let answer = self.answer(question, 0, |head| LocateAnswer {
             head,
             outcome: finding.outcome,
             matches: finding.matches,
             requested: finding.requested,
-        }))
+        });
+        let ticks = self.now().since(arrived).0 / LOCATE_TICK.0 + 1;
+        let leaves = arrived.plus(Span(ticks * LOCATE_TICK.0));
+        self.world.sleep_until(leaves).await;
+        Ok(answer)
     }
 
     fn find(&self, request: &Authenticated<LocateRequest>, handle: Handle) -> Finding {
@@ -132,41 +138,53 @@ impl<W: World> Node<W> {
             role: body.role,
             now,
         };
-        if let Err(denial) = policy::may_ask(&ask) {
-            return Finding::refused(denial.peer_code(), denial.code());
-        }
-        if body.round >= LOCATE_ROUNDS_MAX {
-            return Finding::refused(PeerCode::OverBudget, Code::PeerRefused);
-        }
-        if !within_budget(
+        // Every question counts, also one that is refused.
+        let within = within_budget(
             &mut state,
             request.peer().member,
             network.charter.rules.locate_per_day,
             now,
-        ) {
-            return Finding::refused(PeerCode::OverBudget, Code::PeerRefused);
+        );
+        if let Err(denial) = policy::may_ask(&ask) {
+            return Finding::refused(denial.peer_code(), denial.code());
+        }
+        if !within {
+            return Finding::refused(PeerCode::OverBudget, Code::OverBudget);
         }
         let missing = matching::missing(&body.demographics);
         if !missing.is_empty() {
             return Finding::more_needed(missing);
         }
-        let candidates = visible(&state, &body.demographics, |id| {
-            let facts = Facts {
-                patient: id,
-                holder: &own.organization,
-                template: network.charter.template,
-                discoverability: state
-                    .patients
-                    .get(&id)
-                    .and_then(|patient| patient.discoverability)
-                    .unwrap_or(self.discoverability),
-                consents: state.consents_of(id),
-            };
-            matches!(policy::existence(&ask, &facts), Existence::Revealed)
-        });
-        match matching::verdict(&body.demographics, &candidates) {
-            Verdict::None => Finding::of(Outcome::None),
-            Verdict::MoreNeeded(requested) => Finding::more_needed(requested),
+        let facts = |id| Facts {
+            patient: id,
+            holder: &own.organization,
+            template: network.charter.template,
+            discoverability: state
+                .patients
+                .get(&id)
+                .and_then(|patient| patient.discoverability)
+                .unwrap_or(self.discoverability),
+            consents: state.consents_of(id),
+        };
+        let reason = |id| policy::decide(&ask, &facts(id)).reason().clone();
+        let revealed = |id| matches!(policy::existence(&ask, &facts(id)), Existence::Revealed);
+        let all = candidates(&state, &body.demographics, |_| true);
+        let shown_to_asker = candidates(&state, &body.demographics, revealed);
+        // Both verdicts are always made: the work tells nothing, and our own people see in the log
+        // whom a question was about that the asker may not know of.
+        let about = match matching::verdict(&body.demographics, &all) {
+            Verdict::Match { id, .. } => Some(id),
+            Verdict::None | Verdict::MoreNeeded(_) => None,
+        };
+        let concealed = |finding: Finding| Finding {
+            patient: about,
+            reason: about.map(reason),
+            code: about.map(|_| Code::Concealed),
+            ..finding
+        };
+        match matching::verdict(&body.demographics, &shown_to_asker) {
+            Verdict::None => concealed(Finding::of(Outcome::None)),
+            Verdict::MoreNeeded(requested) => concealed(Finding::more_needed(requested)),
             Verdict::Match {
                 id,
                 grade,
@@ -183,6 +201,7 @@ impl<W: World> Node<W> {
                         demographics: shown.filter(|_| grade == matching::Grade::Certain),
                     }],
                     patient: Some(id),
+                    reason: Some(reason(id)),
                     ..Finding::of(Outcome::Match)
                 }
             }
@@ -197,8 +216,22 @@ impl<W: World> Node<W> {
     ) -> Result<(), FlowError> {
         let body = request.body();
         let now = self.now();
+        let member = request.peer().member;
+        // The same at both ends, so that their entries can be joined.
+        let query_hash = query_hash(body.query);
+        if let (Outcome::Refused(_), Some(code)) = (finding.outcome, finding.code) {
+            // Refused before any look-up, so whether it is written tells nothing.
+            let key = FloodKey {
+                member: Some(member),
+                user: Some(body.user),
+                code,
+            };
+            if self.state().flood.heed(key, now) == Heed::Counted {
+                return Ok(());
+            }
+        }
         let mut batch = Batch::default();
-        if let Some(patient) = finding.patient {
+        if let (Outcome::Match, Some(patient)) = (finding.outcome, finding.patient) {
             let life = self
                 .network()
                 .map_or(HANDLE_VALID, |network| network.charter.rules.handle_life)
@@ -208,10 +241,10 @@ impl<W: World> Node<W> {
                 Scope::Patient(patient),
                 wire::encode_handle(&HandleRecord {
                     handle,
-                    asker: request.peer().member,
+                    asker: member,
                     patient,
                     purpose: body.purpose,
-                    query_hash: request.question(),
+                    query_hash,
                     until: now.plus(life),
                 }),
             );
@@ -219,13 +252,16 @@ impl<W: World> Node<W> {
         push_audit(
             &mut batch,
             &audit::Entry {
-                member: Some(request.peer().member),
+                member: Some(member),
                 patient: finding.patient,
+                consent: finding.reason.as_ref().and_then(|reason| reason.consent),
+                rule: finding.reason.as_ref().map(|reason| reason.rule),
                 purpose: Some(body.purpose),
                 user: Some(body.user),
                 role: Some(body.role),
                 code: finding.code,
-                query_hash: Some(request.question()),
+                query_hash: Some(query_hash),
+                description: told(finding.outcome).to_owned(),
                 ..audit::Entry::new(audit::Kind::Located)
             },
         );
@@ -295,7 +331,7 @@ impl<W: World> Node<W> {
                     member: id,
                     answer: Answer::NotAsked,
                     revealed: Revealed::Nothing,
-                    excluded: excluded || !active,
+                    excluded,
                     elapsed: Span(0),
                 });
             }
@@ -313,13 +349,15 @@ impl<W: World> Node<W> {
     ) -> Line {
         let begun = self.now();
         let deadline_ms = u32::try_from(until.since(begun).0).unwrap_or(u32::MAX);
+        // What a record holds beyond the limits of a message is left out, not refused by every holder.
+        let demographics = wire::bounded_demographics(&search.demographics);
         let asking = self.ask::<_, LocateAnswer>(member, Rpc::Locate, |head| LocateRequest {
             head,
             query,
             purpose: search.purpose,
             user: actor.user,
             role: actor.role,
-            demographics: search.demographics.clone(),
+            demographics: demographics.clone(),
             deadline_ms,
             round: 0,
         });
@@ -335,6 +373,10 @@ impl<W: World> Node<W> {
             ),
             Some(Err(AskError::Call(CallError::Unreachable))) => {
                 (Answer::Unreachable, Revealed::Nothing)
+            }
+            // The line broke after the question had left: it may have been read.
+            Some(Err(AskError::Call(CallError::Lost))) => {
+                (Answer::Unreachable, Revealed::Demographics)
             }
             Some(Err(AskError::Call(CallError::Incompatible))) => {
                 (Answer::Incompatible, Revealed::Nothing)
@@ -368,7 +410,7 @@ impl<W: World> Node<W> {
                 user: Some(actor.user),
                 role: Some(actor.role),
                 actor: actor.name.clone(),
-                query_hash: Some(crate::crypto::sha256(&[&query.0])),
+                query_hash: Some(query_hash(query)),
                 count: members,
                 ..audit::Entry::new(audit::Kind::LocateAsked)
             },
@@ -409,7 +451,7 @@ impl<W: World> Node<W> {
     /// Own patients whom a search would certainly match: the ledger's `local`.
     pub fn local_matches(&self, demographics: &Demographics) -> Vec<PatientId> {
         let state = self.state();
-        let candidates = visible(&state, demographics, |_| true);
+        let candidates = candidates(&state, demographics, |_| true);
         match matching::verdict(demographics, &candidates) {
             Verdict::Match { id, .. } => vec![id],
             Verdict::None | Verdict::MoreNeeded(_) => Vec::new(),
@@ -417,18 +459,34 @@ impl<W: World> Node<W> {
     }
 }
 
-/// Candidates of a question among those whose existence the asker may learn.
-fn visible<'a>(
+/// What both ends write of one question.
+fn query_hash(query: QueryId) -> [u8; 32] {
+    crate::crypto::sha256(&[&query.0])
+}
+
+/// An outcome in the log of the holder.
+fn told(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::None => "answered: no match",
+        Outcome::Match => "answered: match",
+        Outcome::Matches => "answered: several matches",
+        Outcome::MoreNeeded => "answered: more needed",
+        Outcome::Refused(_) => "answered: refused",
+    }
+}
+
+/// Candidates of a question among those that may be considered.
+fn candidates<'a>(
     state: &'a State,
     sent: &Demographics,
-    may_know: impl Fn(PatientId) -> bool,
+    may_consider: impl Fn(PatientId) -> bool,
 ) -> Vec<(PatientId, &'a Demographics)> {
     let mut found: Vec<PatientId> = matching::blocking_keys(sent)
         .iter()
         .filter_map(|key| state.found_by.get(key))
         .flatten()
         .copied()
-        .filter(|id| may_know(*id))
+        .filter(|id| may_consider(*id))
         .collect();
     found.sort();
     found.dedup();

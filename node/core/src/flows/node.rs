@@ -12,7 +12,7 @@ use crate::{
     membership::Organization,
     policy::Discoverability,
     ports::World,
-    records::{Batch, RecordKind, Recorded, Scope},
+    records::{Batch, RecordKind, Recorded, Scope, StoreError},
     session::Peer,
     types::{Code, MemberId, NetworkId, NodeKey, PatientId, Role, Timestamp, UserId},
     wire,
@@ -124,7 +124,23 @@ impl<W: World> Node<W> {
         if let Some(problem) = self.fold.problem() {
             return Err(problem.into());
         }
-        Ok(self.world.commit(batch).await?)
+        let committed = self.world.commit(batch).await;
+        match committed {
+            // What the disk holds is not known, or nothing can be added: peers are served no more.
+            Err(
+                error @ (StoreError::Failed | StoreError::ReadOnly | StoreError::Integrity { .. }),
+            ) => self.fold.halt(error),
+            // The store is as it was, and may take the next one.
+            Err(
+                StoreError::Full
+                | StoreError::Missing
+                | StoreError::Key
+                | StoreError::FormatTooNew { .. }
+                | StoreError::TooLarge,
+            )
+            | Ok(_) => {}
+        }
+        Ok(committed?)
     }
 
     /// This node as others see it.

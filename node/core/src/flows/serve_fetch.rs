@@ -55,6 +55,9 @@ impl<W: World> Node<W> {
         from: NodeKey,
         body: Bytes,
     ) -> Result<impl Stream<Item = Result<FetchPart, PeerCode>> + Send + use<W>, PeerCode> {
+        if self.fold.problem().is_some() {
+            return Err(PeerCode::Unavailable);
+        }
         let question = match self.open_question(from, &body).await {
             Ok(question) => question,
             Err(error) => return Err(self.refused(from, error).await),
@@ -87,6 +90,9 @@ impl<W: World> Node<W> {
                 Some((Ok(FetchPart::Head(head)), next))
             }
             (Step::Leaves(from), Some(outgoing)) => {
+                if let Err(code) = self.still_permitted(&outgoing).await {
+                    return Some((Err(code), None));
+                }
                 let until = outgoing.chunks.min(from + LEAVES_PER_PART as u64);
                 let leaves = self.leaves(&outgoing, from, until).await;
                 let next = if until < outgoing.chunks {
@@ -100,8 +106,8 @@ impl<W: World> Node<W> {
                 })
             }
             (Step::Chunk(index), Some(outgoing)) => {
-                if let Err(refusal) = self.decide(&outgoing.request, &outgoing.claim) {
-                    return Some((Err(refusal.peer_code()), None));
+                if let Err(code) = self.still_permitted(&outgoing).await {
+                    return Some((Err(code), None));
                 }
                 let next = (index + 1 < outgoing.chunks).then_some(Step::Chunk(index + 1));
                 Some(match self.chunk(&outgoing, index).await {
@@ -111,6 +117,17 @@ impl<W: World> Node<W> {
             }
             (Step::Leaves(_) | Step::Chunk(_), None) => None,
         }
+    }
+
+    /// Decides anew before each part; the first refusal ends the stream and is recorded.
+    async fn still_permitted(&self, outgoing: &Outgoing) -> Result<(), PeerCode> {
+        let Err(refusal) = self.decide(&outgoing.request, &outgoing.claim) else {
+            return Ok(());
+        };
+        let recorded = self
+            .record_refusal(&outgoing.request, &outgoing.claim, &refusal)
+            .await;
+        Err(recorded.map_or(PeerCode::Unavailable, |()| refusal.peer_code()))
     }
 
     async fn chunk(&self, outgoing: &Outgoing, index: u64) -> Result<Bytes, PeerCode> {
@@ -152,7 +169,7 @@ impl<W: World> Node<W> {
             Ok(Some(document)) => document,
             Ok(None) => {
                 // A document that is not this patient's is answered like an unknown handle.
-                let refusal = Refusal::Handle;
+                let refusal = Refusal::Document(issued);
                 return (self.deny(question, &request, &claim, &refusal).await, None);
             }
             Err(_) => return (self.refuse(question, 0, PeerCode::Unavailable), None),
@@ -297,9 +314,6 @@ impl<W: World> Node<W> {
             return Ok(self.deny(&question, &request, &claim, &refusal).await);
         };
         let turn = self.turn(patient).await;
-        if self.state().peer(from, self.now()).is_none() {
-            return Ok(self.refuse(&question, 0, PeerCode::NotMember));
-        }
         let (issued, permit) = match self.decide(&request, &claim) {
             Ok(decided) => decided,
             Err(refusal) => return Ok(self.deny(&question, &request, &claim, &refusal).await),
@@ -313,7 +327,7 @@ impl<W: World> Node<W> {
                     release: statement,
                 }))
             }
-            Err(code) => Ok(self.refuse(&question, 0, code)),
+            Err(refusal) => Ok(self.deny(&question, &request, &claim, &refusal).await),
         }
     }
 
@@ -323,23 +337,23 @@ impl<W: World> Node<W> {
         issued: &Issued,
         permit: Permit,
         turn: &crate::exchange::TurnGuard,
-    ) -> Result<(Release, Envelope), PeerCode> {
+    ) -> Result<(Release, Envelope), Refusal> {
         let body = request.body();
-        let network = self.network_id().ok_or(PeerCode::Unavailable)?;
+        let network = self.network_id().ok_or(Refusal::Unavailable)?;
         let document = self
             .state()
             .released_document(&permit, body)
-            .ok_or(PeerCode::HandleUnknown)?;
+            .ok_or(Refusal::Document(*issued))?;
         let manifest = document
             .manifest
             .claims::<Manifest>()
-            .map_err(|_| PeerCode::Unavailable)?;
+            .map_err(|_| Refusal::Unavailable)?;
         if manifest.root != body.root {
-            return Err(PeerCode::Malformed);
+            return Err(Refusal::Root(*issued));
         }
         let key = self
             .content_key(&document)
-            .map_err(|_| PeerCode::Unavailable)?;
+            .map_err(|_| Refusal::Unavailable)?;
         let salt = self.random();
         let receipt = crypto::receipt(&salt, &body.manifest_hash);
         let mut batch = Batch::default();
@@ -356,11 +370,8 @@ impl<W: World> Node<W> {
             }
             .describe(&manifest.content_type, &manifest.coding),
         );
-        let recorded = self
-            .commit(batch)
-            .await
-            .map_err(|_| PeerCode::Unavailable)?;
-        let release = Release::new(permit, &recorded, turn, key).ok_or(PeerCode::Unavailable)?;
+        let recorded = self.commit(batch).await.map_err(|_| Refusal::Unavailable)?;
+        let release = Release::new(permit, &recorded, turn, key).ok_or(Refusal::Unavailable)?;
         let (audit_index, issued_at) = {
             let mut state = self.state();
             state.pending.remove(&body.disclosure);

@@ -22,7 +22,7 @@ use crate::{
     types::{
         ConsentId, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId, Span,
         Timestamp,
-        limits::{CLOCK_WINDOW, RELEASE_WAIT_MAX, RELEASES_PENDING_MAX},
+        limits::{CLOCK_WINDOW, RELEASE_WAIT_MAX, RELEASES_PENDING_MAX, RELEASES_PER_ASKER_MAX},
     },
     wire::ReleaseRequest,
 };
@@ -88,6 +88,8 @@ pub(super) struct Pending {
 /// A handle another node gave us.
 #[derive(Clone, Copy)]
 pub(super) struct Received {
+    /// Own patient it is about, where there is one.
+    pub(super) patient: Option<PatientId>,
     /// Who gave it.
     pub holder: MemberId,
     /// Until when.
@@ -138,6 +140,7 @@ pub(super) struct State {
     pub(super) turns: Turns,
     pub(super) flood: FloodCounter,
     pub(super) pending: BTreeMap<DisclosureId, Pending>,
+    pub(super) fetching: BTreeSet<[u8; 32]>,
     pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
     pub(super) problem: Option<StoreError>,
 }
@@ -173,12 +176,19 @@ impl State {
         let now = pending.since;
         self.pending
             .retain(|_, kept| now.since(kept.since) < RELEASE_WAIT_MAX);
-        while self.pending.len() >= RELEASES_PENDING_MAX {
-            let oldest = self.pending.iter().min_by_key(|(_, kept)| kept.since);
-            let Some(oldest) = oldest.map(|(id, _)| *id) else {
-                break;
-            };
-            self.pending.remove(&oldest);
+        let of_asker = |kept: &Pending| kept.asker == pending.asker;
+        let own = self.pending.values().filter(|kept| of_asker(kept)).count();
+        if own >= RELEASES_PER_ASKER_MAX || self.pending.len() >= RELEASES_PENDING_MAX {
+            // An asker with many open fetches loses its own oldest, not somebody else's.
+            let oldest = self
+                .pending
+                .iter()
+                .filter(|(_, kept)| own == 0 || of_asker(kept))
+                .min_by_key(|(_, kept)| kept.since)
+                .map(|(id, _)| *id);
+            if let Some(oldest) = oldest {
+                self.pending.remove(&oldest);
+            }
         }
         self.pending.insert(disclosure, pending);
     }
@@ -270,6 +280,7 @@ impl Fold {
             turns: Turns::default(),
             flood: FloodCounter::default(),
             pending: BTreeMap::new(),
+            fetching: BTreeSet::new(),
             budget: BTreeMap::new(),
             problem: None,
         })))
@@ -323,32 +334,58 @@ mod tests {
         DisclosureId(id)
     }
 
-    fn pending(since: u64) -> Pending {
+    fn pending(asker: u8, since: u64) -> Pending {
         Pending {
-            asker: MemberId([1; 16]),
+            asker: MemberId([asker; 16]),
             document: DocumentId([2; 16]),
             since: Timestamp(since),
         }
     }
 
     #[test]
-    fn fetches_wait_for_their_release_release_wait_max_and_releases_pending_max_at_a_time() {
+    fn a_fetch_waits_release_wait_max_for_its_release() {
         let fold = Fold::new(MemberId([9; 16]), SecretKey::default());
         let mut state = fold.lock();
-        state.expect_release(numbered(0), pending(0));
-        state.expect_release(numbered(1), pending(1));
+        state.expect_release(numbered(0), pending(1, 0));
+        state.expect_release(numbered(1), pending(1, 1));
         assert_eq!(state.pending.len(), 2);
 
-        state.expect_release(numbered(2), pending(RELEASE_WAIT_MAX.0));
+        state.expect_release(numbered(2), pending(1, RELEASE_WAIT_MAX.0));
 
         assert!(!state.pending.contains_key(&numbered(0)), "waited too long");
         assert!(state.pending.contains_key(&numbered(1)));
-        for number in 3..=RELEASES_PENDING_MAX as u64 {
-            state.expect_release(numbered(number), pending(RELEASE_WAIT_MAX.0));
+    }
+
+    #[test]
+    fn an_asker_beyond_releases_per_asker_max_loses_its_own_oldest_fetch() {
+        let fold = Fold::new(MemberId([9; 16]), SecretKey::default());
+        let mut state = fold.lock();
+        state.expect_release(numbered(0), pending(1, 1));
+        for number in 1..=RELEASES_PER_ASKER_MAX as u64 {
+            state.expect_release(numbered(number), pending(2, number + 1));
+        }
+        assert_eq!(state.pending.len(), RELEASES_PER_ASKER_MAX + 1);
+
+        state.expect_release(numbered(999), pending(2, 999));
+
+        assert_eq!(state.pending.len(), RELEASES_PER_ASKER_MAX + 1);
+        assert!(state.pending.contains_key(&numbered(0)), "somebody else's");
+        assert!(!state.pending.contains_key(&numbered(1)));
+    }
+
+    #[test]
+    fn all_askers_together_have_releases_pending_max_fetches_open() {
+        let fold = Fold::new(MemberId([9; 16]), SecretKey::default());
+        let mut state = fold.lock();
+        for number in 0..RELEASES_PENDING_MAX as u64 {
+            let asker = (number / RELEASES_PER_ASKER_MAX as u64) as u8;
+            state.expect_release(numbered(number), pending(asker, number));
         }
         assert_eq!(state.pending.len(), RELEASES_PENDING_MAX);
-        state.expect_release(numbered(u64::MAX), pending(RELEASE_WAIT_MAX.0));
+
+        state.expect_release(numbered(u64::MAX), pending(200, 9_999));
+
         assert_eq!(state.pending.len(), RELEASES_PENDING_MAX);
-        assert!(!state.pending.contains_key(&numbered(1)), "the oldest goes");
+        assert!(!state.pending.contains_key(&numbered(0)), "the oldest goes");
     }
 }

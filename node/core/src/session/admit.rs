@@ -7,7 +7,7 @@ use crate::{
     crypto::{SecretKey, SessionKeys, Signed},
     types::{
         MemberId, NetworkId, NodeKey, Span, Timestamp,
-        limits::{CHALLENGE_SLOT, MESSAGE_LIFE_MAX, SESSIONS_PER_PEER_MAX},
+        limits::{CHALLENGE_SLOT, MESSAGE_LIFE_MAX, SESSIONS_ENDED_MAX, SESSIONS_PER_PEER_MAX},
     },
     wire::{Head, Message},
 };
@@ -22,11 +22,20 @@ struct Inbound {
 /// How long a session lives: as long as its challenge.
 const SESSION_LIFE: Span = Span(2 * CHALLENGE_SLOT.0);
 
+/// Sessions of one peer.
+#[derive(Default)]
+struct OfPeer {
+    live: BTreeMap<[u8; 16], Inbound>,
+    /// Sessions that gave way to younger ones and whose messages may still be good: begun again they
+    /// would answer once more under the same keys and counters.
+    ended: BTreeMap<[u8; 16], Timestamp>,
+}
+
 /// Sessions of all peers, by the key the transport proved.
 pub struct Sessions {
     me: MemberId,
     challenges: Challenges,
-    inbound: BTreeMap<NodeKey, BTreeMap<[u8; 16], Inbound>>,
+    inbound: BTreeMap<NodeKey, OfPeer>,
 }
 
 impl Sessions {
@@ -46,27 +55,44 @@ impl Sessions {
 
     /// The keys of a session that is known and still lives.
     pub fn keys(&self, node: NodeKey, session: [u8; 16], now: Timestamp) -> Option<SessionKeys> {
-        let inbound = self.inbound.get(&node)?.get(&session)?;
+        let inbound = self.inbound.get(&node)?.live.get(&session)?;
         (now.since(inbound.begun) < SESSION_LIFE).then(|| inbound.keys.clone())
     }
 
-    /// Remembers a session whose first message opened; the oldest of the peer goes where it holds
+    /// Whether a session may be begun: it has not ended, and the peer has not begun too many.
+    pub fn may_begin(&self, node: NodeKey, session: [u8; 16], now: Timestamp) -> bool {
+        let Some(of_peer) = self.inbound.get(&node) else {
+            return true;
+        };
+        let lately = |ended: &Timestamp| now.since(*ended) < SESSION_LIFE;
+        let ended = of_peer.ended.values().filter(|ended| lately(ended)).count();
+        ended < SESSIONS_ENDED_MAX && !of_peer.ended.get(&session).is_some_and(lately)
+    }
+
+    /// Remembers a session whose first message opened; the oldest of the peer ends where it holds
     /// as many as it may. A session that is known keeps its window, whatever is offered.
     pub fn begin(&mut self, node: NodeKey, session: [u8; 16], keys: SessionKeys, now: Timestamp) {
         let of_peer = self.inbound.entry(node).or_default();
-        of_peer.retain(|_, inbound| now.since(inbound.begun) < SESSION_LIFE);
-        if of_peer.contains_key(&session) {
+        of_peer
+            .live
+            .retain(|_, inbound| now.since(inbound.begun) < SESSION_LIFE);
+        of_peer
+            .ended
+            .retain(|_, ended| now.since(*ended) < SESSION_LIFE);
+        if of_peer.live.contains_key(&session) {
             return;
         }
-        while of_peer.len() >= SESSIONS_PER_PEER_MAX {
+        while of_peer.live.len() >= SESSIONS_PER_PEER_MAX {
             let oldest = of_peer
+                .live
                 .iter()
                 .min_by_key(|(_, inbound)| inbound.begun)
                 .map(|(id, _)| *id);
             let Some(oldest) = oldest else { break };
-            of_peer.remove(&oldest);
+            of_peer.live.remove(&oldest);
+            of_peer.ended.insert(oldest, now);
         }
-        of_peer.insert(
+        of_peer.live.insert(
             session,
             Inbound {
                 keys,
@@ -76,25 +102,43 @@ impl Sessions {
         );
     }
 
-    /// Forgets a peer that is no member any more.
-    pub fn forget(&mut self, node: NodeKey) {
-        self.inbound.remove(&node);
+    /// Takes the counter of a message that opened: once. Whatever comes of the message, its answer is
+    /// then the only one sealed under that counter.
+    ///
+    /// # Errors
+    /// [`SessionError::Replayed`], or [`SessionError::Stale`] where the session is not known.
+    pub fn take_counter(
+        &mut self,
+        peer: &Peer,
+        session: [u8; 16],
+        counter: u64,
+    ) -> Result<(), SessionError> {
+        let node = peer.node_key;
+        let inbound = self
+            .inbound
+            .get_mut(&node)
+            .and_then(|of_peer| of_peer.live.get_mut(&session))
+            .ok_or(SessionError::Stale { node })?;
+        if inbound.window.take(counter) {
+            Ok(())
+        } else {
+            Err(SessionError::Replayed {
+                member: peer.member,
+            })
+        }
     }
 
-    /// Admits a message once: from the member whose key the transport proved, made for this node
-    /// and this run, fresh, not seen before.
-    ///
-    /// The counter is taken last, so that a message refused for another reason cannot burn it.
+    /// Admits a message whose counter was taken: from the member whose key the transport proved, made
+    /// for this node and this run, fresh.
     ///
     /// # Errors
     /// One variant of [`SessionError`] for each check, in the order of the checks.
     pub fn admit<T: Message>(
-        &mut self,
+        &self,
         now: Timestamp,
         window: Span,
         network: &NetworkId,
         peer: Peer,
-        (session, counter): ([u8; 16], u64),
         message: Signed<T>,
     ) -> Result<Authenticated<T>, SessionError> {
         let node = peer.node_key;
@@ -113,16 +157,6 @@ impl Sessions {
             .is_some_and(|challenge| self.challenges.holds(peer.member, challenge, now));
         if !fresh {
             return Err(SessionError::Stale { node });
-        }
-        let inbound = self
-            .inbound
-            .get_mut(&node)
-            .and_then(|of_peer| of_peer.get_mut(&session))
-            .ok_or(SessionError::Stale { node })?;
-        if !inbound.window.take(counter) {
-            return Err(SessionError::Replayed {
-                member: peer.member,
-            });
         }
         let question = message.hash();
         Ok(Authenticated::new(peer, message.into_value(), question))

@@ -104,6 +104,10 @@ codes!(
         HandleUnknown = "HANDLE_UNKNOWN",
         /// The patient is unknown here.
         PatientUnknown = "PATIENT_UNKNOWN",
+        /// The patient was concealed from the asker, who was told *no match*.
+        Concealed = "CONCEALED",
+        /// A budget of the asker is spent.
+        OverBudget = "OVER_BUDGET",
         /// The document is unknown.
         DocumentUnknown = "DOCUMENT_UNKNOWN",
         /// The consent is unknown here, or revoked already.

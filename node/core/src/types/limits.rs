@@ -44,6 +44,8 @@ pub const HANDLES_PER_ASKER_MAX: usize = 2_000;
 pub const HANDLE_VALID: Span = Span::hours(12);
 /// Sessions one peer may hold at a time (protocol.md 3).
 pub const SESSIONS_PER_PEER_MAX: usize = 4;
+/// Sessions of one peer that ended early and are remembered while their messages may be good.
+pub const SESSIONS_ENDED_MAX: usize = 1_024;
 /// Messages of one session.
 pub const SESSION_MESSAGES_MAX: u64 = 1 << 20;
 /// Counters a session remembers.
@@ -145,5 +147,7 @@ pub const TEXT_CHARS_MAX: usize = 1_000;
 pub const CODES_MAX: usize = 64;
 /// How long a fetch that was answered may wait for its release.
 pub const RELEASE_WAIT_MAX: Span = Span::hours(1);
-/// Fetches that wait for their release.
+/// Fetches of one asker that wait for their release.
+pub const RELEASES_PER_ASKER_MAX: usize = 64;
+/// Fetches that wait for their release, of all askers.
 pub const RELEASES_PENDING_MAX: usize = 4_096;
