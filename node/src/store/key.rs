@@ -158,6 +158,9 @@ pub(super) fn demand_rights(metadata: &fs::Metadata, allowed: u32) -> Result<(),
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
     use super::*;
     use crate::store::journal::system_rng;
 
@@ -204,6 +207,43 @@ mod tests {
         }
         let missing = read_file(&folder.path().join("none")).err();
         assert_eq!(missing, Some(OpenError::KeyUnreadable));
+    }
+
+    /// `CHARTMESH_WRITE_VECTORS=1` writes the file where it does not exist yet.
+    #[test]
+    fn key_file_and_passphrase_have_the_bytes_of_their_vectors_and_read_back() {
+        let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/store-key.json");
+        let folder = tempfile::tempdir().unwrap();
+        let [key, parameters] = ["key", "passphrase"].map(|name| folder.path().join(name));
+        let mut rng = ChaCha20Rng::from_seed([0x5e; 32]);
+        let made = create_file(&key, &mut rng).unwrap();
+        let derived = create_passphrase(&parameters, b"correct horse", &mut rng).unwrap();
+        let vector = serde_json::json!({
+            "seed": HEXLOWER.encode(&[0x5e; 32]),
+            "key": HEXLOWER.encode(&made[..]),
+            "key_file": fs::read_to_string(&key).unwrap(),
+            "passphrase": "correct horse",
+            "passphrase_file": fs::read_to_string(&parameters).unwrap(),
+            "passphrase_key": HEXLOWER.encode(&derived[..]),
+        });
+        let text = serde_json::to_string_pretty(&vector).unwrap() + "\n";
+        if !vectors.exists() && std::env::var_os("CHARTMESH_WRITE_VECTORS").is_some() {
+            fs::write(&vectors, &text).unwrap();
+        }
+
+        let kept = fs::read_to_string(&vectors).unwrap();
+        assert!(
+            kept == text,
+            "the golden bytes are\n{kept}\nand ours\n{text}"
+        );
+        let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        for (path, name) in [(&key, "key_file"), (&parameters, "passphrase_file")] {
+            fs::write(path, kept[name].as_str().unwrap()).unwrap();
+        }
+        let read = read_file(&key).unwrap();
+        assert_eq!(kept["key"], HEXLOWER.encode(&read[..]));
+        let read = read_passphrase(&parameters, b"correct horse").unwrap();
+        assert_eq!(kept["passphrase_key"], HEXLOWER.encode(&read[..]));
     }
 
     #[test]
