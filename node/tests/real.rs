@@ -257,7 +257,7 @@ impl Stopped {
         let kek = key::read_file(&self.path("key")).expect("a key");
         let disk = DirDisk::new(self.folder.path());
         let opened = Log::open(disk, &kek, None, &mut |_| {});
-        let (mut log, _) = opened.ok().expect("a journal");
+        let (mut log, _) = opened.expect("a journal");
         let mut batch = Batch::default();
         let ticket = wire::encode_ticket_issued(&TicketIssued {
             key: SecretKey::new([1; 32]),
@@ -391,8 +391,7 @@ impl Node {
             even_emergency: false,
         };
         let stated = self.flows().state_consent(&actor(), statement).await;
-        assert!(stated.is_ok());
-        stated.ok().expect("a consent").consent.id
+        stated.expect("a consent").consent.id
     }
 
     /// What the ledger of a question says of a holder.
@@ -407,7 +406,7 @@ impl Node {
         let asking = async {
             loop {
                 let ledger = self.flows().locate(&actor(), &search).await;
-                let ledger = ledger.ok().expect("a ledger");
+                let ledger = ledger.expect("a ledger");
                 let member = holder.flows().member();
                 let line = ledger.lines.iter().find(|line| line.member == member);
                 let line = line.expect("a line for the holder").clone();
@@ -466,7 +465,7 @@ impl Node {
     /// What must be the same after a restart.
     fn remembers(&self, patient: PatientId) -> impl PartialEq + use<> {
         let flows = self.flows();
-        let known = flows.patient(patient).ok().expect("the patient");
+        let known = flows.patient(patient).expect("the patient");
         let network = flows.current_network().expect("a network");
         let members = flows.member_views().into_iter();
         let documents = flows.documents(patient).into_iter();

@@ -233,16 +233,11 @@ impl<W: World> Node<W> {
             return Err(PeerCode::Denied);
         }
         if let Some(before) = before {
-            let same = before
-                .record
-                .request
-                .claims::<JoinRequest>()
-                .is_ok_and(|first| first.node_key == from && first.member == value.member);
-            return if same {
-                Ok(before)
-            } else {
-                Err(PeerCode::Denied)
-            };
+            let first = before.record.request.claims::<JoinRequest>();
+            return first
+                .is_ok_and(|first| first.node_key == from && first.member == value.member)
+                .then_some(before)
+                .ok_or(PeerCode::Denied);
         }
         if now >= ticket.expiry {
             return Err(PeerCode::Denied);
