@@ -12,10 +12,7 @@ use chartmesh_proto::admin::{
 };
 use tonic::Status;
 
-use super::{
-    Admin,
-    error::usage,
-};
+use super::{Admin, error::usage};
 
 /// How long `approve` waits for the applicant to collect its credential.
 const DELIVERY: Duration = Duration::from_secs(5);
