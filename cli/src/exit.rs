@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tonic::{Code, Status};
 
 use crate::{args::Output, print};
@@ -11,6 +11,8 @@ use crate::{args::Output, print};
 const CODE: &str = "chartmesh-code";
 /// Trailer with what to do next.
 const HINT: &str = "chartmesh-hint";
+/// Stands where a word of the user's would.
+const UNSAID: &str = "…";
 
 /// Why a run ends other than well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +187,8 @@ fn screaming(code: Code) -> &'static str {
 }
 
 /// Ends a run whose words could not be read, or that only asked for help.
-pub(crate) fn of_words(error: &clap::Error, words: &[OsString]) -> ExitCode {
+pub(crate) fn of_words(error: clap::Error, words: &[OsString]) -> ExitCode {
+    let error = without_values(error);
     let asked = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -194,13 +197,37 @@ pub(crate) fn of_words(error: &clap::Error, words: &[OsString]) -> ExitCode {
         // A closed standard output or error leaves nobody to tell.
         let _ = error.print();
     } else {
-        eprint!("{}", print::failure_text(&usage_of(error), Output::Json));
+        eprint!("{}", print::failure_text(&usage_of(&error), Output::Json));
     }
     if asked {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(Exit::Usage.number())
     }
+}
+
+/// Takes the user's words out of the message: a name without its quotes, or a birth date written another
+/// way, is a patient's, and standard error ends up in logs. Flags stay, since they name the mistake.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let mut unsay = |kind| {
+        if error.get(kind).is_some() {
+            error.insert(kind, ContextValue::String(UNSAID.to_owned()));
+        }
+    };
+    unsay(ContextKind::InvalidValue);
+    unsay(ContextKind::InvalidSubcommand);
+    let is_flag = matches!(
+        error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(word)) if word.starts_with('-')
+    );
+    if error.kind() == ErrorKind::UnknownArgument && !is_flag {
+        error.insert(
+            ContextKind::InvalidArg,
+            ContextValue::String(UNSAID.to_owned()),
+        );
+        error.remove(ContextKind::Suggested);
+    }
+    error
 }
 
 fn usage_of(error: &clap::Error) -> Failure {
@@ -222,9 +249,11 @@ fn wants_json(words: &[OsString]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
     use tonic::metadata::MetadataMap;
 
     use super::*;
+    use crate::args::Cli;
 
     #[test]
     fn each_status_has_its_exit_code() {
@@ -260,6 +289,31 @@ mod tests {
         assert_eq!(failure.code, "STORAGE_FULL");
         assert_eq!(failure.hint, "make room");
         assert_eq!(failure.message, "the store is full");
+    }
+
+    #[test]
+    fn wrong_words_are_not_repeated_and_wrong_flags_are() {
+        let text = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).err();
+            without_values(error.expect("wrong")).to_string()
+        };
+        for line in [
+            "chartmesh locate --family A --birth-date Qzx --purpose TREAT",
+            "chartmesh locate --family A --sex Qzx --purpose TREAT",
+            "chartmesh locate --family A --identifier Qzx --purpose TREAT",
+            "chartmesh locate --family A Qzx --purpose TREAT",
+            "chartmesh locate --family A - Qzx --purpose TREAT",
+            "chartmesh patient show pat_1 Qzx",
+            "chartmesh patient Qzx",
+            "chartmesh Qzx",
+        ] {
+            let said = text(line);
+            assert!(!said.contains("Qzx"), "{said}");
+            assert!(said.contains(UNSAID), "{said}");
+        }
+
+        assert!(text("chartmesh locate --famly A").contains("'--famly'"));
+        assert!(!text("chartmesh locate --famly=Qzx").contains("Qzx"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::{args::Cli, exit::Failure, print::Screen};
 pub async fn run(words: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => return exit::of_words(&error, &words),
+        Err(error) => return exit::of_words(error, &words),
     };
     let screen = Screen::new(&cli.globals);
     match cmd::dispatch(cli, &screen).await {

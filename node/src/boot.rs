@@ -217,8 +217,13 @@ pub async fn open(
         }
     });
     followed.map_err(OpenError::from)?;
-    let clock_behind = clock_behind(folder, last);
-    let world = RealWorld::new(store, last);
+    let clock = judge_clock(folder, last);
+    // Where a person accepted the clock, peers must hear its time: the records' would be skewed to them.
+    let not_before = match clock {
+        ClockJudged::Accepted => Timestamp(0),
+        ClockJudged::Sound | ClockJudged::Behind(_) => last,
+    };
+    let world = RealWorld::new(store, not_before);
     let node = Node::new(identity_of(&identity), fold, world);
     node.install_opening_keys(opening_keys(&identity));
     Ok(Booted {
@@ -226,7 +231,10 @@ pub async fn open(
         identity,
         opened,
         config,
-        clock_behind,
+        clock_behind: match clock {
+            ClockJudged::Behind(by) => Some(by),
+            ClockJudged::Sound | ClockJudged::Accepted => None,
+        },
         last,
     })
 }
@@ -303,14 +311,29 @@ fn rows(record: &Record) -> Vec<Row> {
     flows::rows(record).unwrap_or_default()
 }
 
-fn clock_behind(folder: &Path, last: Timestamp) -> Option<Span> {
+/// What the system's clock is worth beside the last record.
+#[derive(Clone, Copy)]
+enum ClockJudged {
+    /// Not far behind it.
+    Sound,
+    /// Behind it by so much, and nobody accepted that.
+    Behind(Span),
+    /// Behind it, and a person said that the clock is right.
+    Accepted,
+}
+
+fn judge_clock(folder: &Path, last: Timestamp) -> ClockJudged {
     let behind = last.since(system_time());
     if behind <= CLOCK_BEHIND_MAX {
-        return None;
+        return ClockJudged::Sound;
     }
     let accepted = std::fs::read_to_string(folder.join(CLOCK_ACCEPTED)).ok();
     let accepted = accepted.and_then(|text| text.trim().parse::<u64>().ok());
-    (accepted != Some(last.0)).then_some(behind)
+    if accepted == Some(last.0) {
+        ClockJudged::Accepted
+    } else {
+        ClockJudged::Behind(behind)
+    }
 }
 
 /// Accepts that the clock is behind the last record (`doctor --accept-clock`).

@@ -250,8 +250,10 @@ impl Entry {
 /// Title and display come from whoever wrote the document and may name the patient, so neither is
 /// used; nor is anything that has not the form of a content type or a code.
 pub fn description(content_type: &str, coding: &Coding) -> String {
-    let media = if is_media_type(content_type) {
-        content_type
+    // Parameters are free text (RFC 2045, 5.1), so only what stands before them is said.
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let media = if is_media_type(essence) {
+        essence
     } else {
         "application/octet-stream"
     };
@@ -363,6 +365,10 @@ mod tests {
         assert_eq!(
             description("application/fhir+json", &coding(Coding::LOINC, "99999-9")),
             "LOINC 99999-9, application/fhir+json"
+        );
+        assert_eq!(
+            description("text/plain; charset=utf-8", &summary),
+            "discharge summary (LOINC 18842-5, text/plain)"
         );
     }
 

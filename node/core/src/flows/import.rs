@@ -255,7 +255,13 @@ impl<W: World> Node<W> {
                     .map(|(patient, key, input)| {
                         let canonical = formats::canonical(&input.json)?;
                         let content = content_hash(&key, &canonical);
-                        let id = resource_id(&key, &input.resource_type, &input.local_id);
+                        let mut id = resource_id(&key, &input.resource_type, &input.local_id);
+                        if patient.is_none() {
+                            // Inputs about different people name one organisation in different words.
+                            // Each wording is kept once: were the last to replace the others, a folder
+                            // imported again would write them all anew.
+                            id.copy_from_slice(&content[..16]);
+                        }
                         Ok((patient, key, input, id, content))
                     })
                     .collect::<Result<Vec<_>, formats::FormatError>>()
