@@ -287,7 +287,12 @@ impl Stopped {
 
     async fn started(self) -> Node {
         let booted = self.booted().await.expect("a node");
-        let daemon = Daemon::new(self.folder.path(), booted, Reach::Network(chartmesh_node::api::serve_peers), Instant::now());
+        let daemon = Daemon::new(
+            self.folder.path(),
+            booted,
+            Reach::Network(chartmesh_node::api::serve_peers),
+            Instant::now(),
+        );
         daemon.start_network().await.expect("a network");
         Node {
             folder: self.folder,

@@ -46,8 +46,14 @@ async fn a_handle_serves_its_asker_and_its_purpose_only() {
     assert_eq!(borrowed, Some(Code::HandleUnknown));
     let own = located(hospital, clinic).await;
     assert!(fetch(hospital, own, document).await.is_ok());
-    let other = fetch_for(urgent, handle, document, Purpose::Etreat).await;
+    let covered = fetch_for(urgent, handle, document, Purpose::Etreat).await;
+    assert!(covered.is_ok(), "treatment covers emergency treatment");
+    let other = fetch_for(urgent, handle, document, Purpose::Hoperat).await;
     assert_eq!(code(other), Some(Code::Denied));
+    let said = statement(rosa, urgent.member(), &[Purpose::Hoperat]);
+    clinic.state_consent(&clinician(), said).await.unwrap();
+    let other = fetch_for(urgent, handle, document, Purpose::Hoperat).await;
+    assert_eq!(code(other), Some(Code::HandleUnknown), "asked for another");
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,7 @@ pub(super) enum Refusal {
     Document(Issued),
     /// The asker may no longer know that the patient exists: told like an unknown handle.
     Concealed(Issued, Denial),
+    /// The handle was given for a purpose that does not cover this one.
     Purpose(Issued),
     Denied(Issued, Denial),
     /// What was fetched is not what the release names.
@@ -47,8 +48,9 @@ impl Refusal {
     pub(super) fn peer_code(&self) -> PeerCode {
         match self {
             Self::NotMember => PeerCode::NotMember,
-            Self::Handle | Self::Document(_) | Self::Concealed(..) => PeerCode::HandleUnknown,
-            Self::Purpose(_) => PeerCode::Denied,
+            Self::Handle | Self::Document(_) | Self::Purpose(_) | Self::Concealed(..) => {
+                PeerCode::HandleUnknown
+            }
             Self::Denied(_, denial) => denial.peer_code(),
             Self::Root(_) => PeerCode::Malformed,
             Self::Unavailable => PeerCode::Unavailable,
@@ -61,7 +63,7 @@ impl Refusal {
             Self::Handle => Code::HandleUnknown,
             Self::Document(_) => Code::DocumentUnknown,
             Self::Concealed(..) => Code::Concealed,
-            Self::Purpose(_) => Code::Denied,
+            Self::Purpose(_) => Code::HandleUnknown,
             Self::Denied(_, denial) => denial.code(),
             Self::Root(_) => Code::Integrity,
             Self::Unavailable => Code::StorageFailed,
@@ -101,9 +103,6 @@ impl<W: World> Node<W> {
             .handles
             .find(claim.handle, request.peer().member, now)
             .ok_or(Refusal::Handle)?;
-        if issued.purpose != claim.purpose {
-            return Err(Refusal::Purpose(issued));
-        }
         let facts = Facts {
             patient: issued.patient,
             holder: &own.organization,
@@ -130,12 +129,19 @@ impl<W: World> Node<W> {
             &facts,
             now,
         )
-        .map(|permit| (issued, permit))
         .map_err(|denial| {
             if concealed {
                 Refusal::Concealed(issued, denial)
             } else {
                 Refusal::Denied(issued, denial)
+            }
+        })
+        .and_then(|permit| {
+            // A handle serves the purpose it was asked for, and what that purpose covers.
+            if policy::covers(issued.purpose, claim.purpose) {
+                Ok((issued, permit))
+            } else {
+                Err(Refusal::Purpose(issued))
             }
         })
     }

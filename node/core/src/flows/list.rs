@@ -121,8 +121,8 @@ impl<W: World> Node<W> {
         drop(state);
         entries.retain(|entry| wanted(entry, request));
         entries.sort_by(|a, b| {
-            b.on_demand
-                .cmp(&a.on_demand)
+            summary_rank(a)
+                .cmp(&summary_rank(b))
                 .then(b.date.cmp(&a.date))
                 .then(a.id.cmp(&b.id))
         });
@@ -241,6 +241,21 @@ impl<W: World> Node<W> {
                 code: Code::Signature,
             }),
         }
+    }
+}
+
+/// Types that summarise, by LOINC code (conformance of IPS, C-CDA and discharge documents): patient
+/// summary, summary of episode (CCD), discharge summary, transfer summary.
+const SUMMARIES: [&str; 4] = ["60591-5", "34133-9", "18842-5", "18761-7"];
+
+/// Summaries stand first: the whole record, then documents of a summarising type, then the rest.
+fn summary_rank(entry: &DocumentEntry) -> u8 {
+    if entry.on_demand {
+        0
+    } else if SUMMARIES.contains(&entry.coding.code.as_str()) {
+        1
+    } else {
+        2
     }
 }
 
