@@ -114,9 +114,10 @@ impl<W: World> Node<W> {
                 .unwrap_or(self.discoverability),
             consents: state.consents_of(issued.patient),
         };
+        // Existence was revealed for the purpose of the handle, and for that it is asked again.
         let ask = Ask {
             asker: Asker::from(request.peer()),
-            purpose: claim.purpose,
+            purpose: issued.purpose,
             role: claim.role,
             now,
         };
