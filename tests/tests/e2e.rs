@@ -5,22 +5,34 @@
 
 #[path = "e2e/canary.rs"]
 mod canary;
+#[path = "e2e/clock.rs"]
+mod clock;
 #[path = "e2e/consent.rs"]
 mod consent;
 #[path = "e2e/damage.rs"]
 mod damage;
 #[path = "e2e/demo.rs"]
 mod demo;
+#[path = "e2e/disk.rs"]
+mod disk;
 #[path = "e2e/identity.rs"]
 mod identity;
+#[path = "e2e/import.rs"]
+mod import;
 #[path = "e2e/join.rs"]
 mod join;
+#[path = "e2e/locate.rs"]
+mod locate;
 #[path = "e2e/node.rs"]
 mod node;
 #[path = "e2e/outage.rs"]
 mod outage;
+#[path = "e2e/patients.rs"]
+mod patients;
 #[path = "e2e/people.rs"]
 mod people;
+#[path = "e2e/readme.rs"]
+mod readme;
 #[path = "e2e/start.rs"]
 mod start;
 #[path = "e2e/story.rs"]

@@ -51,6 +51,8 @@ pub(crate) struct Node {
     pub(crate) id: String,
     daemon: Option<Daemon>,
     said: Arc<Said>,
+    /// What the daemon finds in its environment beside what every daemon finds there.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Node {
@@ -62,6 +64,7 @@ impl Node {
             id: String::new(),
             daemon: None,
             said: Arc::default(),
+            environment: Vec::new(),
         };
         let address = format!("1 {organization} Street, Springfield IL");
         let reply = node.ok(&[
@@ -90,6 +93,7 @@ impl Node {
             id: self.id.clone(),
             daemon: None,
             said: Arc::default(),
+            environment: Vec::new(),
         }
     }
 
@@ -107,6 +111,13 @@ impl Node {
         );
     }
 
+    /// Starts the daemon with an environment of its own, this once.
+    pub(crate) fn start_within(&mut self, environment: Vec<(&'static str, String)>) {
+        self.environment = environment;
+        self.start();
+        self.environment.clear();
+    }
+
     /// Starts the daemon and waits until it ends by itself.
     pub(crate) fn start_in_vain(&mut self) -> i32 {
         self.start_daemon();
@@ -119,7 +130,11 @@ impl Node {
 
     fn start_daemon(&mut self) {
         assert!(self.daemon.is_none(), "one daemon at a time");
-        self.daemon = Some(Daemon::start(&self.dir, Arc::clone(&self.said)));
+        self.daemon = Some(Daemon::start(
+            &self.dir,
+            Arc::clone(&self.said),
+            &self.environment,
+        ));
     }
 
     fn ended(&self) -> Option<ExitStatus> {
@@ -151,6 +166,13 @@ impl Node {
         self.run_with_input(arguments, b"")
     }
 
+    /// Runs a command with output for people.
+    pub(crate) fn run_in_words(&self, arguments: &[&str]) -> Ran {
+        let mut child = self.spawn_with(&[], arguments);
+        drop(child.stdin.take());
+        self.finish(arguments, child)
+    }
+
     /// Runs a command that reads standard input.
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut child = self.spawn(arguments);
@@ -163,12 +185,16 @@ impl Node {
 
     /// Starts a command and leaves it running; [`Self::finish`] takes it back.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.spawn_with(&["--output", "json"], arguments)
+    }
+
+    fn spawn_with(&self, globals: &[&str], arguments: &[&str]) -> Child {
         let programs = Programs::built();
         programs
             .command(&programs.cli)
             .arg("--node")
             .arg(&self.dir)
-            .args(["--output", "json"])
+            .args(globals)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -234,6 +260,12 @@ pub(crate) fn run_alone(arguments: &[&str], scratch: &Path) -> Output {
         .expect("the command line starts")
 }
 
+/// Where the programs lie.
+pub(crate) fn programs_folder() -> PathBuf {
+    let folder = Programs::built().daemon.parent();
+    folder.expect("a program lies in a folder").to_owned()
+}
+
 /// A string of a reply.
 #[track_caller]
 pub(crate) fn text(value: &Value) -> String {
@@ -251,13 +283,14 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(dir: &Path, said: Arc<Said>) -> Self {
+    fn start(dir: &Path, said: Arc<Said>, environment: &[(&str, String)]) -> Self {
         let programs = Programs::built();
         let mut child = programs
             .command(&programs.daemon)
             .arg("--node")
             .arg(dir)
             .env("CHARTMESH_LOG", "debug")
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    node::{PATIENCE, text},
+    node::{Node, PATIENCE, text},
     people::{ROSA, TOMAS, pdf, words},
     story::import,
     world::{Network, line_of, lines, patient},
@@ -113,9 +113,7 @@ fn a_fetch_cut_off_by_a_kill_resumes_as_one_disclosure() {
     network.hospital.start();
     let harbor = &network.harbor;
     harbor.wait("the holder is back", PATIENCE, || {
-        let peers = harbor.run(&["peers"]).json;
-        lines(&peers["peers"])
-            .any(|peer| peer["node"] == network.hospital.id.as_str() && peer["connected"] == true)
+        is_connected(harbor, &network.hospital)
     });
     harbor.ok(&fetch);
 
@@ -130,7 +128,15 @@ fn a_fetch_cut_off_by_a_kill_resumes_as_one_disclosure() {
     assert_eq!(part_bytes(&parts), 0, "no part is left behind");
 }
 
-fn part_bytes(parts: &std::path::Path) -> u64 {
+/// Whether a node has a connection to another.
+pub(crate) fn is_connected(node: &Node, other: &Node) -> bool {
+    let peers = node.run(&["peers"]).json;
+    lines(&peers["peers"])
+        .any(|peer| peer["node"] == other.id.as_str() && peer["connected"] == true)
+}
+
+/// What lies in the folder of half transfers, in bytes.
+pub(crate) fn part_bytes(parts: &std::path::Path) -> u64 {
     let Ok(entries) = fs::read_dir(parts) else {
         return 0;
     };

@@ -1,10 +1,6 @@
 //! How a node starts, what stops it from starting, and what works without a daemon.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
 
 use crate::{
     node::text,
@@ -76,6 +72,25 @@ fn an_unknown_key_in_the_configuration_is_refused() {
     node.start();
 }
 
+/// Before any network exists the daemon runs and says so.
+#[test]
+fn a_node_without_a_network_says_how_it_is() {
+    let world = World::new();
+    let mut node = world.node("clinic", "Maple Family Clinic", "clinic");
+    node.start();
+
+    let alone = node.ok(&["status"]);
+
+    assert_eq!(alone["health"], "not-in-a-network", "{alone}");
+    assert!(alone["network"].is_null(), "{alone}");
+    assert_eq!(alone["node"], node.id.as_str());
+    assert_eq!(lines(&node.ok(&["peers"])["peers"]).count(), 0);
+    node.ok(&["network", "found", "--name", "First", "--test"]);
+    let founded = node.ok(&["status"]);
+    assert_eq!(founded["health"], "ok", "{founded}");
+    assert_eq!(founded["members"], 1, "{founded}");
+}
+
 /// What works alone starts the daemon for one command; everything else says that none runs.
 #[test]
 fn commands_that_can_work_alone_need_no_daemon() {
@@ -125,68 +140,4 @@ fn a_node_without_peers_serves_its_own_people() {
     let shown = node.ok(&["patient", "show", &rosa]);
     assert_eq!(lines(&shown["documents"]).count(), 1, "{shown}");
     assert_eq!(node.ok(&["audit", "verify"])["verified"], true);
-}
-
-/// A full disk refuses writing with a code, goes on reading, and recovers.
-#[test]
-fn a_full_disk_refuses_writing_and_goes_on_reading() {
-    let world = World::new();
-    let Some(_disk) = SmallDisk::mount(world.path("small")) else {
-        println!("skipped: a tmpfs cannot be mounted here");
-        return;
-    };
-    let mut node = world.node("small/clinic", "Maple Family Clinic", "clinic");
-    node.start();
-    import(&node, &world.file("rosa.json", &ROSA.bundle()));
-    let rosa = patient(&node, ROSA.family);
-    let ballast = world.path("small/ballast");
-
-    fs::write(&ballast, pdf(16 << 20)).expect("the ballast fits");
-    let file = world.file("scan.pdf", &pdf(20 << 20));
-    let add = [
-        "document",
-        "add",
-        "--patient",
-        &rosa,
-        "--type",
-        "18842-5",
-        &file,
-    ];
-
-    assert_eq!(node.run(&add).expect(6).code(), "STORAGE_FULL");
-    node.ok(&["patient", "show", &rosa]);
-    fs::remove_file(&ballast).expect("removed");
-    node.stop();
-    node.start();
-    let small = world.file("small.pdf", &pdf(100_000));
-    node.ok(&[
-        "document",
-        "add",
-        "--patient",
-        &rosa,
-        "--type",
-        "18842-5",
-        &small,
-    ]);
-}
-
-/// A file system of 32 MiB in memory; only root can have one.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf) -> Option<Self> {
-        fs::create_dir(&at).expect("the folder is made");
-        run("mount", &["-t", "tmpfs", "-o", "size=32m", "tmpfs"], &at).then_some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        run("umount", &["--lazy"], &self.0);
-    }
-}
-
-fn run(program: &str, arguments: &[&str], at: &Path) -> bool {
-    let output = Command::new(program).args(arguments).arg(at).output();
-    output.is_ok_and(|output| output.status.success())
 }

@@ -101,7 +101,8 @@ impl Network {
         network
     }
 
-    fn nodes(&mut self) -> [&mut Node; 3] {
+    /// Each of them, to be stopped and started.
+    pub(crate) fn nodes(&mut self) -> [&mut Node; 3] {
         [&mut self.clinic, &mut self.hospital, &mut self.harbor]
     }
 }
