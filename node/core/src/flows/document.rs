@@ -13,7 +13,7 @@ use crate::{
     crypto::{self, Body, Envelope, SecretKey, WrapContext},
     formats,
     ports::{Rng, Table, World},
-    records::{Batch, Coding, Document, KeyId, Manifest, RecordKind, Scope},
+    records::{Batch, Coding, Document, KeyId, Manifest, RecordKind, Recorded, Scope, StoreError},
     types::{
         Code, DocumentId, FileId, PatientId, Timestamp,
         limits::{DOCUMENT_MAX_BYTES, SNAPSHOT_LIFE, SNAPSHOTS_MAX},
@@ -90,6 +90,7 @@ impl<W: World> Node<W> {
             .seal_document(patient, &key, bytes, description, None)
             .await?;
         let id = document.id;
+        let file = file_of(&document)?;
         let mut batch = Batch::default();
         batch.push(
             RecordKind::Document,
@@ -107,7 +108,7 @@ impl<W: World> Node<W> {
             }
             .describe(&content_type, &coding),
         );
-        self.commit(batch).await?;
+        self.commit_files(batch, &[file]).await?;
         Ok(Added {
             document: id,
             size,
@@ -147,6 +148,31 @@ impl<W: World> Node<W> {
             .map(|document| document.id)
     }
 
+    /// Commits a batch that names files. Where it was surely not written they go; where that is not
+    /// known they stay, since the records may be found at the next start.
+    pub(super) async fn commit_files(
+        &self,
+        batch: Batch,
+        files: &[FileId],
+    ) -> Result<Recorded, FlowError> {
+        let outcome = self.commit(batch).await;
+        if let Err(FlowError::Store(
+            StoreError::Full | StoreError::ReadOnly | StoreError::TooLarge,
+        )) = outcome
+        {
+            self.discard(files).await;
+        }
+        outcome
+    }
+
+    /// Removes files that no record names.
+    pub(super) async fn discard(&self, files: &[FileId]) {
+        for file in files {
+            // Whoever asked is told the first failure; a file that stays is sealed and named by nothing.
+            let _stays = self.world.remove_file(*file).await;
+        }
+    }
+
     /// Seals bytes under a fresh content key and stores the file durably, before any record names it.
     pub(super) async fn seal_document(
         &self,
@@ -156,6 +182,10 @@ impl<W: World> Node<W> {
         description: Description,
         snapshot: Option<(u64, Timestamp)>,
     ) -> Result<Document, FlowError> {
+        // Before the file is written: its record could not be.
+        if let Some(problem) = self.fold.problem() {
+            return Err(problem.into());
+        }
         let now = self.now();
         let content_key = SecretKey::new(self.random());
         let nonce = self.random();
@@ -354,6 +384,16 @@ impl<W: World> Node<W> {
             })
             .await
     }
+}
+
+/// The file of a document of this node.
+pub(super) fn file_of(document: &Document) -> Result<FileId, FlowError> {
+    let manifest = document.manifest.claims::<Manifest>();
+    manifest
+        .map(|manifest| manifest.file)
+        .map_err(|_| FlowError::State {
+            code: Code::Integrity,
+        })
 }
 
 /// What *same content once* compares: under the patient's key, so that it never crosses patients.

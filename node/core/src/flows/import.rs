@@ -1,12 +1,12 @@
 //! Import: an input becomes patients, resources and documents, whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::{
     apply::{Locator, resource_key},
-    document::{Description, content_hash},
+    document::{Description, content_hash, file_of},
     error::FlowError,
     node::{Actor, Node, push_audit},
     state::State,
@@ -18,18 +18,19 @@ use crate::{
     matching,
     ports::{Table, World},
     records::{
-        Batch, Demographics, Identifier, KeyId, PatientRecord, RecordKind, ResourceRecord, Scope,
+        Batch, Demographics, Identifier, KeyId, PatientRecord, Place, RecordKind, ResourceRecord,
+        Scope,
     },
     types::{Code, DocumentId, FileId, PatientId},
     wire,
 };
 
-/// Where a patient comes from whose input names no address: one source, since a folder does not say
-/// which system wrote it.
+/// Where comes from what has no address in its input: one source, since a folder does not say which
+/// system wrote it.
 const SOURCE: &str = "import";
 
-/// The source of a patient: its address where the input has one, so that `Patient/1` on another
-/// server is another person.
+/// The source of a resource: its address where the input has one, so that `Patient/1` on another
+/// server is another person and `Observation/1` another finding.
 fn source_of(url: Option<&String>) -> &str {
     url.map_or(SOURCE, String::as_str)
 }
@@ -92,17 +93,14 @@ impl<W: World> Node<W> {
             seen: BTreeMap::new(),
             documents: BTreeMap::new(),
         };
-        let outcome = self.plan(plan, mode, &mut work).await;
-        let committed = match outcome {
-            Ok(()) if mode == Mode::Store => self.commit_import(actor, &mut work).await,
-            other => other,
-        };
-        if committed.is_err() {
-            for file in &work.files {
-                self.world.remove_file(*file).await?;
-            }
+        if let Err(error) = self.plan(plan, mode, &mut work).await {
+            self.discard(&work.files).await;
+            return Err(error);
         }
-        committed.map(|()| work.report)
+        if mode == Mode::Store {
+            self.commit_import(actor, &mut work).await?;
+        }
+        Ok(work.report)
     }
 
     async fn commit_import(&self, actor: &Actor, work: &mut Work) -> Result<(), FlowError> {
@@ -118,7 +116,8 @@ impl<W: World> Node<W> {
                 ..audit::Entry::new(audit::Kind::Imported)
             },
         );
-        self.commit(std::mem::take(&mut work.batch)).await?;
+        self.commit_files(std::mem::take(&mut work.batch), &work.files)
+            .await?;
         Ok(())
     }
 
@@ -154,43 +153,41 @@ impl<W: World> Node<W> {
         input: &PatientInput,
         work: &mut Work,
     ) -> Result<(PatientId, SecretKey), FlowError> {
-        let known = {
-            let state = self.state();
-            let known = same_person(&state, source_of(input.url.as_ref()), input)?;
-            known.map(|id| (id, state.patients.get(&id).map(|p| (p.place, p.summary))))
-        };
-        let Some((id, before)) = known else {
+        let source = source_of(input.url.as_ref());
+        let Some(known) = known(&self.state(), source, input)? else {
             return Ok(self.new_patient(input, work));
         };
-        let key = self.patient_key(id)?;
-        let Some((place, summary)) = before else {
-            return Ok((id, key));
-        };
-        let stored = self.world.records(vec![place]).await?;
+        let key = self.patient_key(known.id)?;
+        let stored = self.world.records(vec![known.place]).await?;
         let body = stored.into_iter().next().and_then(|record| record.body);
         let stored = body
             .and_then(|body| wire::decode_patient(&body).ok())
             .ok_or(FlowError::State {
                 code: Code::Integrity,
             })?;
-        if formats::canonical(&stored.resource)? == formats::canonical(&input.json)? {
+        let same_content =
+            formats::canonical(&stored.resource)? == formats::canonical(&input.json)?;
+        if same_content && known.by_source {
             work.report.unchanged += 1;
-            return Ok((id, key));
+            return Ok((known.id, key));
+        }
+        if !known.is_same && !same_content {
+            return Err(PATIENT_CONFLICT);
         }
         work.report.resources += 1;
         work.batch.push(
             RecordKind::Patient,
-            Scope::Patient(id),
+            Scope::Patient(known.id),
             wire::encode_patient(&PatientRecord {
-                patient: id,
+                patient: known.id,
                 resource: input.json.clone(),
-                source: stored.source,
+                source: source.to_owned(),
                 local_id: input.local_id.clone(),
-                summary,
+                summary: stored.summary,
                 discoverability: stored.discoverability,
             }),
         );
-        Ok((id, key))
+        Ok((known.id, key))
     }
 
     fn new_patient(&self, input: &PatientInput, work: &mut Work) -> (PatientId, SecretKey) {
@@ -234,7 +231,11 @@ impl<W: World> Node<W> {
                 .get(&(source_of(url.as_ref()).to_owned(), local_id.clone()))
                 .copied(),
             Subject::Identifier(identifier) => {
-                by_identifier(&self.state(), identifier).into_iter().next()
+                match &by_identifier(&self.state(), identifier)[..] {
+                    [only] => Some(*only),
+                    // A number of several people says of none whose this is.
+                    _ => None,
+                }
             }
         };
         let id = id.ok_or(unknown)?;
@@ -255,7 +256,7 @@ impl<W: World> Node<W> {
                     .map(|(patient, key, input)| {
                         let canonical = formats::canonical(&input.json)?;
                         let content = content_hash(&key, &canonical);
-                        let mut id = resource_id(&key, &input.resource_type, &input.local_id);
+                        let mut id = resource_id(&key, &input);
                         if patient.is_none() {
                             // Inputs about different people name one organisation in different words.
                             // Each wording is kept once: were the last to replace the others, a folder
@@ -299,7 +300,7 @@ impl<W: World> Node<W> {
                     id,
                     resource_type: input.resource_type,
                     local_id: input.local_id,
-                    source: SOURCE.to_owned(),
+                    source: source_of(input.url.as_ref()).to_owned(),
                     content,
                     resource: input.json,
                     replaces: before.is_some(),
@@ -340,9 +341,7 @@ impl<W: World> Node<W> {
                     None,
                 )
                 .await?;
-            if let Ok(manifest) = document.manifest.claims::<crate::records::Manifest>() {
-                work.files.push(manifest.file);
-            }
+            work.files.push(file_of(&document)?);
             work.documents.insert((patient, content), document.id);
             work.batch.push(
                 RecordKind::Document,
@@ -394,41 +393,52 @@ impl<W: World> Node<W> {
     }
 }
 
-/// The patient an input is about, if it is known: by identifier, else by source and id.
-fn same_person(
-    state: &State,
-    source: &str,
-    input: &PatientInput,
-) -> Result<Option<PatientId>, FlowError> {
-    let mut found: Vec<PatientId> = input
-        .demographics
-        .identifiers
-        .iter()
+/// Two people on one id or number: a human must look.
+const PATIENT_CONFLICT: FlowError = FlowError::Usage {
+    code: Code::PatientConflict,
+};
+
+/// A patient that an input names by identifier, or by source and id.
+struct Known {
+    id: PatientId,
+    place: Place,
+    /// Whether the demographics say that it is the same person; one that is not may be met once more
+    /// with the very content it came with.
+    is_same: bool,
+    /// Whether it is known under this source and id.
+    by_source: bool,
+}
+
+fn known(state: &State, source: &str, input: &PatientInput) -> Result<Option<Known>, FlowError> {
+    let identifiers = input.demographics.identifiers.iter();
+    let found: BTreeSet<PatientId> = identifiers
         .flat_map(|identifier| by_identifier(state, identifier))
         .collect();
-    found.sort();
-    found.dedup();
-    let conflict = FlowError::Usage {
-        code: Code::PatientConflict,
-    };
-    let by_id = state
+    let by_source = state
         .by_source
         .get(&(source.to_owned(), input.local_id.clone()))
         .copied();
-    let id = match (&found[..], by_id) {
-        ([], by_id) => by_id,
-        ([only], _) => Some(*only),
-        // Identifiers of two people on one: a human must look.
-        (_, _) => return Err(conflict),
-    };
-    let Some(patient) = id.and_then(|id| state.patients.get(&id)) else {
+    let mut named = found.iter().copied().chain(by_source);
+    let Some(id) = named.next() else {
         return Ok(None);
     };
-    // Whatever the identifier says, this is somebody else.
-    if matching::conflicts(&patient.demographics, &input.demographics) {
-        return Err(conflict);
+    if named.any(|other| other != id) {
+        return Err(PATIENT_CONFLICT);
     }
-    Ok(Some(patient.id))
+    let Some(patient) = state.patients.get(&id) else {
+        return Ok(None);
+    };
+    let (one, other) = (&patient.demographics, &input.demographics);
+    Ok(Some(Known {
+        id,
+        place: patient.place,
+        is_same: if found.is_empty() {
+            matching::same_by_id(one, other)
+        } else {
+            matching::same_by_identifier(one, other)
+        },
+        by_source: by_source.is_some(),
+    }))
 }
 
 fn by_identifier(state: &State, identifier: &Identifier) -> Vec<PatientId> {
@@ -446,16 +456,16 @@ fn by_identifier(state: &State, identifier: &Identifier) -> Vec<PatientId> {
 
 /// A resource's id here: a keyed hash of what names it at its source, so that a row key says nothing
 /// and a resource that comes again finds its row.
-fn resource_id(key: &SecretKey, resource_type: &str, local_id: &str) -> [u8; 16] {
+fn resource_id(key: &SecretKey, input: &ResourceInput) -> [u8; 16] {
     let hash = crypto::keyed_hash(
         &key[..],
         &[
             b"chartmesh/1/resource\0",
-            resource_type.as_bytes(),
+            input.resource_type.as_bytes(),
             b"/",
-            SOURCE.as_bytes(),
+            source_of(input.url.as_ref()).as_bytes(),
             b"/",
-            local_id.as_bytes(),
+            input.local_id.as_bytes(),
         ],
     );
     let mut id = [0; 16];

@@ -63,6 +63,8 @@ pub struct ResourceInput {
     pub resource_type: String,
     /// The id within its source, or one made of its content.
     pub local_id: String,
+    /// The address it had at a FHIR server, where the input tells.
+    pub url: Option<String>,
     /// The resource, byte for byte.
     pub json: Bytes,
     /// Files inside it.
@@ -283,6 +285,7 @@ fn plan(entries: Vec<Entry>) -> Result<Plan, FormatError> {
             subject,
             resource_type: entry.head.resource_type.clone(),
             local_id: entry.local_id.clone(),
+            url: entry.url().map(str::to_owned),
             json: entry.json.clone(),
             attachments,
         });

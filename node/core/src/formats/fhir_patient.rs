@@ -13,7 +13,7 @@ use super::{
 use crate::{
     records::{Address, Demographics, Identifier, Name},
     types::{
-        Code, Sex,
+        Code, Sex, is_date,
         limits::{DEMOGRAPHIC_CHARS_MAX, DEMOGRAPHICS_MAX},
     },
 };
@@ -99,6 +99,7 @@ impl Reader<'_> {
 
     fn names(&mut self, patient: &Value) -> Result<Vec<Name>, FormatError> {
         let mut ranked = Vec::new();
+        let mut has_family = false;
         for name in objects(patient, "name", self.at)? {
             // R4 NameUse: the name to show first, names that are over last.
             let rank = match text(name, "use", self.at)? {
@@ -111,12 +112,12 @@ impl Reader<'_> {
                 Some("anonymous") => continue,
                 _ => 2,
             };
+            has_family |= text(name, "family", self.at)?.is_some();
             let mut family = self.cleaned(name, "family")?;
             let given = texts(name, "given", self.at)?;
             let given: Vec<String> = given.into_iter().map(|name| self.clean(name)).collect();
-            let mut given: Vec<String> =
-                given.into_iter().filter(|name| !name.is_empty()).collect();
-            given.truncate(DEMOGRAPHICS_MAX);
+            let given = given.into_iter().filter(|name| !name.is_empty()).collect();
+            let given: Vec<String> = self.bounded(given);
             if family.is_empty() && given.is_empty() {
                 family = self.cleaned(name, "text")?;
             }
@@ -125,7 +126,15 @@ impl Reader<'_> {
             }
         }
         ranked.sort_by_key(|(rank, _)| *rank);
-        Ok(self.bounded(ranked.into_iter().map(|(_, name)| name).collect()))
+        let mut names: Vec<Name> = ranked.into_iter().map(|(_, name)| name).collect();
+        // A single legal name goes into the family name, wherever the source put it.
+        let is_single = |name: &Name| name.family.is_empty() && name.given.len() == 1;
+        if !has_family && names.iter().all(is_single) {
+            for name in &mut names {
+                name.family = name.given.remove(0);
+            }
+        }
+        Ok(self.bounded(names))
     }
 
     fn birth_date(&mut self, patient: &Value) -> Result<Option<String>, FormatError> {
@@ -146,6 +155,13 @@ impl Reader<'_> {
             self.issue(
                 Code::FhirMalformed,
                 "the birth date is partial and was left out",
+            );
+            return Ok(None);
+        }
+        if !is_date(date) {
+            self.issue(
+                Code::FhirMalformed,
+                "the birth date is no day of the calendar and was left out",
             );
             return Ok(None);
         }
@@ -336,6 +352,62 @@ mod tests {
         );
         assert_eq!((partial.birth_date, told.len()), (None, 1));
         assert_eq!(code(r#","birthDate":"4 March""#), Some(Code::FhirMalformed));
+    }
+
+    #[test]
+    fn a_birth_date_that_is_no_day_is_left_out_and_told() {
+        let (leap, none) = read(r#","birthDate":"1936-02-29""#);
+        let (person, told) = read(r#","birthDate":"1937-02-31""#);
+
+        assert_eq!(
+            (leap.birth_date.as_deref(), none.len()),
+            (Some("1936-02-29"), 0)
+        );
+        assert_eq!((person.birth_date, told.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_single_legal_name_is_a_family_name_wherever_it_stood() {
+        let families = |elements: &str| {
+            let (person, _) = read(elements);
+            let names = person.names.into_iter();
+            names
+                .map(|name| (name.family, name.given.len()))
+                .collect::<Vec<_>>()
+        };
+
+        let single = [("Suharti".to_owned(), 0)];
+        assert_eq!(families(r#","name":[{"given":["Suharti"]}]"#), single);
+        assert_eq!(families(r#","name":[{"family":"Suharti"}]"#), single);
+        let whole = r#","name":[{"family":"Ruiz","given":["Ana"]},{"given":["Anita"]}]"#;
+        assert_eq!(
+            families(whole),
+            [("Ruiz".to_owned(), 1), (String::new(), 1)]
+        );
+        let too_long = format!(
+            r#","name":[{{"family":"{}","given":["Ana"]}}]"#,
+            "x".repeat(DEMOGRAPHIC_CHARS_MAX + 1)
+        );
+        assert_eq!(families(&too_long), [(String::new(), 1)]);
+    }
+
+    #[test]
+    fn more_given_names_than_are_kept_are_left_out_and_told() {
+        let given = |count: usize| {
+            let names = vec![r#""A""#; count].join(",");
+            format!(r#","name":[{{"family":"Ruiz","given":[{names}]}}]"#)
+        };
+
+        let (person, told) = read(&given(DEMOGRAPHICS_MAX));
+        assert_eq!(
+            (person.names[0].given.len(), told.len()),
+            (DEMOGRAPHICS_MAX, 0)
+        );
+        let (person, told) = read(&given(DEMOGRAPHICS_MAX + 1));
+        assert_eq!(
+            (person.names[0].given.len(), told.len()),
+            (DEMOGRAPHICS_MAX, 1)
+        );
     }
 
     #[test]

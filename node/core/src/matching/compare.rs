@@ -21,10 +21,37 @@ pub fn compare(sent: &Demographics, record: &Demographics) -> Vec<(Attribute, Ag
         .collect()
 }
 
-/// Whether two records that share an identifier are plainly two people: family *and* birth date differ.
-pub fn conflicts(one: &Demographics, other: &Demographics) -> bool {
-    let differs = |attribute| agreement(attribute, one, other) == Some(Agreement::Differs);
-    differs(Attribute::Family) && differs(Attribute::BirthDate)
+/// Whether two records of one id at one source are one person: family, given and birth date agree.
+///
+/// A source that is not named is any system: its `Patient/1` may be anybody.
+pub fn same_by_id(one: &Demographics, other: &Demographics) -> bool {
+    let agrees = |attribute| agreement(attribute, one, other) == Some(Agreement::Agrees);
+    let given = agrees(Attribute::Given) || (is_single_named(one) && is_single_named(other));
+    given && agrees(Attribute::Family) && agrees(Attribute::BirthDate)
+}
+
+/// Whether two records that share an identifier are one person: given and one of family and birth date
+/// agree, and neither of these stands on one side only.
+///
+/// People marry, and dates are corrected. A family shares a subscriber's number, and twins a birth date:
+/// hence the given name.
+pub fn same_by_identifier(one: &Demographics, other: &Demographics) -> bool {
+    if is_single_named(one) && is_single_named(other) {
+        return same_by_id(one, other);
+    }
+    let both = |attribute| {
+        (
+            agreement(attribute, one, other),
+            agreement(attribute, other, one),
+        )
+    };
+    let one_sided = |attribute| {
+        let (there, back) = both(attribute);
+        there == Some(Agreement::Absent) || back == Some(Agreement::Absent)
+    };
+    let agrees = |attribute| both(attribute).0 == Some(Agreement::Agrees);
+    let known = [Attribute::Family, Attribute::BirthDate];
+    agrees(Attribute::Given) && !known.into_iter().any(one_sided) && known.into_iter().any(agrees)
 }
 
 /// Whether an attribute was sent with a value that says something.
@@ -47,6 +74,12 @@ fn agreement(
         Attribute::Phone => any_equal(&phones(sent), &phones(record)),
         Attribute::Email => any_equal(&emails(sent), &emails(record)),
     }
+}
+
+/// Whether a person has family names only: a single legal name stands there (`conformance.md` D3), and
+/// nothing is left out of it.
+pub(super) fn is_single_named(person: &Demographics) -> bool {
+    !families(person).is_empty() && givens(person).is_empty()
 }
 
 fn families(person: &Demographics) -> Vec<String> {
@@ -311,19 +344,77 @@ mod tests {
         assert_eq!(compare(&[("", "1234")]), None);
     }
 
-    #[test]
-    fn a_shared_identifier_conflicts_only_where_name_and_date_differ() {
-        let person = |family: &str, date: &str| {
-            let mut person = named(&["Ana"]);
-            person.names[0].family = family.to_owned();
-            person.birth_date = Some(date.to_owned());
-            person
-        };
-        let ana = person("Ruiz", "1979-03-04");
+    fn person(given: &str, family: &str, date: &str) -> Demographics {
+        let mut person = named(&[given]);
+        person.names[0].family = family.to_owned();
+        if given.is_empty() {
+            person.names[0].given.clear();
+        }
+        person.birth_date = (!date.is_empty()).then(|| date.to_owned());
+        person
+    }
 
-        assert!(conflicts(&ana, &person("Moss", "1980-03-04")));
-        assert!(!conflicts(&ana, &person("Moss", "1979-03-04")));
-        assert!(!conflicts(&ana, &person("Ruiz", "1980-03-04")));
-        assert!(!conflicts(&ana, &named(&["Ana"])));
+    #[test]
+    fn one_id_is_one_person_only_where_names_and_birth_date_agree() {
+        let ana = person("Ana", "Ruiz", "1979-03-04");
+
+        assert!(same_by_id(&ana, &person("ANA", "Ruiz", "1979-03-04")));
+        for other in [
+            person("Eva", "Ruiz", "1979-03-04"),
+            person("Ana", "Moss", "1979-03-04"),
+            person("Ana", "Ruiz", "1980-03-04"),
+            person("Ana", "Ruiz", ""),
+            person("", "Ruiz", "1979-03-04"),
+            Demographics::default(),
+        ] {
+            assert!(!same_by_id(&ana, &other));
+            assert!(!same_by_id(&other, &ana));
+        }
+        let dateless = person("Ana", "Ruiz", "");
+        assert!(!same_by_id(&dateless, &dateless.clone()));
+    }
+
+    #[test]
+    fn one_identifier_is_one_person_only_where_the_given_name_agrees() {
+        let ana = person("Ana", "Ruiz", "1979-03-04");
+
+        for other in [
+            person("Ana", "Ruiz", "1979-03-04"),
+            person("Ana", "Moss", "1979-03-04"),
+            person("Ana", "Ruiz", "1980-03-04"),
+        ] {
+            assert!(same_by_identifier(&ana, &other));
+        }
+        for other in [
+            person("Luis", "Ruiz", "1979-03-04"),
+            person("Ana", "Moss", "1980-03-04"),
+            person("Ana", "Ruiz", ""),
+            person("Ana", "", "1979-03-04"),
+            person("", "Ruiz", "1979-03-04"),
+            Demographics::default(),
+        ] {
+            assert!(!same_by_identifier(&ana, &other));
+            assert!(!same_by_identifier(&other, &ana));
+        }
+    }
+
+    #[test]
+    fn people_of_one_name_are_the_same_where_name_and_birth_date_agree() {
+        let suharti = person("", "Suharti", "1979-03-04");
+
+        let again = person("", "SUHARTI", "1979-03-04");
+        assert!(is_single_named(&suharti));
+        assert!(same_by_id(&suharti, &again) && same_by_identifier(&suharti, &again));
+        for other in [
+            person("Suharti", "Ruiz", "1979-03-04"),
+            person("Ana", "Suharti", "1979-03-04"),
+            person("", "Suharti", "1980-03-04"),
+            person("", "Suharti", ""),
+            person("", "Moss", "1979-03-04"),
+        ] {
+            assert!(!same_by_id(&suharti, &other) && !same_by_identifier(&suharti, &other));
+        }
+        assert!(!is_single_named(&person("Ana", "", "1979-03-04")));
+        assert!(!is_single_named(&Demographics::default()));
     }
 }

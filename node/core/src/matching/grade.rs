@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Agreement, Attribute, Grade,
-    compare::{compare, is_sent},
+    compare::{compare, is_sent, is_single_named},
 };
 use crate::records::Demographics;
 
@@ -40,12 +40,20 @@ pub enum Verdict<Id> {
 
 /// What a question lacks before it may be answered at all; empty where it suffices.
 ///
-/// Depends on the question alone, so it tells nothing about any record.
+/// Depends on the question alone, so it tells nothing about any record. A single name may be a whole
+/// legal name, so that it lacks no given name here; [`verdict`] asks for one where it is nobody's.
 pub fn missing(sent: &Demographics) -> Vec<Attribute> {
-    let is_missing = |attribute: &Attribute| !is_sent(*attribute, sent);
-    let mut lacking: Vec<Attribute> = MINIMUM.into_iter().filter(is_missing).collect();
+    let is_single = is_single_named(sent);
+    lacking(sent, |attribute| {
+        !is_sent(attribute, sent) && !(is_single && attribute == Attribute::Given)
+    })
+}
+
+fn lacking(sent: &Demographics, is_missing: impl Fn(Attribute) -> bool) -> Vec<Attribute> {
+    let minimum = MINIMUM.into_iter();
+    let mut lacking: Vec<Attribute> = minimum.filter(|one| is_missing(*one)).collect();
     if !lacking.is_empty() {
-        lacking.extend(STRONG.into_iter().filter(is_missing));
+        lacking.extend(STRONG.into_iter().filter(|one| !is_sent(*one, sent)));
         lacking.sort();
     }
     lacking
@@ -58,16 +66,20 @@ pub fn missing(sent: &Demographics) -> Vec<Attribute> {
 /// telephone). A different value of an identifier always disqualifies. One that qualifies is a certain
 /// match; where several do, the one with an identifier or address that all others contradict;
 /// otherwise more is needed. Whoever does not qualify has no influence on the answer.
+///
+/// A question with a single name is about those whose record has a single name; where none of them
+/// qualifies, the given name is asked for, whoever else is on record.
 pub fn verdict<Id: Copy + Ord>(
     sent: &Demographics,
     candidates: &[(Id, &Demographics)],
 ) -> Verdict<Id> {
-    let lacking = missing(sent);
-    if !lacking.is_empty() {
-        return Verdict::MoreNeeded(lacking);
+    let missing = missing(sent);
+    if !missing.is_empty() {
+        return Verdict::MoreNeeded(missing);
     }
     let qualified: BTreeMap<Id, Mirror> = candidates
         .iter()
+        .filter(|(_, record)| is_single_named(sent) == is_single_named(record))
         .map(|(id, record)| (*id, Mirror(compare(sent, record))))
         .filter(|(_, mirror)| mirror.qualifies())
         .collect();
@@ -82,6 +94,9 @@ pub fn verdict<Id: Copy + Ord>(
             score_permille: mirror.score_permille(),
             mirror: mirror.0.clone(),
         },
+        (None, true) if is_single_named(sent) => {
+            Verdict::MoreNeeded(lacking(sent, |attribute| !is_sent(attribute, sent)))
+        }
         (None, true) => Verdict::None,
         (None, false) => Verdict::MoreNeeded(further(sent)),
     }
@@ -110,7 +125,10 @@ impl Mirror {
     }
 
     fn qualifies(&self) -> bool {
-        if !MINIMUM.into_iter().all(|attribute| self.agrees(attribute)) {
+        // A given name that was not sent is none: the question has a single name, and so has the record.
+        let is_sent = |attribute: &Attribute| self.0.iter().any(|(sent, _)| sent == attribute);
+        let mut minimum = MINIMUM.into_iter().filter(is_sent);
+        if !minimum.all(|attribute| self.agrees(attribute)) {
             return false;
         }
         if self.is(Attribute::Identifier, Agreement::Differs) {
@@ -265,6 +283,34 @@ mod tests {
             ..minimum()
         };
         assert!(missing(&junk).contains(&Attribute::Family));
+    }
+
+    #[test]
+    fn a_single_name_finds_those_who_have_no_other() {
+        let single = |family: &str| Demographics {
+            names: vec![Name {
+                family: family.to_owned(),
+                given: Vec::new(),
+            }],
+            ..minimum()
+        };
+        let suharti = Demographics {
+            names: single("Suharti").names,
+            ..maria()
+        };
+        let given_needed = vec![Attribute::Given, Attribute::Identifier, Attribute::Address];
+
+        assert!(missing(&single("Suharti")).is_empty());
+        let records = [maria(), suharti.clone()];
+        assert_eq!(matched(&ask(&single("SUHARTI"), &records)), Some(1));
+        // Whoever has a given name is not found without it, and leaves no trace.
+        assert_eq!(asked(ask(&single("Delgado"), &records)), given_needed);
+        assert_eq!(asked(ask(&single("Delgado"), &[])), given_needed);
+        let more = Demographics {
+            names: vec![name("Suharti", "Maria")],
+            ..suharti
+        };
+        assert!(ask(&more, &records) == Verdict::None);
     }
 
     #[test]

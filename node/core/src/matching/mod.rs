@@ -10,7 +10,7 @@ mod keys;
 mod normalise;
 
 pub use attribute::{Agreement, Attribute, Grade};
-pub use compare::{compare, conflicts};
+pub use compare::{compare, same_by_id, same_by_identifier};
 pub use grade::{Verdict, missing, verdict};
 pub use keys::blocking_keys;
 pub use normalise::searchable;

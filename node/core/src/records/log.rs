@@ -303,7 +303,10 @@ impl<D: Disk> Log<D> {
     /// [`StoreError::Failed`]; the log then takes no more writes.
     pub fn sync(&mut self, pending: Pending) -> Result<Vec<Recorded>, StoreError> {
         if pending.after.position > self.head.position {
-            self.disk.sync(&frame::file_name(self.file))?;
+            // Whatever the disk says, the bytes may be on it: only a failure leaves that open.
+            self.disk
+                .sync(&frame::file_name(self.file))
+                .map_err(|_| StoreError::Failed)?;
         }
         self.head = pending.after;
         self.time = pending.time;

@@ -13,5 +13,5 @@ pub use id::{
     ParseIdError, PatientId, QueryId, UserId,
 };
 pub use loggable::Loggable;
-pub use time::{Span, Timestamp};
+pub use time::{Span, Timestamp, is_date};
 pub use vocabulary::{Kind, ParseVocabularyError, Purpose, Role, Sex};

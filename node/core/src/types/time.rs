@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Date, Month, OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,9 +95,50 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Whether a text is `YYYY-MM-DD` and a day of the calendar, in whatever century.
+pub fn is_date(text: &str) -> bool {
+    calendar_date(text).is_some()
+}
+
+fn calendar_date(text: &str) -> Option<Date> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let number = |part: &str| -> Option<u16> {
+        let all_digits = part.bytes().all(|byte| byte.is_ascii_digit());
+        all_digits.then(|| part.parse().ok()).flatten()
+    };
+    let year = number(text.get(0..4)?)?;
+    let month = u8::try_from(number(text.get(5..7)?)?).ok()?;
+    let day = u8::try_from(number(text.get(8..10)?)?).ok()?;
+    Date::from_calendar_date(i32::from(year), Month::try_from(month).ok()?, day).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_a_day_of_the_calendar() {
+        for date in ["1937-02-13", "2024-02-29", "0001-01-01"] {
+            assert!(is_date(date), "{date}");
+        }
+        for text in [
+            "",
+            "2026-02-31",
+            "2023-02-29",
+            "2026-00-10",
+            "2026-13-01",
+            "2026-1-1",
+            "2026-01-01T00:00:00Z",
+            "+026-01-01",
+            "2026/01/01",
+            "2026-0é-1",
+        ] {
+            assert!(!is_date(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_reads_back_as_it_was_written() {
