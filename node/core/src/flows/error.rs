@@ -7,29 +7,29 @@ use crate::{
     types::{Code, NodeKey, PeerCode},
 };
 
-/// Why a use case ended without its effect. Safe to log; [`Self::code`] is stable.
+/// Why a use case ended without its effect, in words. Safe to log; [`Self::code`] is stable.
 #[derive(Debug, thiserror::Error)]
 pub enum FlowError {
     /// The request's words are off: a value that cannot be read.
-    #[error("{code}: the request cannot be read")]
+    #[error("{}", code.sentence())]
     Usage {
         /// Which.
         code: Code,
     },
     /// What was named is not here.
-    #[error("{code}: nothing here has that name")]
+    #[error("{}", code.sentence())]
     NotFound {
         /// Which.
         code: Code,
     },
     /// The node's state forbids it.
-    #[error("{code}: this node cannot do that in its present state")]
+    #[error("{}", code.sentence())]
     State {
         /// Which.
         code: Code,
     },
     /// Policy denies it, here or at the other node.
-    #[error("{code}: policy denies it")]
+    #[error("{}", code.sentence())]
     Denied {
         /// Which.
         code: Code,
@@ -47,7 +47,7 @@ pub enum FlowError {
         node: NodeKey,
     },
     /// The other node refused.
-    #[error("node {node} refused: {code}")]
+    #[error("node {node} refused: {}", code.sentence())]
     Peer {
         /// Which.
         node: NodeKey,
@@ -55,7 +55,7 @@ pub enum FlowError {
         code: PeerCode,
     },
     /// What the other node sent does not hold.
-    #[error("node {node} sent something that does not hold: {code}")]
+    #[error("what node {node} sent does not hold: {}", code.sentence())]
     Forged {
         /// Which.
         node: NodeKey,

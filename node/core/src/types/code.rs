@@ -2,12 +2,27 @@
 
 use std::fmt;
 
+/// What a code means, as a clause that a message can hold: no capital, no full stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sentence(&'static str);
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clause = self.0.trim().trim_end_matches('.');
+        let mut letters = clause.chars();
+        if let Some(first) = letters.next() {
+            write!(f, "{}", first.to_lowercase())?;
+        }
+        f.write_str(letters.as_str())
+    }
+}
+
 macro_rules! codes {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $(#[doc = $sentence:literal] $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
-            $($(#[$vdoc])* $variant,)*
+            $(#[doc = $sentence] $variant,)*
         }
 
         impl $name {
@@ -19,6 +34,13 @@ macro_rules! codes {
                 match self {
                     $(Self::$variant => $text,)*
                 }
+            }
+
+            /// What it means, in words: the sentence its documentation is.
+            pub fn sentence(self) -> Sentence {
+                Sentence(match self {
+                    $(Self::$variant => $sentence,)*
+                })
             }
 
             /// Reads the stable text.
@@ -62,7 +84,7 @@ codes!(
 codes!(
     /// What our own people are told. One table with hints stands in `proto/README.md`.
     Code {
-        /// The command's words are off.
+        /// The command's words cannot be used.
         Usage = "USAGE",
         /// The directory holds no node yet.
         NotInitialised = "NOT_INITIALISED",
@@ -80,7 +102,7 @@ codes!(
         TicketUsed = "TICKET_USED",
         /// The ticket was not issued here, or its proof does not hold.
         TicketRefused = "TICKET_REFUSED",
-        /// No join request has that id.
+        /// No join request has this id.
         RequestUnknown = "REQUEST_UNKNOWN",
         /// A credential is active for that NPI or OID already.
         OrganizationActive = "ORGANIZATION_ACTIVE",
@@ -90,27 +112,27 @@ codes!(
         RulesMalformed = "RULES_MALFORMED",
         /// The organisation's name, NPI or OID cannot be used.
         OrganizationMalformed = "ORGANIZATION_MALFORMED",
-        /// The node is no member.
+        /// No member of the network has this id or name.
         MemberUnknown = "MEMBER_UNKNOWN",
         /// The node did not answer.
         PeerUnreachable = "PEER_UNREACHABLE",
         /// The deadline passed before the answer.
         Deadline = "DEADLINE",
-        /// The peer answered that policy denies it.
+        /// Policy and the patient's consents do not permit it.
         Denied = "DENIED",
-        /// The peer refused for another reason.
+        /// The other node refused.
         PeerRefused = "PEER_REFUSED",
         /// The handle is unknown, expired, or another asker's.
         HandleUnknown = "HANDLE_UNKNOWN",
-        /// The patient is unknown here.
+        /// No patient here has this id.
         PatientUnknown = "PATIENT_UNKNOWN",
         /// The patient was concealed from the asker, who was told *no match*.
         Concealed = "CONCEALED",
         /// A budget of the asker is spent.
         OverBudget = "OVER_BUDGET",
-        /// The document is unknown.
+        /// No document here has this id.
         DocumentUnknown = "DOCUMENT_UNKNOWN",
-        /// The consent is unknown here, or revoked already.
+        /// No consent here has this id, or it is revoked already.
         ConsentUnknown = "CONSENT_UNKNOWN",
         /// The purpose is missing or unknown.
         PurposeUnknown = "PURPOSE_UNKNOWN",
@@ -148,7 +170,7 @@ codes!(
         JsonDuplicateKey = "JSON_DUPLICATE_KEY",
         /// The input is no FHIR R4 resource that can be imported.
         FhirMalformed = "FHIR_MALFORMED",
-        /// The resource is of a type that cannot be imported.
+        /// The resource is of a type that cannot be taken here.
         FhirType = "FHIR_TYPE",
         /// A bundle of one subject has resources of another.
         SubjectForeign = "SUBJECT_FOREIGN",
@@ -180,3 +202,28 @@ codes!(
         Internal = "INTERNAL",
     }
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_says_what_it_means_in_words() {
+        let own = Code::ALL
+            .iter()
+            .map(|code| (code.text(), code.sentence().to_string()));
+        let told = PeerCode::ALL
+            .iter()
+            .map(|code| (code.text(), code.sentence().to_string()));
+
+        for (text, sentence) in own.chain(told) {
+            assert!(sentence.split(' ').count() > 1, "{text}: {sentence}");
+            assert!(!sentence.contains(text), "{text}: {sentence}");
+            assert!(!sentence.ends_with('.'), "{text}: {sentence}");
+        }
+        assert_eq!(
+            Code::NoNetwork.sentence().to_string(),
+            "this node belongs to no network"
+        );
+    }
+}

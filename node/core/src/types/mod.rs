@@ -7,7 +7,7 @@ mod loggable;
 mod time;
 mod vocabulary;
 
-pub use code::{Code, PeerCode};
+pub use code::{Code, PeerCode, Sentence};
 pub use id::{
     ConsentId, DisclosureId, DocumentId, FileId, Handle, MemberId, NetworkId, NodeKey,
     ParseIdError, PatientId, QueryId, UserId,

@@ -3,7 +3,7 @@
 
 use chartmesh_core::{
     flows::FlowError,
-    types::{Code, ParseIdError},
+    types::{Code, ParseIdError, PeerCode},
 };
 use tonic::{Code as GrpcCode, Status, metadata::MetadataValue};
 
@@ -14,10 +14,20 @@ const HINT: &str = "chartmesh-hint";
 
 /// Makes a status of a code and what happened.
 pub(super) fn status(grpc: GrpcCode, code: Code, message: impl Into<String>) -> Status {
+    advised(grpc, code, message, hint(code))
+}
+
+/// As [`status`], where the code alone does not say what to do next.
+pub(super) fn advised(
+    grpc: GrpcCode,
+    code: Code,
+    message: impl Into<String>,
+    hint: &'static str,
+) -> Status {
     let mut status = Status::new(grpc, message);
     let metadata = status.metadata_mut();
     metadata.insert(CODE, MetadataValue::from_static(code.text()));
-    metadata.insert(HINT, MetadataValue::from_static(hint(code)));
+    metadata.insert(HINT, MetadataValue::from_static(hint));
     status
 }
 
@@ -26,13 +36,10 @@ pub(super) fn usage(code: Code, message: &'static str) -> Status {
     status(GrpcCode::InvalidArgument, code, message)
 }
 
-/// An id that cannot be read names nothing that exists.
-pub(super) fn unreadable_id(error: ParseIdError) -> Status {
-    status(
-        GrpcCode::InvalidArgument,
-        Code::Usage,
-        format!("the id cannot be read: {error}"),
-    )
+/// An id that cannot be read names nothing that exists; ids are opaque, so their form is no usage.
+pub(super) fn unreadable_id(code: Code, error: ParseIdError) -> Status {
+    let message = format!("{}: {error}", code.sentence());
+    status(GrpcCode::NotFound, code, message)
 }
 
 /// A flow's error, as its own people are told.
@@ -50,7 +57,21 @@ pub(super) fn flow(error: FlowError) -> Status {
         FlowError::Format(_) | FlowError::Membership(_) => GrpcCode::FailedPrecondition,
         FlowError::Store(_) => GrpcCode::ResourceExhausted,
     };
-    status(grpc, code, error.to_string())
+    let hint = match &error {
+        // What a peer sent says nothing about this node's own records.
+        FlowError::Forged { .. } => {
+            "nothing was shown or kept; tell the operator of that node, who runs chartmesh doctor there"
+        }
+        FlowError::Peer {
+            code: PeerCode::Unavailable,
+            ..
+        } => "that node cannot answer at present; telephone it: chartmesh network members",
+        FlowError::Peer { .. } if code == Code::PeerRefused => {
+            "try again, or telephone that node: chartmesh network members shows the number"
+        }
+        _ => hint(code),
+    };
+    advised(grpc, code, error.to_string(), hint)
 }
 
 /// Input that was read and is refused is another exit than words that are off.
@@ -91,11 +112,15 @@ fn hint(code: Code) -> &'static str {
             "try again, or telephone: chartmesh network members shows the number"
         }
         Code::Denied => "ask for the patient's consent at the holder, or telephone it",
-        Code::HandleUnknown => "locate again: a handle lives 12 hours and serves one asker",
+        Code::HandleUnknown => {
+            "list the documents again, else locate again: a handle serves one asker and one purpose for 12 hours"
+        },
         Code::PatientUnknown => "see chartmesh patient list for the ids of this node",
         Code::DocumentUnknown => "see chartmesh documents for what may be fetched",
         Code::ConsentUnknown => "see chartmesh consent list; a revoked consent stays revoked",
-        Code::PurposeUnknown => "name a purpose of use such as TREAT",
+        Code::PurposeUnknown => {
+            "name one of TREAT, ETREAT, BTG, HPAYMT, HOPERAT, PATRQT, FAMRQT, PWATRNY, SUPNWK, HRESCH, PUBHLTH, COVERAGE, COVAUTH"
+        },
         Code::NoSession => "break-glass sessions come with a later version; telephone the holder",
         Code::RoleForbidden => "a clinician must ask",
         Code::ClockSkew => "set the clock of the machine (NTP), then chartmesh doctor",
@@ -124,5 +149,64 @@ fn hint(code: Code) -> &'static str {
             "see --help of the command"
         }
         _ => "run chartmesh doctor",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chartmesh_core::{records::StoreError, types::NodeKey};
+
+    use super::*;
+
+    fn told(error: FlowError) -> (GrpcCode, String, String) {
+        let status = flow(error);
+        let hint = status.metadata().get(HINT).unwrap().to_str().unwrap();
+        (
+            status.code(),
+            status.message().to_owned(),
+            hint.to_owned(),
+        )
+    }
+
+    #[test]
+    fn an_error_says_in_words_what_happened_and_holds_no_code() {
+        for code in Code::ALL.iter().copied() {
+            for error in [
+                FlowError::Usage { code },
+                FlowError::NotFound { code },
+                FlowError::State { code },
+                FlowError::Denied { code },
+            ] {
+                let (_, message, hint) = told(error);
+                assert!(!message.contains(code.text()), "{message}");
+                assert!(message.contains(' '), "{message}");
+                assert!(!hint.is_empty(), "{code}");
+            }
+        }
+        let (_, message, _) = told(FlowError::State {
+            code: Code::NoNetwork,
+        });
+        assert_eq!(message, "this node belongs to no network");
+    }
+
+    #[test]
+    fn the_hint_lists_every_purpose_of_use() {
+        let hint = hint(Code::PurposeUnknown);
+        for purpose in chartmesh_core::types::Purpose::ALL {
+            assert!(hint.contains(purpose.code()), "{purpose}");
+        }
+    }
+
+    #[test]
+    fn damage_at_a_peer_sends_nobody_to_the_own_store() {
+        let own = told(FlowError::Store(StoreError::Integrity { position: 1 }));
+        let sent = told(FlowError::Forged {
+            node: NodeKey([1; 32]),
+            code: Code::Integrity,
+        });
+        assert!(own.2.contains("audit verify"), "{}", own.2);
+
+        assert_eq!(sent.0, GrpcCode::DataLoss);
+        assert!(sent.2.contains("operator of that node"), "{}", sent.2);
     }
 }

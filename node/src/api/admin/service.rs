@@ -229,14 +229,12 @@ impl AdminService for Admin {
     ) -> Reply<proto::PatientDetail> {
         let named = request.into_inner().patient;
         // A consent's id stands for its patient, so that whoever revokes sees whose it is.
-        let patient = match named.parse::<ConsentId>() {
-            Ok(consent) => self
-                .daemon()?
-                .node
-                .patient_of(consent)
-                .map_err(flow)?
-                .to_string(),
-            Err(_) => named,
+        let patient = if named.starts_with(ConsentId::PREFIX) {
+            let consent = super::text::id(&named)?;
+            let patient = self.daemon()?.node.patient_of(consent).map_err(flow)?;
+            patient.to_string()
+        } else {
+            named
         };
         self.patient(&patient).await.map(Response::new)
     }

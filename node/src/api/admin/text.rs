@@ -1,20 +1,45 @@
 //! Small conversions between the command line's texts and domain values.
 
+use std::str::FromStr;
+
 use chartmesh_core::{
     records::{Coding, Demographics},
-    types::{Code, Handle, Purpose, Span, Timestamp},
+    types::{
+        Code, ConsentId, DocumentId, Handle, ParseIdError, PatientId, Purpose, Span, Timestamp,
+    },
 };
 use chartmesh_proto::admin::{CodingView, DemographicsView};
 use tonic::Status;
 
 use super::error::{unreadable_id, usage};
 
+/// An id that users name things by, and what they are told where nothing has it.
+pub(super) trait Named: FromStr<Err = ParseIdError> {
+    /// The code of *nothing has this id*.
+    const UNKNOWN: Code;
+}
+
+impl Named for PatientId {
+    const UNKNOWN: Code = Code::PatientUnknown;
+}
+
+impl Named for DocumentId {
+    const UNKNOWN: Code = Code::DocumentUnknown;
+}
+
+impl Named for ConsentId {
+    const UNKNOWN: Code = Code::ConsentUnknown;
+}
+
+impl Named for Handle {
+    const UNKNOWN: Code = Code::HandleUnknown;
+}
+
 /// Reads an id.
-pub(super) fn id<T>(text: &str) -> Result<T, Status>
-where
-    T: std::str::FromStr<Err = chartmesh_core::types::ParseIdError>,
-{
-    text.trim().parse().map_err(unreadable_id)
+pub(super) fn id<T: Named>(text: &str) -> Result<T, Status> {
+    text.trim()
+        .parse()
+        .map_err(|error| unreadable_id(T::UNKNOWN, error))
 }
 
 /// Reads a handle.
@@ -78,5 +103,29 @@ pub(super) fn demographics(shown: &Demographics) -> DemographicsView {
         sex: shown
             .sex
             .map_or_else(|| "unknown".to_owned(), |sex| sex.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_id_names_nothing_that_exists() {
+        fn told<T: Named>(text: &str) -> Option<(tonic::Code, String)> {
+            let status = id::<T>(text).err()?;
+            let code = status.metadata().get("chartmesh-code")?;
+            Some((status.code(), code.to_str().ok()?.to_owned()))
+        }
+        let unknown = |code: Code| Some((tonic::Code::NotFound, code.text().to_owned()));
+        assert!(id::<PatientId>(&format!(" {} ", PatientId([1; 16]))).is_ok());
+        assert!(id::<Handle>(&Handle([1; 20]).to_string()).is_ok());
+
+        for wrong in ["nonsense", "pat_nope", "hdl_x", "doc_x", "con_nope", ""] {
+            assert_eq!(told::<PatientId>(wrong), unknown(Code::PatientUnknown));
+            assert_eq!(told::<Handle>(wrong), unknown(Code::HandleUnknown));
+            assert_eq!(told::<DocumentId>(wrong), unknown(Code::DocumentUnknown));
+            assert_eq!(told::<ConsentId>(wrong), unknown(Code::ConsentUnknown));
+        }
     }
 }
