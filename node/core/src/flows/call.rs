@@ -249,13 +249,29 @@ impl<W: World> Node<W> {
 
     // ---------------------------------------------------------------- the other end
 
-    /// Opens a question: the connection's key must be an active member's before any parsing or
-    /// decapsulation is done for it.
-    pub(super) async fn open_question(
+    /// Opens and admits a question. What is refused is recorded, and the error is what to answer: sealed
+    /// where the message opened, a bare code where it did not.
+    pub(super) async fn receive<T: Message>(
         &self,
         from: NodeKey,
         bytes: &[u8],
-    ) -> Result<Question, SessionError> {
+    ) -> Result<(Question, Authenticated<T>), Result<Bytes, PeerCode>> {
+        let question = match self.open_question(from, bytes).await {
+            Ok(question) => question,
+            Err(error) => return Err(Err(self.refused(from, error).await)),
+        };
+        match self.admit::<T>(&question) {
+            Ok(request) => Ok((question, request)),
+            Err(error) => {
+                let code = self.refused(from, error).await;
+                Err(Ok(self.refuse(&question, 0, code)))
+            }
+        }
+    }
+
+    /// Opens a question: the connection's key must be an active member's before any parsing or
+    /// decapsulation is done for it.
+    async fn open_question(&self, from: NodeKey, bytes: &[u8]) -> Result<Question, SessionError> {
         let now = self.now();
         let (peer, network) = {
             let state = self.state();
@@ -334,10 +350,7 @@ impl<W: World> Node<W> {
     }
 
     /// Admits an opened question as a message of one type.
-    pub(super) fn admit<T: Message>(
-        &self,
-        question: &Question,
-    ) -> Result<Authenticated<T>, SessionError> {
+    fn admit<T: Message>(&self, question: &Question) -> Result<Authenticated<T>, SessionError> {
         let node = question.peer.node_key;
         let now = self.now();
         let mut state = self.state();

@@ -48,16 +48,9 @@ pub(super) fn record_coding() -> Coding {
 
 impl<W: World> Node<W> {
     pub(super) async fn serve_list(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
-        let question = match self.open_question(from, body).await {
-            Ok(question) => question,
-            Err(error) => return Err(self.refused(from, error).await),
-        };
-        let request = match self.admit::<ListRequest>(&question) {
-            Ok(request) => request,
-            Err(error) => {
-                let code = self.refused(from, error).await;
-                return Ok(self.refuse(&question, 0, code));
-            }
+        let (question, request) = match self.receive::<ListRequest>(from, body).await {
+            Ok(received) => received,
+            Err(answer) => return answer,
         };
         let body = request.body();
         let claim = Claim {

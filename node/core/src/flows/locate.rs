@@ -83,16 +83,9 @@ impl<W: World> Node<W> {
     /// tick, after exactly one commit, whatever was found (`protocol.md` 7).
     pub(super) async fn serve_locate(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
         let arrived = self.now();
-        let question = match self.open_question(from, body).await {
-            Ok(question) => question,
-            Err(error) => return Err(self.refused(from, error).await),
-        };
-        let request = match self.admit::<LocateRequest>(&question) {
-            Ok(request) => request,
-            Err(error) => {
-                let code = self.refused(from, error).await;
-                return Ok(self.refuse(&question, 0, code));
-            }
+        let (question, request) = match self.receive::<LocateRequest>(from, body).await {
+            Ok(received) => received,
+            Err(answer) => return answer,
         };
         let handle = Handle(self.random());
         let finding = self.find(&request, handle);

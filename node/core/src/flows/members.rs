@@ -59,16 +59,9 @@ impl<W: World> Node<W> {
         from: NodeKey,
         body: &[u8],
     ) -> Result<Bytes, PeerCode> {
-        let question = match self.open_question(from, body).await {
-            Ok(question) => question,
-            Err(error) => return Err(self.refused(from, error).await),
-        };
-        let request = match self.admit::<MembersRequest>(&question) {
-            Ok(request) => request,
-            Err(error) => {
-                let code = self.refused(from, error).await;
-                return Ok(self.refuse(&question, 0, code));
-            }
+        let (question, request) = match self.receive::<MembersRequest>(from, body).await {
+            Ok(received) => received,
+            Err(answer) => return answer,
         };
         let (known, more) = {
             let page = self

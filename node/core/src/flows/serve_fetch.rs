@@ -58,16 +58,10 @@ impl<W: World> Node<W> {
         if self.fold.problem().is_some() {
             return Err(PeerCode::Unavailable);
         }
-        let question = match self.open_question(from, &body).await {
-            Ok(question) => question,
-            Err(error) => return Err(self.refused(from, error).await),
-        };
-        let (head, outgoing) = match self.admit::<FetchRequest>(&question) {
-            Err(error) => {
-                let code = self.refused(from, error).await;
-                (self.refuse(&question, 0, code), None)
-            }
-            Ok(request) => self.start_fetch(&question, request).await,
+        let (head, outgoing) = match self.receive::<FetchRequest>(from, &body).await {
+            Err(Err(code)) => return Err(code),
+            Err(Ok(refused)) => (refused, None),
+            Ok((question, request)) => self.start_fetch(&question, request).await,
         };
         let first = outgoing.as_ref().map_or(0, |outgoing| outgoing.from_chunk);
         let node = self;
@@ -284,16 +278,9 @@ impl<W: World> Node<W> {
         from: NodeKey,
         body: &[u8],
     ) -> Result<Bytes, PeerCode> {
-        let question = match self.open_question(from, body).await {
-            Ok(question) => question,
-            Err(error) => return Err(self.refused(from, error).await),
-        };
-        let request = match self.admit::<ReleaseRequest>(&question) {
-            Ok(request) => request,
-            Err(error) => {
-                let code = self.refused(from, error).await;
-                return Ok(self.refuse(&question, 0, code));
-            }
+        let (question, request) = match self.receive::<ReleaseRequest>(from, body).await {
+            Ok(received) => received,
+            Err(answer) => return answer,
         };
         let body = request.body();
         let claim = Claim {
