@@ -6,7 +6,8 @@ use super::state::{AuditPlace, Join, Network, Patient, Received, State};
 use crate::{
     formats,
     locator::Issued,
-    matching, membership,
+    matching,
+    membership::{self, JoinState},
     policy::Discoverability,
     ports::{Row, Table},
     records::{Place, Record, RecordKind, Scope},
@@ -134,10 +135,13 @@ fn apply_member(state: &mut State, body: &Bytes) -> Result<(), WireError> {
 
 fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let join = wire::decode_join(body)?;
-    let received = state
-        .joins
-        .get(&join.ticket)
-        .map_or(record.time, |before| before.received);
+    let before = state.joins.get(&join.ticket);
+    // Two first questions of one ticket may have been judged at once. The one written first counts:
+    // the other neither undoes a decision nor gives the ticket to somebody else.
+    if join.state == JoinState::Pending && before.is_some() {
+        return Ok(());
+    }
+    let received = before.map_or(record.time, |before| before.received);
     state.joins.insert(
         join.ticket,
         Join {
