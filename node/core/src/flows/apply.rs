@@ -95,9 +95,12 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         }
         RecordKind::HandleReceived => {
             let handle = wire::decode_handle_received(body)?;
-            state
-                .received
-                .retain(|_, received| record.time < received.until);
+            // Now and then, so that reading a long journal does not look at each of them each time.
+            if state.received.len().is_power_of_two() {
+                state
+                    .received
+                    .retain(|_, received| record.time < received.until);
+            }
             state.received.insert(
                 handle.handle,
                 Received {

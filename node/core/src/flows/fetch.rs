@@ -171,7 +171,10 @@ impl<W: World> Node<W> {
         if !resumed {
             self.world.remove_part(part).await?;
             self.world
-                .append_part(part, part_header(manifest.value()).into())
+                .append_part(
+                    part,
+                    part_header(&manifest.value().root, manifest.value().sealed_size).into(),
+                )
                 .await?;
         }
         let bytes = if resumed { had.bytes } else { Vec::new() };
@@ -347,8 +350,8 @@ fn received_entry(outcome: &Result<Received, FlowError>) -> audit::Entry {
     }
 }
 
-fn part_header(manifest: &Manifest) -> Vec<u8> {
-    [&manifest.root[..], &manifest.sealed_size.to_be_bytes()].concat()
+fn part_header(root: &[u8; 32], sealed_size: u64) -> Vec<u8> {
+    [&root[..], &sealed_size.to_be_bytes()].concat()
 }
 
 fn forged(node: NodeKey, error: ReceiveError) -> FlowError {
@@ -359,4 +362,37 @@ fn forged(node: NodeKey, error: ReceiveError) -> FlowError {
         ReceiveError::TooLarge => Code::TooLarge,
     };
     FlowError::Forged { node, code }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    /// A part file with the header and first chunk of a file of 256 sealed bytes more, as it lies.
+    const VECTOR: &str = include_str!("../../../../tests/vectors/store-part.json");
+
+    fn field(name: &str) -> Vec<u8> {
+        let vector: serde_json::Value = serde_json::from_str(VECTOR).unwrap();
+        HEXLOWER
+            .decode(vector[name].as_str().unwrap().as_bytes())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_part_file_is_written_and_read_as_its_vector_says() {
+        let root: [u8; 32] = field("root").try_into().unwrap();
+        let sealed_size = crypto::sealed_len(100_000);
+        let header = part_header(&root, sealed_size);
+        assert_eq!(header, field("header"));
+
+        let mut file = header;
+        file.extend_from_slice(&[7; crypto::HEADER_BYTES]);
+        let whole = Part::read(&file);
+        assert_eq!((whole.root, whole.chunks), (root, 1));
+        file.pop();
+        assert_eq!(Part::read(&file).chunks, 0, "half a chunk is none");
+        assert_eq!(Part::read(&file[..39]).chunks, 0);
+    }
 }
