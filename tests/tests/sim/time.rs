@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use chartmesh_core::{
-    flows::FlowError,
-    flows::{Mode, Wanted},
+    flows::{FlowError, Mode, Wanted},
     membership::{JoinState, Rules, Template},
     ports::Clock,
     types::{

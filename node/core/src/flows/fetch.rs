@@ -12,7 +12,7 @@ use crate::{
     audit, crypto,
     exchange::{Receive, ReceiveError, Received},
     ports::{FetchPart, Rpc, World},
-    records::{Batch, Disclosure, Manifest},
+    records::{Batch, Disclosure},
     types::{Code, DocumentId, Handle, MemberId, NetworkId, NodeKey, PeerCode, Purpose, Span},
     wire::{FetchHead, FetchRequest, ReleaseAnswer, ReleaseRequest},
 };

@@ -23,6 +23,7 @@ mod network;
 mod node;
 mod serve;
 mod serve_fetch;
+mod serve_locate;
 mod state;
 mod statements;
 mod view;

@@ -195,3 +195,125 @@ pub fn check_head(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::{OpeningKey, SealContext, SealingKey, begin_session},
+        membership::Organization,
+        types::Kind,
+    };
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn peer() -> Peer {
+        Peer {
+            member: MemberId([2; 16]),
+            node_key: NodeKey([3; 32]),
+            organization: Organization {
+                name: "Cedar Clinic".to_owned(),
+                kind: Kind::Clinic,
+                npi: String::new(),
+                oid: String::new(),
+                address: String::new(),
+                contact: String::new(),
+                phone: String::new(),
+                hours: String::new(),
+                state: String::new(),
+                part2: false,
+                test: true,
+            },
+        }
+    }
+
+    fn keys() -> SessionKeys {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let opening = OpeningKey::generate(&mut rng);
+        let context = SealContext {
+            network: NetworkId([1; 32]),
+            recipient: MemberId([1; 16]),
+            key_id: opening.id(),
+        };
+        let sealing = SealingKey::parse(&opening.public()).unwrap();
+        begin_session(&mut rng, &sealing, &context).1
+    }
+
+    fn numbered(number: usize) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        id
+    }
+
+    #[test]
+    fn a_session_that_gave_way_is_not_begun_again_and_sessions_ended_max_are_remembered() {
+        let mut sessions = Sessions::new(MemberId([1; 16]), SecretKey::default());
+        let (node, keys) = (peer().node_key, keys());
+        for number in 0..SESSIONS_PER_PEER_MAX {
+            sessions.begin(
+                node,
+                numbered(number),
+                keys.clone(),
+                Timestamp(NOW.0 + number as u64),
+            );
+        }
+        assert!(sessions.may_begin(node, numbered(0), NOW));
+        assert!(sessions.keys(node, numbered(0), NOW).is_some());
+
+        let last = SESSIONS_PER_PEER_MAX + SESSIONS_ENDED_MAX - 1;
+        for number in SESSIONS_PER_PEER_MAX..last {
+            assert!(sessions.may_begin(node, numbered(number), NOW));
+            sessions.begin(
+                node,
+                numbered(number),
+                keys.clone(),
+                Timestamp(NOW.0 + number as u64),
+            );
+        }
+
+        assert!(sessions.keys(node, numbered(0), NOW).is_none(), "gave way");
+        assert!(!sessions.may_begin(node, numbered(0), NOW));
+        assert!(sessions.may_begin(node, numbered(last), NOW));
+        sessions.begin(node, numbered(last), keys, Timestamp(NOW.0 + last as u64));
+        assert!(
+            !sessions.may_begin(node, numbered(last + 1), NOW),
+            "too many"
+        );
+        let later = NOW.plus(SESSION_LIFE).plus(SESSION_LIFE);
+        assert!(sessions.may_begin(node, numbered(0), later));
+    }
+
+    #[test]
+    fn a_message_lives_message_life_max_and_not_longer() {
+        let (peer, network) = (peer(), NetworkId([1; 32]));
+        let head = |life: Span| Head {
+            member: peer.member,
+            key: peer.node_key,
+            network,
+            audience: MemberId([1; 16]),
+            challenge: None,
+            sent_at: NOW,
+            expiry: NOW.plus(life),
+            answers: None,
+            next_challenge: None,
+        };
+        let window = Span::minutes(5);
+        let check = |life, now| check_head(&head(life), now, window, &network, &peer);
+
+        assert_eq!(check(MESSAGE_LIFE_MAX, NOW), Ok(()));
+        let expired = Err(SessionError::Expired {
+            member: peer.member,
+        });
+        assert_eq!(check(Span(MESSAGE_LIFE_MAX.0 + 1), NOW), expired);
+        let skew = window.0 + 1;
+        let late = NOW.plus(Span(skew));
+        assert_eq!(
+            check(MESSAGE_LIFE_MAX, late),
+            Err(SessionError::ClockSkew {
+                member: peer.member,
+                skew: Span(skew),
+            })
+        );
+    }
+}
