@@ -23,6 +23,7 @@ mod network;
 mod node;
 mod serve;
 mod serve_fetch;
+mod snapshot;
 mod state;
 mod view;
 
