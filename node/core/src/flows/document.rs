@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     apply::Locator,
     error::FlowError,
+    list::entry_of,
     node::{Actor, Node, push_audit},
 };
 use crate::{
@@ -243,6 +244,7 @@ impl<W: World> Node<W> {
             content,
             snapshot,
         };
+        check_readable(&document)?;
         self.world.put_file(file, sealed.bytes).await?;
         Ok(document)
     }
@@ -322,6 +324,20 @@ fn or_else(text: String, other: &str) -> String {
         return other.to_owned();
     }
     text
+}
+
+/// Refuses a document that no reader would take: its texts are too long or its codes out of form.
+fn check_readable(document: &Document) -> Result<(), FlowError> {
+    let too_large = FlowError::Usage {
+        code: Code::TooLarge,
+    };
+    let Ok(manifest) = document.manifest.claims::<Manifest>() else {
+        return Err(too_large);
+    };
+    match entry_of(document, manifest).checked_len() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(too_large),
+    }
 }
 
 /// The file of a document of this node.
