@@ -1,10 +1,13 @@
 //! Imports: once, whole, and about one person.
 
 use chartmesh_core::{
-    flows::Mode,
+    flows::{Description, Mode, Wanted},
     membership::{Rules, Template},
-    records::{Demographics, Name},
-    types::{Code, Kind, Purpose, limits::JSON_DEPTH_MAX},
+    records::{Demographics, Name, StoreError},
+    types::{
+        Code, Kind, Purpose, Timestamp,
+        limits::{JSON_DEPTH_MAX, LIST_MAX, LIST_MAX_BYTES, RELEASE_WAIT_MAX, TEXT_CHARS_MAX},
+    },
 };
 use chartmesh_tests::{Fault, SimNode};
 
@@ -269,13 +272,6 @@ async fn files_go_with_an_import_that_surely_failed_and_stay_where_that_is_unkno
             &[note.to_owned()],
         )
     };
-    let files = |node: &SimNode| {
-        let files = node.disk().files();
-        files
-            .keys()
-            .filter(|name| name.starts_with("files/"))
-            .count()
-    };
     let (mut kept, mut gone) = (0, 0);
 
     for fault in [Fault::Full, Fault::Failed] {
@@ -310,6 +306,84 @@ async fn files_go_with_an_import_that_surely_failed_and_stay_where_that_is_unkno
         "no sync failed behind records that were found again"
     );
     assert!(gone > 1, "the disk was never full at the journal");
+}
+
+/// What a peer fetches costs this node one file a patient, whatever fails and however often it asks.
+#[tokio::test(start_paused = true)]
+async fn fetches_of_one_record_make_one_snapshot_and_failed_ones_leave_no_file() {
+    let Scene { world, rosa, .. } = three().await;
+    let clinic = &world.clinic;
+    for asker in [&world.urgent, &world.hospital] {
+        grant(clinic, rosa, asker).await;
+    }
+    let summary = clinic.patient(rosa).unwrap().summary;
+    let (first, second) = (
+        located(&world.urgent, clinic).await,
+        located(&world.hospital, clinic).await,
+    );
+    let stored = files(clinic);
+
+    // The file is the first write, its record the second.
+    clinic.disk().fail_write(1, Fault::Full);
+    assert!(fetch(&world.urgent, first, summary).await.is_err());
+    assert_eq!(files(clinic), stored);
+    let both = tokio::join!(
+        fetch(&world.urgent, first, summary),
+        fetch(&world.hospital, second, summary)
+    );
+    assert!(both.0.is_ok() && both.1.is_ok());
+    assert_eq!(files(clinic), stored + 1);
+
+    let changed = bundle(
+        &person("Rosalinda", "Portillo", "1937-02-13", ROSA_MRN),
+        &[observation("o1", ROSA_MRN, "Body height")],
+    );
+    add_to(clinic, changed).await;
+    clinic.fold().halt(StoreError::Failed);
+    assert!(fetch(&world.urgent, first, summary).await.is_err());
+    assert_eq!(files(clinic), stored + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_file_of_a_superseded_snapshot_goes_when_its_release_is_no_longer_awaited() {
+    let Scene { world, rosa, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    grant(clinic, rosa, urgent).await;
+    let summary = clinic.patient(rosa).unwrap().summary;
+    let handle = located(urgent, clinic).await;
+    let stored = files(clinic);
+    let change = |text: &str| {
+        bundle(
+            &person("Rosalinda", "Portillo", "1937-02-13", ROSA_MRN),
+            &[observation("o1", ROSA_MRN, text)],
+        )
+    };
+    assert!(fetch(urgent, handle, summary).await.is_ok());
+
+    add_to(clinic, change("Body height")).await;
+    assert!(fetch(urgent, handle, summary).await.is_ok());
+    assert_eq!(files(clinic), stored + 2, "its release may be asked for");
+    pass(RELEASE_WAIT_MAX.0).await;
+    add_to(clinic, change("Body weight")).await;
+    assert!(fetch(urgent, handle, summary).await.is_ok());
+
+    assert_eq!(files(clinic), stored + 1);
+    let clinic = clinic.restarted();
+    clinic.greet(urgent.node_key()).await.unwrap();
+    assert!(fetch(urgent, handle, summary).await.is_ok());
+    assert_eq!(files(&clinic), stored + 1);
+}
+
+async fn add_to(node: &SimNode, bundle: String) {
+    let added = node.import(&admin(), bundle.into(), Mode::Store).await;
+    assert!(added.is_ok());
+}
+
+/// How many document files lie on a node's disk.
+fn files(node: &SimNode) -> usize {
+    let files = node.disk().files();
+    let named = files.keys().filter(|name| name.starts_with("files/"));
+    named.count()
 }
 
 fn human(id: &str, given: &str, family: &str, birth: &str, number: &str) -> String {
@@ -396,4 +470,129 @@ async fn input_that_cannot_be_read_is_refused_with_a_code_and_nothing_lost() {
     }
     let read = clinic.import(&admin(), whole.into(), Mode::Store).await;
     assert!(read.is_ok());
+}
+
+/// What a file says of its documents is bounded where it comes in.
+///
+/// The hard case is one text that every reader refuses: it would take the whole list with it.
+#[tokio::test(start_paused = true)]
+async fn a_document_of_endless_texts_comes_in_cut_and_the_list_stays_whole() {
+    let Scene { world, rosa, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    grant(clinic, rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    let long = "x".repeat(TEXT_CHARS_MAX + 500);
+    let input = |label: &str| {
+        let note = format!(
+            r#"{{"resourceType":"DocumentReference","id":"d9","status":"current","description":"{long}","author":[{{"display":"{long}"}}],"custodian":{{"display":"{long}"}},"securityLabel":[{{"coding":[{{"code":"{label}"}}]}}],"type":{{"coding":[{{"system":"http://loinc.org","code":"18842-5","display":"{long}"}}]}},"subject":{{"reference":"Patient/MRN-77-1"}},"content":[{{"attachment":{{"contentType":"{long}","data":"SGVsbG8gV29ybGQ="}}}}]}}"#
+        );
+        let rosa = person("Rosalinda", "Portillo", "1937-02-13", ROSA_MRN);
+        bundle(&rosa, &[note]).into()
+    };
+    let before = clinic.counts();
+    let refused = clinic.import(&admin(), input(&long), Mode::Store).await;
+    assert_eq!(code(refused), Some(Code::JsonLimit), "no label is left out");
+    assert_eq!(clinic.counts(), before);
+
+    let report = clinic
+        .import(&admin(), input("R"), Mode::Store)
+        .await
+        .unwrap();
+
+    assert_eq!((report.documents, report.issues.len()), (1, 2));
+    assert_eq!(clinic.documents(rosa).len(), 2);
+    let until = Timestamp(u64::MAX);
+    let (listed, complete) = urgent
+        .list(
+            &clinician(),
+            handle,
+            Purpose::Treat,
+            &Wanted::default(),
+            until,
+        )
+        .await
+        .unwrap();
+    assert_eq!((listed.len(), complete), (3, true));
+    let cut = listed.iter().find(|entry| entry.coding.code == "18842-5");
+    let cut = cut.unwrap();
+    assert_eq!(cut.title.chars().count(), TEXT_CHARS_MAX);
+    assert_eq!(cut.content_type, "application/octet-stream");
+    assert_eq!(cut.labels, ["R"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_no_reader_would_take_is_refused_and_leaves_no_file() {
+    let Scene { world, rosa, .. } = three().await;
+    let clinic = &world.clinic;
+    let describe = |title: usize, author: usize, content_type: &str| Description {
+        title: "x".repeat(title),
+        author: "x".repeat(author),
+        content_type: content_type.to_owned(),
+        ..Description::default()
+    };
+    let most = TEXT_CHARS_MAX;
+    let stored = files(clinic);
+
+    for description in [
+        describe(most + 1, 1, "text/plain"),
+        describe(1, most + 1, "text/plain"),
+        describe(1, 1, "text/\u{1b}plain"),
+    ] {
+        let refused = clinic
+            .add_document(&admin(), rosa, "A note.".into(), description)
+            .await;
+        assert_eq!(code(refused), Some(Code::TooLarge));
+    }
+
+    assert_eq!(files(clinic), stored);
+    let taken = describe(most, most, "text/plain");
+    let added = clinic
+        .add_document(&admin(), rosa, "A note.".into(), taken)
+        .await;
+    assert!(added.is_ok());
+    assert_eq!(clinic.documents(rosa).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_too_long_for_one_message_is_cut_and_says_so() {
+    let Scene { world, rosa, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    grant(clinic, rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    // Four bytes a letter.
+    let long = "\u{10348}".repeat(TEXT_CHARS_MAX);
+    for number in 0..120 {
+        let description = Description {
+            title: long.clone(),
+            author: long.clone(),
+            author_organization: long.clone(),
+            content_type: "text/plain".to_owned(),
+            ..Description::default()
+        };
+        let note = format!("Note {number}.");
+        let added = clinic
+            .add_document(&admin(), rosa, note.into(), description)
+            .await;
+        assert!(added.is_ok());
+    }
+    let all = Wanted {
+        limit: LIST_MAX,
+        ..Wanted::default()
+    };
+
+    let (listed, complete) = urgent
+        .list(
+            &clinician(),
+            handle,
+            Purpose::Treat,
+            &all,
+            Timestamp(u64::MAX),
+        )
+        .await
+        .unwrap();
+
+    assert!(!complete);
+    let each = 3 * long.len();
+    let most = LIST_MAX_BYTES / each;
+    assert!((most - 4..=most).contains(&listed.len()), "{most}");
 }

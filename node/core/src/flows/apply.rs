@@ -220,10 +220,7 @@ fn apply_resource(state: &mut State, record: &Record, body: &Bytes) -> Result<()
 fn apply_document(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let document = wire::decode_document(body)?;
     if document.snapshot.is_some() {
-        // Whoever makes a snapshot has removed the files of those that are over.
-        for documents in state.documents.values_mut() {
-            documents.retain(|_, kept| kept.snapshot.is_none_or(|(_, until)| record.time < until));
-        }
+        super::snapshot::make_room(state, record.time);
     }
     state
         .documents

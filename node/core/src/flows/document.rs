@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     apply::Locator,
     error::FlowError,
-    list::{FHIR_JSON, record_coding},
+    list::entry_of,
     node::{Actor, Node, push_audit},
 };
 use crate::{
@@ -14,10 +14,7 @@ use crate::{
     formats,
     ports::{Rng, Table, World},
     records::{Batch, Coding, Document, KeyId, Manifest, RecordKind, Recorded, Scope, StoreError},
-    types::{
-        Code, DocumentId, FileId, PatientId, Timestamp,
-        limits::{DOCUMENT_MAX_BYTES, SNAPSHOT_LIFE, SNAPSHOTS_MAX},
-    },
+    types::{Code, DocumentId, FileId, PatientId, Timestamp, limits::DOCUMENT_MAX_BYTES},
     wire,
 };
 
@@ -60,7 +57,7 @@ impl<W: World> Node<W> {
     /// Adds a local document to a patient's record; the same content once.
     ///
     /// # Errors
-    /// [`Code::PatientUnknown`], [`Code::TooLarge`], [`FlowError::Store`].
+    /// [`Code::PatientUnknown`]; [`Code::TooLarge`], also of a text; [`FlowError::Store`].
     pub async fn add_document(
         &self,
         actor: &Actor,
@@ -202,7 +199,6 @@ impl<W: World> Node<W> {
                 .await
         };
         let sealed_size = sealed.bytes.len() as u64;
-        self.world.put_file(file, sealed.bytes).await?;
         let date = description.date.unwrap_or(now);
         let manifest = Manifest {
             member: self.member(),
@@ -228,7 +224,7 @@ impl<W: World> Node<W> {
             &self.wrap_context(file),
             &content_key,
         );
-        Ok(Document {
+        let document = Document {
             patient,
             id: DocumentId(self.random()),
             // Signed when it is sent: a node keeps documents before it belongs to a network, and
@@ -239,20 +235,18 @@ impl<W: World> Node<W> {
             },
             wrapped_key,
             title: description.title,
-            status: if description.status.is_empty() {
-                "current".to_owned()
-            } else {
-                description.status
-            },
+            status: or_else(description.status, "current"),
             date,
-            author_organization: if description.author_organization.is_empty() {
-                self.identity.organization.name.clone()
-            } else {
-                description.author_organization
-            },
+            author_organization: or_else(
+                description.author_organization,
+                &self.identity.organization.name,
+            ),
             content,
             snapshot,
-        })
+        };
+        check_readable(&document)?;
+        self.world.put_file(file, sealed.bytes).await?;
+        Ok(document)
     }
 
     fn wrap_context(&self, file: FileId) -> WrapContext {
@@ -280,72 +274,11 @@ impl<W: World> Node<W> {
         .map_err(|_| integrity())
     }
 
-    /// The patient's record as a FHIR `Bundle`, stored as a snapshot so that resume, hash and both
-    /// audit entries name the same bytes. One snapshot serves until the record changes.
-    pub(super) async fn snapshot(&self, patient: PatientId) -> Result<Document, FlowError> {
-        let now = self.now();
-        let unknown = FlowError::NotFound {
-            code: Code::PatientUnknown,
-        };
-        let (known, have, expired, kept) = {
-            let state = self.state();
-            let known = state.patients.get(&patient).cloned().ok_or(unknown)?;
-            let snapshots = || {
-                state
-                    .documents
-                    .values()
-                    .flat_map(|documents| documents.values())
-                    .filter_map(|document| Some((document, document.snapshot?)))
-            };
-            let have = snapshots()
-                .find(|(document, (position, until))| {
-                    document.patient == patient && *position == known.revision && now < *until
-                })
-                .map(|(document, _)| document.clone());
-            let expired: Vec<FileId> = snapshots()
-                .filter(|(_, (_, until))| *until <= now)
-                .filter_map(|(document, _)| document.manifest.claims::<Manifest>().ok())
-                .map(|manifest| manifest.file)
-                .collect();
-            let kept = snapshots().filter(|(_, (_, until))| now < *until).count();
-            (known, have, expired, kept)
-        };
-        if let Some(have) = have {
-            return Ok(have);
-        }
-        if kept >= SNAPSHOTS_MAX {
-            return Err(FlowError::State {
-                code: Code::StorageFull,
-            });
-        }
-        for file in expired {
-            self.world.remove_file(file).await?;
-        }
-        let bytes = self.record_bundle(&known).await?;
-        let key = self.patient_key(patient)?;
-        let description = Description {
-            coding: record_coding(),
-            title: "Patient record".to_owned(),
-            content_type: FHIR_JSON.to_owned(),
-            format: "urn:hl7-org:fhir:r4:Bundle".to_owned(),
-            date: Some(known.changed),
-            ..Description::default()
-        };
-        let shows = Some((known.revision, now.plus(SNAPSHOT_LIFE)));
-        let document = self
-            .seal_document(patient, &key, bytes.into(), description, shows)
-            .await?;
-        let mut batch = Batch::default();
-        batch.push(
-            RecordKind::Document,
-            Scope::Patient(patient),
-            wire::encode_document(&document),
-        );
-        self.commit(batch).await?;
-        Ok(document)
-    }
-
-    async fn record_bundle(&self, patient: &super::state::Patient) -> Result<Vec<u8>, FlowError> {
+    /// The patient's record as a FHIR `Bundle`, resources in the order of type and id.
+    pub(super) async fn record_bundle(
+        &self,
+        patient: &super::state::Patient,
+    ) -> Result<Vec<u8>, FlowError> {
         let rows = self
             .world
             .rows(Table::Resource, patient.id.0.to_vec())
@@ -383,6 +316,27 @@ impl<W: World> Node<W> {
                 )?)
             })
             .await
+    }
+}
+
+fn or_else(text: String, other: &str) -> String {
+    if text.is_empty() {
+        return other.to_owned();
+    }
+    text
+}
+
+/// Refuses a document that no reader would take: its texts are too long or its codes out of form.
+fn check_readable(document: &Document) -> Result<(), FlowError> {
+    let too_large = FlowError::Usage {
+        code: Code::TooLarge,
+    };
+    let Ok(manifest) = document.manifest.claims::<Manifest>() else {
+        return Err(too_large);
+    };
+    match entry_of(document, manifest).checked_len() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(too_large),
     }
 }
 

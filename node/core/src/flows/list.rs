@@ -16,7 +16,7 @@ use crate::{
     records::{Batch, Coding, Document, Manifest},
     types::{
         Code, Handle, MemberId, NodeKey, PatientId, PeerCode, Purpose, Timestamp,
-        limits::{LIST_DEFAULT, LIST_MAX},
+        limits::{LIST_DEFAULT, LIST_MAX, LIST_MAX_BYTES},
     },
     wire::{DocumentEntry, ListAnswer, ListRequest},
 };
@@ -124,8 +124,9 @@ impl<W: World> Node<W> {
         } else {
             request.limit.min(LIST_MAX)
         } as usize;
-        let complete = entries.len() <= limit;
-        entries.truncate(limit);
+        let fitting = fitting(&entries).min(limit);
+        let complete = entries.len() <= fitting;
+        entries.truncate(fitting);
         (entries, complete)
     }
 
@@ -270,9 +271,27 @@ fn on_demand(patient: &Patient, organization: &str) -> DocumentEntry {
     }
 }
 
+/// How many of the first entries one message holds.
+fn fitting(entries: &[DocumentEntry]) -> usize {
+    let mut len_bytes = 0;
+    let fits = |entry: &&DocumentEntry| {
+        // The key and the length in front of each.
+        len_bytes += entry.checked_len().unwrap_or(LIST_MAX_BYTES) + 8;
+        len_bytes <= LIST_MAX_BYTES
+    };
+    entries.iter().take_while(fits).count()
+}
+
 fn stored_entry(document: &Document) -> Option<DocumentEntry> {
     let manifest = document.manifest.claims::<Manifest>().ok()?;
-    Some(DocumentEntry {
+    let entry = entry_of(document, manifest);
+    // One that came in before it was checked must not take the list with it.
+    entry.checked_len().is_ok().then_some(entry)
+}
+
+/// What a list says of a stored document.
+pub(super) fn entry_of(document: &Document, manifest: Manifest) -> DocumentEntry {
+    DocumentEntry {
         id: document.id,
         coding: manifest.coding,
         title: document.title.clone(),
@@ -286,7 +305,7 @@ fn stored_entry(document: &Document) -> Option<DocumentEntry> {
         size: Some(manifest.size),
         sha256: Some(manifest.plain_sha256),
         labels: manifest.labels,
-    })
+    }
 }
 
 fn wanted(entry: &DocumentEntry, request: &ListRequest) -> bool {

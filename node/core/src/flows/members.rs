@@ -6,12 +6,9 @@ use super::{call::AskError, node::Node};
 use crate::{
     membership::Offered,
     ports::{Rpc, World},
-    types::{MemberId, NodeKey, PeerCode},
+    types::{MemberId, NodeKey, PeerCode, limits::MEMBERS_PAGE_MAX},
     wire::{MembersAnswer, MembersRequest},
 };
-
-/// Members in one answer: each is about 2.5 KiB, and a message stays well under its limit.
-const PAGE: usize = 100;
 
 impl<W: World> Node<W> {
     /// Takes over what a member knows of the others. What does not hold is passed over: a liar
@@ -64,10 +61,10 @@ impl<W: World> Node<W> {
             Err(answer) => return answer,
         };
         let (known, more) = {
-            let page = self
-                .state()
-                .members
-                .page(request.body().after, PAGE, self.world.now());
+            let page =
+                self.state()
+                    .members
+                    .page(request.body().after, MEMBERS_PAGE_MAX, self.world.now());
             (page.known, page.more)
         };
         Ok(self.answer(&question, 0, |head| MembersAnswer { head, known, more }))

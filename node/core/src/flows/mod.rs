@@ -24,6 +24,7 @@ mod node;
 mod serve;
 mod serve_fetch;
 mod serve_locate;
+mod snapshot;
 mod state;
 mod statements;
 mod view;

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     records::Coding,
-    types::{Code, Timestamp, limits::DOCUMENT_MAX_BYTES},
+    types::{
+        Code, Timestamp,
+        limits::{CODE_CHARS_MAX, CODES_MAX, DOCUMENT_MAX_BYTES, TEXT_CHARS_MAX},
+    },
 };
 
 /// LOINC's type for a document of which nothing else is known: *Note*.
@@ -66,7 +69,7 @@ pub(super) fn attachments(
     at: At,
     issues: &mut Vec<Issue>,
 ) -> Result<Vec<Attachment>, FormatError> {
-    let about = About::read(resource, at)?;
+    let about = About::read(resource, at, issues)?;
     let mut found = Vec::new();
     for (attachment, format) in places(resource, at)? {
         let Some((bytes, binary_type)) = content(attachment, binaries, at, issues)? else {
@@ -79,9 +82,21 @@ pub(super) fn attachments(
             ("", binary_type) => binary_type.to_owned(),
             (content_type, _) => content_type.to_owned(),
         };
+        let content_type = if is_code(&content_type) {
+            content_type
+        } else {
+            left_out(issues, at);
+            "application/octet-stream".to_owned()
+        };
+        let format = if is_code(&format) {
+            format
+        } else {
+            left_out(issues, at);
+            String::new()
+        };
         let title = match own("title")? {
             "" => about.title.clone(),
-            title => title.to_owned(),
+            title => cut(title, at, issues),
         };
         found.push(Attachment {
             bytes,
@@ -231,14 +246,14 @@ struct About {
 }
 
 impl About {
-    fn read(resource: &Value, at: At) -> Result<Self, FormatError> {
+    fn read(resource: &Value, at: At, issues: &mut Vec<Issue>) -> Result<Self, FormatError> {
         let kind = text(resource, "resourceType", at)?.unwrap_or_default();
         let concept = match kind {
             "DiagnosticReport" => object(resource, "code", at)?,
             _ => object(resource, "type", at)?,
         };
         let coding = match concept {
-            Some(concept) => coding(concept, at)?,
+            Some(concept) => coding(concept, at, issues)?,
             None => None,
         };
         let named = match (text(resource, "description", at)?, concept) {
@@ -258,7 +273,7 @@ impl About {
             _ => display(object(resource, "operator", at)?, at)?,
         };
         Ok(Self {
-            title: named.unwrap_or(&coding.display).to_owned(),
+            title: cut(named.unwrap_or(&coding.display), at, issues),
             coding,
             date: match kind {
                 "DocumentReference" => date("date")?,
@@ -266,24 +281,61 @@ impl About {
                 _ => date("issued")?.or(date("createdDateTime")?),
             },
             period: period(resource, kind, at)?,
-            author,
-            author_organization: display(object(resource, "custodian", at)?, at)?,
+            author: cut(&author, at, issues),
+            author_organization: cut(
+                &display(object(resource, "custodian", at)?, at)?,
+                at,
+                issues,
+            ),
             status: status(text(resource, "status", at)?),
             labels: labels(resource, at)?,
         })
     }
 }
 
-/// The LOINC code of a concept, else its first code.
-fn coding(concept: &Value, at: At) -> Result<Option<Coding>, FormatError> {
+/// The text as far as a reader takes it.
+fn cut(text: &str, at: At, issues: &mut Vec<Issue>) -> String {
+    let kept: String = text.chars().take(TEXT_CHARS_MAX).collect();
+    if kept.len() < text.len() {
+        tell(issues, "a text of a document is too long and was cut", at);
+    }
+    kept
+}
+
+fn left_out(issues: &mut Vec<Issue>, at: At) {
+    tell(
+        issues,
+        "a code of a document is too long or out of form and was left out",
+        at,
+    );
+}
+
+fn tell(issues: &mut Vec<Issue>, text: &'static str, at: At) {
+    let issue = Issue::new(Code::JsonLimit, text, at);
+    if !issues.contains(&issue) {
+        issues.push(issue);
+    }
+}
+
+/// Whether a reader takes a code.
+fn is_code(code: &str) -> bool {
+    code.chars().count() <= CODE_CHARS_MAX && !code.chars().any(char::is_control)
+}
+
+/// The LOINC code of a concept, else its first code; one that no reader takes is passed over.
+fn coding(concept: &Value, at: At, issues: &mut Vec<Issue>) -> Result<Option<Coding>, FormatError> {
     let mut first = None;
     for coding in objects(concept, "coding", at)? {
         let part = |name| text(coding, name, at).map(Option::unwrap_or_default);
         let read = Coding {
             system: part("system")?.to_owned(),
             code: part("code")?.to_owned(),
-            display: part("display")?.to_owned(),
+            display: cut(part("display")?, at, issues),
         };
+        if !is_code(&read.system) || !is_code(&read.code) {
+            left_out(issues, at);
+            continue;
+        }
         if read.system == Coding::LOINC && !read.code.is_empty() {
             return Ok(Some(read));
         }
@@ -338,6 +390,7 @@ fn status(status: Option<&str>) -> &'static str {
     }
 }
 
+/// The security labels, all of them: a document that lacks one would be shown to the wrong people.
 fn labels(resource: &Value, at: At) -> Result<Vec<String>, FormatError> {
     let mut labels = Vec::new();
     let mut add = |codings: Vec<&Value>| -> Result<(), FormatError> {
@@ -354,6 +407,12 @@ fn labels(resource: &Value, at: At) -> Result<Vec<String>, FormatError> {
     }
     for concept in objects(resource, "securityLabel", at)? {
         add(objects(concept, "coding", at)?)?;
+    }
+    if labels.len() > CODES_MAX || !labels.iter().all(|label| is_code(label)) {
+        return Err(FormatError::Limit {
+            what: "number or length of security labels",
+            at,
+        });
     }
     Ok(labels)
 }
@@ -389,6 +448,44 @@ mod tests {
 
     fn code(attachment: Value) -> Option<Code> {
         read(&form(attachment)).err().map(|error| error.code())
+    }
+
+    #[test]
+    fn what_no_reader_would_take_is_cut_or_left_out_and_told() {
+        let reference = |text: &str, code: &str, label: &str| {
+            json!({"resourceType": "DocumentReference",
+                "type": {"coding": [{"system": "http://loinc.org", "code": code, "display": text}]},
+                "author": [{"display": text}], "custodian": {"display": text},
+                "securityLabel": [{"coding": [{"code": label}]}],
+                "content": [{"format": {"code": code},
+                    "attachment": {"data": "SGVsbG8=", "title": text, "contentType": code}}]})
+        };
+        let most = "é".repeat(TEXT_CHARS_MAX);
+        let code = "c".repeat(CODE_CHARS_MAX);
+
+        let whole = read(&reference(&most, &code, &code));
+        let over = read(&reference(
+            &(most.clone() + "é"),
+            &(code.clone() + "c"),
+            "R",
+        ));
+        let (Ok((whole, 0)), Ok((over, 2))) = (&whole, &over) else {
+            panic!("refused, or told of something else");
+        };
+
+        assert_eq!((&whole[0].title, &whole[0].author), (&most, &most));
+        assert_eq!((&whole[0].coding.code, &whole[0].format), (&code, &code));
+        assert_eq!((&over[0].title, &over[0].author), (&most, &most));
+        assert_eq!(&over[0].author_organization, &most);
+        assert_eq!(over[0].coding.code, NOTE);
+        assert_eq!(&*over[0].content_type, "application/octet-stream");
+        assert_eq!(&*over[0].format, "");
+        let control = read(&reference("x", "a\u{1b}[31m", "R"));
+        assert!(control.is_ok_and(|(found, told)| found[0].coding.code == NOTE && told == 1));
+        for label in [code.clone() + "c", "R\n".to_owned()] {
+            let refused = read(&reference("x", "c", &label)).err();
+            assert_eq!(refused.map(|error| error.code()), Some(Code::JsonLimit));
+        }
     }
 
     #[test]

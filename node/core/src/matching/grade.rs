@@ -45,7 +45,8 @@ pub enum Verdict<Id> {
 pub fn missing(sent: &Demographics) -> Vec<Attribute> {
     let is_single = is_single_named(sent);
     lacking(sent, |attribute| {
-        !is_sent(attribute, sent) && !(is_single && attribute == Attribute::Given)
+        let is_needed = !is_single || attribute != Attribute::Given;
+        is_needed && !is_sent(attribute, sent)
     })
 }
 

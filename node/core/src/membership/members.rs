@@ -238,23 +238,31 @@ impl Members {
             .map(Member::id)
     }
 
-    /// Up to `limit` active members behind one, at most [`limits::MEMBERS_PAGE_MAX`].
+    /// Up to `limit` active members behind one, at most [`limits::MEMBERS_PAGE_MAX`] and no more than
+    /// one message holds.
     pub fn page(&self, after: Option<MemberId>, limit: usize, now: Timestamp) -> Page {
         let from = after.map_or(Unbounded, Excluded);
-        let mut behind = self
+        let behind = self
             .members
             .range((from, Unbounded))
             .map(|(_, member)| member)
             .filter(|member| member.status(now) == Status::Active);
-        let known = behind
-            .by_ref()
-            .take(limit.min(limits::MEMBERS_PAGE_MAX))
-            .map(|member| member.known.clone())
-            .collect();
-        Page {
-            known,
-            more: behind.next().is_some(),
+        let mut page = Page {
+            known: Vec::new(),
+            more: false,
+        };
+        let mut len_bytes = 0;
+        for member in behind {
+            len_bytes += len_of(&member.known);
+            let is_full = page.known.len() >= limit.min(limits::MEMBERS_PAGE_MAX)
+                || len_bytes > limits::MEMBERS_PAGE_MAX_BYTES;
+            if is_full && !page.known.is_empty() {
+                page.more = true;
+                break;
+            }
+            page.known.push(member.known.clone());
         }
+        page
     }
 
     /// Verifies what is offered and merges it with what is held; no time where time does not matter.
@@ -415,6 +423,21 @@ impl Member {
             Some(held) => Ok(sequence > held),
         }
     }
+}
+
+/// An upper bound of the bytes of what is known of a member, in a message.
+fn len_of(known: &Known) -> usize {
+    /// Key, signature, and what stands in front of each.
+    const SIGNATURE_BYTES: usize = 200;
+    let envelopes = [
+        Some(&known.credential),
+        known.key_set.as_ref(),
+        known.node_record.as_ref(),
+    ];
+    let len = |envelope: &Envelope| {
+        envelope.body.len() + SIGNATURE_BYTES * (envelope.signatures.len() + 1)
+    };
+    envelopes.into_iter().flatten().map(len).sum()
 }
 
 #[cfg(test)]
@@ -733,6 +756,38 @@ mod tests {
         assert_eq!(page.known.len(), limits::MEMBERS_PAGE_MAX);
         assert!(page.more);
         assert!(size < limits::PEER_MESSAGE_MAX_BYTES, "{size}");
+    }
+
+    #[test]
+    fn a_page_of_members_who_say_much_ends_before_a_message_does() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        let mut one = members.get(&subject(1).member).unwrap().clone();
+        let mut body = one.known.credential.body.to_vec();
+        body.resize(20_000, 0);
+        one.known.credential.body = body.into();
+        for number in 1..=limits::MEMBERS_PAGE_MAX as u8 {
+            members.members.insert(MemberId([number; 16]), one.clone());
+        }
+
+        let mut after = None;
+        let mut seen = 0;
+        loop {
+            let page = members.page(after, usize::MAX, NOW);
+            let len_bytes: usize = page.known.iter().map(len_of).sum();
+            assert!(len_bytes <= limits::MEMBERS_PAGE_MAX_BYTES, "{len_bytes}");
+            seen += page.known.len();
+            after = Some(MemberId([seen as u8; 16]));
+            if !page.more {
+                break;
+            }
+        }
+
+        assert_eq!(seen, members.members.len());
     }
 
     #[test]

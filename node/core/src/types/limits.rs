@@ -84,6 +84,8 @@ pub const DEMOGRAPHICS_MAX: usize = 16;
 pub const DEMOGRAPHIC_CHARS_MAX: usize = 256;
 /// Documents in one list.
 pub const LIST_MAX: u32 = 500;
+/// Bytes of the entries of one list: under [`PEER_MESSAGE_MAX_BYTES`] once signed and sealed.
+pub const LIST_MAX_BYTES: usize = PEER_MESSAGE_MAX_BYTES - (64 << 10);
 /// Documents in one list, where the user names no limit.
 pub const LIST_DEFAULT: u32 = 20;
 /// How long a snapshot of an on-demand document is kept.
@@ -134,9 +136,10 @@ pub const HPKE_PUBLIC_BYTES_MAX: usize = 4 << 10;
 pub const NODE_ADDRESSES_MAX: usize = 16;
 /// Bytes of one binary multiaddress.
 pub const NODE_ADDRESS_BYTES_MAX: usize = 255;
-/// Members in one answer to the exchange of members: with four sealing keys each, under
-/// [`PEER_MESSAGE_MAX_BYTES`].
+/// Members in one answer to the exchange of members.
 pub const MEMBERS_PAGE_MAX: usize = 100;
+/// Bytes of what one such answer says of them: under [`PEER_MESSAGE_MAX_BYTES`] once sealed.
+pub const MEMBERS_PAGE_MAX_BYTES: usize = PEER_MESSAGE_MAX_BYTES - (64 << 10);
 /// Characters of an organisation's or a network's name.
 pub const NAME_CHARS_MAX: usize = 200;
 /// Characters of one code, MIME type or URI in a message.

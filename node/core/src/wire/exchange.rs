@@ -145,6 +145,19 @@ impl Wire for DocumentEntry {
     }
 }
 
+impl DocumentEntry {
+    /// Its bytes in a list, where every reader would take it.
+    ///
+    /// # Errors
+    /// [`WireError`] where a text or a code is out of form or too long.
+    pub fn checked_len(&self) -> Result<usize, WireError> {
+        let proto = self.to_proto();
+        let len_bytes = prost::Message::encoded_len(&proto);
+        Self::from_proto(proto)?;
+        Ok(len_bytes)
+    }
+}
+
 message!(FetchRequest, "fetch");
 
 impl Wire for FetchRequest {

@@ -6,10 +6,10 @@ use chartmesh_core::{
     matching::{Agreement, Attribute},
     records::{Address, Demographics, Identifier, Name},
     types::{
-        Code, MemberId, NodeKey, PatientId, Span,
+        Code, MemberId, NodeKey, PatientId, Span, is_date,
         limits::{ADMIN_PART_MAX_BYTES, LOCATE_DEADLINE},
     },
-    wire::{DocumentEntry, Match},
+    wire::{DocumentEntry, Match, bounded_demographics},
 };
 use chartmesh_proto::admin::{
     Contact, DocumentView, DocumentsReply, DocumentsRequest, FetchEvent, FetchReply, FetchRequest,
@@ -188,6 +188,11 @@ fn sought(
             .read_demographics(&request.resource)
             .map_err(flow);
     }
+    said(request)
+}
+
+/// The attributes that were given one by one.
+fn said(request: &LocateRequest) -> Result<Demographics, Status> {
     let mut demographics = Demographics::default();
     if !request.family.is_empty() || !request.given.is_empty() {
         demographics.names.push(Name {
@@ -196,12 +201,12 @@ fn sought(
         });
     }
     if !request.birth_date.is_empty() {
-        text::time(&request.birth_date)
-            .ok()
-            .flatten()
-            .map(|_| ())
-            .or_else(|| plain_date(&request.birth_date))
-            .ok_or_else(|| usage(Code::Usage, "the birth date is not of the form YYYY-MM-DD"))?;
+        if !is_date(&request.birth_date) {
+            return Err(usage(
+                Code::Usage,
+                "the birth date is no day of the calendar of the form YYYY-MM-DD",
+            ));
+        }
         demographics.birth_date = Some(request.birth_date.clone());
     }
     demographics.sex = text::non_empty(request.sex.clone())
@@ -235,23 +240,14 @@ fn sought(
     if demographics == Demographics::default() {
         return Err(usage(Code::Usage, "nothing was said of the patient"));
     }
+    // Cut in silence, the question would be another one.
+    if bounded_demographics(&demographics) != demographics {
+        return Err(usage(
+            Code::Usage,
+            "a value has more than 256 characters, or there are more than 16 of one kind",
+        ));
+    }
     Ok(demographics)
-}
-
-/// A birth date before 1970 is a date too.
-fn plain_date(text: &str) -> Option<()> {
-    let parts: Vec<&str> = text.split('-').collect();
-    let [year, month, day] = parts[..] else {
-        return None;
-    };
-    let number = |text: &str, len: usize| {
-        (text.len() == len)
-            .then(|| text.parse::<u16>().ok())
-            .flatten()
-    };
-    let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
-    let whole = year > 0 && (1..=12).contains(&month) && (1..=31).contains(&day);
-    whole.then_some(())
 }
 
 /// The members that were named, by node or member id.
@@ -373,5 +369,48 @@ fn document(entry: DocumentEntry) -> DocumentView {
         size_bytes: entry.size,
         sha256: entry.sha256.map(|hash| HEXLOWER.encode(&hash)),
         labels: entry.labels,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(birth_date: &str, line: &str) -> LocateRequest {
+        LocateRequest {
+            family: "Portillo".to_owned(),
+            birth_date: birth_date.to_owned(),
+            line: line.to_owned(),
+            ..LocateRequest::default()
+        }
+    }
+
+    fn refused(request: &LocateRequest) -> Option<tonic::Code> {
+        said(request).err().map(|status| status.code())
+    }
+
+    #[test]
+    fn a_birth_date_is_a_day_of_the_calendar() {
+        for date in ["1937-02-13", "2024-02-29"] {
+            assert_eq!(refused(&request(date, "")), None, "{date}");
+        }
+        for text in ["2026-02-31", "1937-02-29", "1970-01-01T00:00:00Z", "1937"] {
+            let told = refused(&request(text, ""));
+            assert_eq!(told, Some(tonic::Code::InvalidArgument), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_no_holder_would_read_is_refused() {
+        let date = "1937-02-13";
+
+        assert_eq!(refused(&request(date, &"x".repeat(256))), None);
+        let told = refused(&request(date, &"x".repeat(257)));
+        assert_eq!(told, Some(tonic::Code::InvalidArgument));
+        let mut many = request(date, "");
+        many.phone = vec!["555".to_owned(); 16];
+        assert_eq!(refused(&many), None);
+        many.phone.push("556".to_owned());
+        assert_eq!(refused(&many), Some(tonic::Code::InvalidArgument));
     }
 }
