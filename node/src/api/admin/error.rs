@@ -114,13 +114,13 @@ fn hint(code: Code) -> &'static str {
         Code::Denied => "ask for the patient's consent at the holder, or telephone it",
         Code::HandleUnknown => {
             "list the documents again, else locate again: a handle serves one asker and one purpose for 12 hours"
-        },
+        }
         Code::PatientUnknown => "see chartmesh patient list for the ids of this node",
         Code::DocumentUnknown => "see chartmesh documents for what may be fetched",
         Code::ConsentUnknown => "see chartmesh consent list; a revoked consent stays revoked",
         Code::PurposeUnknown => {
             "name one of TREAT, ETREAT, BTG, HPAYMT, HOPERAT, PATRQT, FAMRQT, PWATRNY, SUPNWK, HRESCH, PUBHLTH, COVERAGE, COVAUTH"
-        },
+        }
         Code::NoSession => "break-glass sessions come with a later version; telephone the holder",
         Code::RoleForbidden => "a clinician must ask",
         Code::ClockSkew => "set the clock of the machine (NTP), then chartmesh doctor",
@@ -161,11 +161,7 @@ mod tests {
     fn told(error: FlowError) -> (GrpcCode, String, String) {
         let status = flow(error);
         let hint = status.metadata().get(HINT).unwrap().to_str().unwrap();
-        (
-            status.code(),
-            status.message().to_owned(),
-            hint.to_owned(),
-        )
+        (status.code(), status.message().to_owned(), hint.to_owned())
     }
 
     #[test]
