@@ -172,7 +172,7 @@ pub(super) async fn files_check(daemon: &Daemon) -> Check {
         (
             "fail",
             found.join("; "),
-            "keep the directory as it is; add these documents again from their source, or restore a backup beside it",
+            "keep the directory as it is; restore a backup beside it",
         )
     };
     Check {
