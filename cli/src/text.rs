@@ -97,6 +97,12 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// A count with its noun: `1 node`, `2 nodes`.
+pub(crate) fn count(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// Rows under headings, in aligned columns. Every cell is escaped.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,

@@ -198,6 +198,58 @@ fn a_log_that_does_not_hold_is_printed_and_ends_with_6() {
 }
 
 #[test]
+fn purposes_come_as_a_list_in_any_case_and_a_note_goes_to_standard_error() {
+    let room = serve();
+    let words = "consent grant --patient pat_a --to org:Nobody --output json --purpose";
+
+    let list = chartmesh(&room, &format!("{words} treat,Etreat"), b"");
+    let several = chartmesh(&room, &format!("{words} TREAT ETREAT"), b"");
+    let quiet = chartmesh(&room, &format!("{words} TREAT ETREAT --quiet"), b"");
+
+    for ended in [&list, &several, &quiet] {
+        assert_eq!(ended.status.code(), Some(0));
+        assert_eq!(object(ended)["consent"], "TREAT ETREAT");
+        assert_eq!(object(ended)["notes"][0], "nobody matches");
+    }
+    assert_eq!(list.stderr, b"note: nobody matches\n");
+    assert!(quiet.stderr.is_empty());
+}
+
+#[test]
+fn tables_of_a_test_network_say_so_and_json_has_its_own_field() {
+    let room = serve();
+
+    for words in [
+        "status",
+        "network members",
+        "locate --family match --purpose TREAT",
+    ] {
+        let table = chartmesh(&room, words, b"");
+        let json = chartmesh(&room, &format!("{words} --output json"), b"");
+
+        assert!(table.stdout.starts_with(b"TEST network\n"), "{words}");
+        object(&json);
+    }
+    assert_eq!(
+        object(&chartmesh(&room, "status --output json", b""))["test"],
+        true
+    );
+}
+
+#[test]
+fn a_question_to_nobody_is_wrong_usage() {
+    let room = serve();
+    let words = "locate --family not-asked --purpose TREAT --output json";
+
+    let all = chartmesh(&room, words, b"");
+    let nobody = chartmesh(&room, &format!("{words} --only 12D3Koo"), b"");
+
+    assert_eq!(all.status.code(), Some(4));
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(nobody.stdout.is_empty());
+}
+
+#[test]
 fn names_from_elsewhere_command_no_terminal() {
     let room = serve();
 
@@ -388,7 +440,10 @@ impl Admin for Canned {
     type FetchStream = Events<FetchEvent>;
 
     async fn status(&self, _: Request<Empty>) -> Reply<StatusReply> {
-        ok(StatusReply::default())
+        ok(StatusReply {
+            test: true,
+            ..StatusReply::default()
+        })
     }
 
     async fn network_members(&self, _: Request<Empty>) -> Reply<MembersReply> {
@@ -517,8 +572,12 @@ impl Admin for Canned {
     async fn document_add(&self, _: Request<Streaming<DocumentPart>>) -> Reply<DocumentAddReply> {
         absent()
     }
-    async fn consent_grant(&self, _: Request<ConsentRequest>) -> Reply<ConsentReply> {
-        absent()
+    async fn consent_grant(&self, request: Request<ConsentRequest>) -> Reply<ConsentReply> {
+        ok(ConsentReply {
+            consent: request.into_inner().purpose.join(" "),
+            notes: vec!["nobody matches".to_owned()],
+            ..ConsentReply::default()
+        })
     }
     async fn consent_deny(&self, _: Request<ConsentRequest>) -> Reply<ConsentReply> {
         absent()

@@ -22,10 +22,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 /// The daemon of a chartmesh node: holds its records, answers its network, serves its own people.
-///
-/// Example: chartmeshd --node ~/clinic
 #[derive(Parser)]
-#[command(name = "chartmeshd", version)]
+#[command(
+    name = "chartmeshd",
+    version,
+    override_usage = "chartmeshd --node DIR [--passphrase-fd N]\n\nExample: chartmeshd --node ~/clinic"
+)]
 struct Args {
     /// The node's directory; `chartmesh init` makes one.
     #[arg(long, env = "CHARTMESH_NODE", value_name = "DIR")]
@@ -101,6 +103,10 @@ async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
         Err(error) => return refuse(error.code(), &error),
     };
     let daemon = Daemon::new(folder, booted, Reach::Network(serve_peers), since);
+    if let Some(problem) = daemon.opened.problem() {
+        let record = daemon.opened.journal.head.position;
+        tracing::error!(problem = %problem, last_good_record = record, "read-only: nothing is written and no peer is answered; run chartmesh audit verify");
+    }
     let socket = daemon.config.admin_socket.0.clone();
     let listener = match admin::listen(folder, socket.as_deref()) {
         Ok(listener) => listener,

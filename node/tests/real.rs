@@ -22,8 +22,8 @@ use chartmesh_core::{
         StoreError, Target, TicketIssued,
     },
     types::{
-        Code, ConsentId, Handle, Kind, PatientId, PeerCode, Purpose, Role, Sex, Span, Timestamp,
-        UserId,
+        Code, ConsentId, DocumentId, Handle, Kind, PatientId, PeerCode, Purpose, Role, Sex, Span,
+        Timestamp, UserId,
         limits::{LOCATE_DEADLINE, TICKET_LIFE},
     },
     wire::{self, DocumentEntry},
@@ -35,7 +35,9 @@ use chartmesh_node::{
     store::{DirDisk, key},
     world::{RealWorld, system_time},
 };
-use chartmesh_proto::admin::{DoctorRequest, Empty, admin_server::Admin as _};
+use chartmesh_proto::admin::{
+    ConsentRequest, DoctorRequest, Empty, ExplainRequest, admin_server::Admin as _,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use tonic::Request;
@@ -138,6 +140,87 @@ async fn a_node_whose_journal_was_changed_serves_its_own_people_only() {
     );
     hospital.stop().await;
     clinic.stop().await;
+}
+
+/// One changed byte, or a missing file, of a stored document: both checks name the document.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_document_file_is_named_by_verify_and_doctor() {
+    let hospital = Node::made("Hospital A", Kind::Hospital).await;
+    let (patient, _) = hospital.has_a_patient_with_a_report().await;
+    let document = hospital.flows().documents(patient)[0].0.id.to_string();
+    assert_eq!(hospital.files().await, (Vec::new(), true));
+
+    let file = hospital.only_document_file();
+    let mut bytes = fs::read(&file).expect("a document file");
+    bytes[REPORT_BYTES / 2] ^= 1;
+    fs::write(&file, &bytes).expect("a changed file");
+    let (changed, healthy) = hospital.files().await;
+    assert_eq!((changed.len(), healthy), (1, false));
+    assert!(changed[0].contains(&document), "{}", changed[0]);
+
+    bytes[REPORT_BYTES / 2] ^= 1;
+    fs::write(&file, &bytes).expect("a mended file");
+    assert_eq!(hospital.files().await, (Vec::new(), true));
+    fs::remove_file(&file).expect("a lost file");
+    let (lost, healthy) = hospital.files().await;
+    assert_eq!((lost.len(), healthy), (1, false));
+    assert!(lost[0].contains(&document), "{}", lost[0]);
+    hospital.stop().await;
+}
+
+/// `explain` takes one member by each of its names, and a document only where it is the patient's;
+/// a consent for nobody says that it binds nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_commands_know_members_and_documents_by_their_names() {
+    let (hospital, clinic) = network().await;
+    let (patient, _) = hospital.has_a_patient_with_a_report().await;
+    let admin = Admin::new(hospital.daemon.clone(), "tester".to_owned());
+    let explain = async |to: String, document: String| {
+        let request = ExplainRequest {
+            patient: patient.to_string(),
+            to,
+            purpose: "TREAT".to_owned(),
+            document,
+        };
+        let explained = admin.consent_explain(Request::new(request)).await;
+        explained.map(|_| ()).map_err(|status| status.code())
+    };
+    let member = clinic.flows().member().to_string();
+    for to in [
+        clinic.flows().node_key().to_string(),
+        member.clone(),
+        format!("member:{member}"),
+        "org:Clinic B".to_owned(),
+        "Clinic B".to_owned(),
+    ] {
+        assert_eq!(explain(to.clone(), String::new()).await, Ok(()), "{to}");
+    }
+    let wide = explain("any".to_owned(), String::new()).await;
+    assert_eq!(wide, Err(tonic::Code::InvalidArgument));
+
+    let known = hospital.flows().documents(patient)[0].0.id.to_string();
+    assert_eq!(explain(member.clone(), known).await, Ok(()));
+    for unknown in ["doc_x".to_owned(), DocumentId([9; 16]).to_string()] {
+        let refused = explain(member.clone(), unknown).await;
+        assert_eq!(refused, Err(tonic::Code::NotFound));
+    }
+
+    let grant = async |to: &str| {
+        let request = ConsentRequest {
+            patient: patient.to_string(),
+            to: to.to_owned(),
+            purpose: vec!["TREAT".to_owned()],
+            ..ConsentRequest::default()
+        };
+        let granted = admin.consent_grant(Request::new(request)).await;
+        granted.expect("a consent").into_inner().notes
+    };
+    assert_eq!(grant("org:Clinic B").await, Vec::<String>::new());
+    assert_eq!(grant("any").await, Vec::<String>::new());
+    assert_eq!(grant("org:Clinic X").await.len(), 1);
+    for node in [hospital, clinic] {
+        node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -514,6 +597,40 @@ impl Node {
                 .map(|(document, manifest)| (document.id, manifest.plain_sha256))
                 .collect::<Vec<_>>(),
         )
+    }
+
+    /// The problems `audit verify` finds, and whether `doctor` finds the documents well.
+    async fn files(&self) -> (Vec<String>, bool) {
+        let admin = Admin::new(self.daemon.clone(), "tester".to_owned());
+        let verified = admin.audit_verify(Request::new(Empty {})).await;
+        let verified = verified.expect("a report").into_inner();
+        assert_eq!(verified.verified, verified.problems.is_empty());
+        assert_eq!(verified.files, 1);
+        let checked = admin.doctor(Request::new(DoctorRequest::default())).await;
+        let checked = checked.expect("a report").into_inner().checks;
+        let check = checked.iter().find(|check| check.name == "documents");
+        (
+            verified.problems,
+            check.is_some_and(|check| check.status == "ok"),
+        )
+    }
+
+    /// The one sealed file of the only document.
+    fn only_document_file(&self) -> PathBuf {
+        let mut folders: Vec<PathBuf> = vec![self.folder.path().join("files")];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push(path);
+                }
+            }
+        }
+        assert_eq!(files.len(), 1);
+        files.remove(0)
     }
 
     /// What `status` says, and whether `doctor` finds it healthy.

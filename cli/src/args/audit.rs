@@ -22,9 +22,9 @@ pub(crate) enum AuditCommand {
         after_help = "Example:\n  chartmesh audit accounting --patient pat_…\n\nTimes are in UTC."
     )]
     Accounting(AccountingArgs),
-    /// Verifies the journal and the log from the first byte to the last.
+    /// Verifies the journal, the log and every document file from the first byte to the last.
     #[command(
-        after_help = "Example:\n  chartmesh audit verify\n\nExit 6 if it does not hold. Works without a running daemon."
+        after_help = "Example:\n  chartmesh audit verify\n\nExit 6 if anything does not hold; each problem names its record or document.\nWorks without a running daemon."
     )]
     Verify(PassphraseFd),
     /// Prints a signed checkpoint of the log.
@@ -43,7 +43,7 @@ pub(crate) struct AuditListArgs {
         hide_default_value = true
     )]
     pub(crate) after: u64,
-    /// At most so many [default: all].
+    /// At most so many; 0 for all [default: 0].
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) limit: u32,
 }

@@ -29,8 +29,12 @@ pub(crate) enum ConsentCommand {
     /// Records that a patient wants nothing shared, and says what is then in force.
     #[command(after_help = "Example:\n  chartmesh consent opt-out --patient pat_…")]
     OptOut(OptOutArgs),
-    /// Lifts an opt-out, and says what is then in force.
-    #[command(after_help = "Example:\n  chartmesh consent opt-in --patient pat_…")]
+    /// Records that a patient wants records shared for treatment, and says what is then in force.
+    #[command(
+        after_help = "Example:\n  chartmesh consent opt-in --patient pat_…\n\n\
+            Any member may then read for treatment, and an opt-out stated in the same way is lifted.\n\
+            A refusal on a signed form, or one for a single member, stays in force: the reply says what holds."
+    )]
     OptIn(OptInArgs),
     /// Lists a patient's consents, also those no longer in force.
     #[command(
@@ -49,11 +53,11 @@ pub(crate) enum ConsentCommand {
 pub(crate) struct StatementArgs {
     #[command(flatten)]
     pub(crate) patient: PatientId,
-    /// Whom it is about: a node id, member:ID, org:NAME, kind:K or any.
+    /// Whom it is about: a node id, member:ID, org:NAME, a member's name, kind:K or any.
     #[arg(long, value_name = "TARGET")]
     pub(crate) to: String,
-    /// Purposes of use, such as TREAT.
-    #[arg(long, value_name = "P", required = true, num_args = 1..)]
+    /// Purposes of use, such as TREAT or TREAT,ETREAT.
+    #[arg(long, value_name = "P", required = true, num_args = 1.., value_delimiter = ',', value_parser = value::purpose)]
     pub(crate) purpose: Vec<String>,
     /// Who says so: patient, mother, father, guardian or agent.
     #[arg(long, value_name = "RELATION")]
@@ -133,13 +137,13 @@ pub(crate) struct OptInArgs {
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) patient: PatientId,
-    /// Who would ask: a node or member id.
+    /// Who would ask: a node id, a member id, org:NAME or a member's name.
     #[arg(long, value_name = "NODE")]
     pub(crate) to: String,
     /// Why: a purpose of use such as TREAT.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = value::purpose)]
     pub(crate) purpose: String,
-    /// For this document.
+    /// For this document of the patient.
     #[arg(long, value_name = "D")]
     pub(crate) document: Option<String>,
 }

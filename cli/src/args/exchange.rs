@@ -58,10 +58,10 @@ pub(crate) struct LocateArgs {
     #[arg(long, value_name = "CODE")]
     pub(crate) postal_code: Option<String>,
     /// Why: a purpose of use such as TREAT.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = value::purpose)]
     pub(crate) purpose: String,
-    /// When to stop waiting for answers [default: 10s].
-    #[arg(long, value_name = "DURATION", value_parser = value::duration_ms)]
+    /// When to stop waiting for answers, at most 10m [default: 10s].
+    #[arg(long, value_name = "DURATION", value_parser = value::deadline_ms)]
     pub(crate) deadline: Option<u64>,
     /// Ask only these nodes.
     #[arg(long, value_name = "NODE", num_args = 1..)]
@@ -85,7 +85,7 @@ pub(crate) struct DocumentsArgs {
     #[arg(long, value_name = "H")]
     pub(crate) handle: String,
     /// Why: a purpose of use such as TREAT.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = value::purpose)]
     pub(crate) purpose: String,
     /// Only these kinds of documents, as LOINC codes.
     #[arg(long, value_name = "LOINC", num_args = 1.., value_parser = value::loinc)]
@@ -96,8 +96,8 @@ pub(crate) struct DocumentsArgs {
     /// Not younger than this day.
     #[arg(long, value_name = "D", value_parser = value::date)]
     pub(crate) until: Option<String>,
-    /// At most so many.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// At most so many; 0 for the default.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) limit: u32,
     /// An emergency session.
     #[arg(long, value_name = "SESSION")]
@@ -121,12 +121,13 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) document: String,
     /// Why: a purpose of use such as TREAT.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = value::purpose)]
     pub(crate) purpose: String,
     /// Where to write it.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Write the document to standard output; with --out only the file is written.
+    /// Write the document to standard output, and so not with --output json alone; with --out only the
+    /// file is written.
     #[arg(long)]
     pub(crate) view: bool,
     /// An emergency session.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 
+use super::value;
+
 /// Kinds of provider, as the charter knows them.
 const KINDS: [&str; 17] = [
     "clinic",
@@ -76,7 +78,7 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "P", default_value = "", hide_default_value = true)]
     pub(crate) phone: String,
     /// State, two letters.
-    #[arg(long, value_name = "ST", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "ST", default_value = "", hide_default_value = true, value_parser = value::state)]
     pub(crate) state: String,
     /// Opening hours in words.
     #[arg(
@@ -125,10 +127,10 @@ pub(crate) struct PassphraseFd {
 /// Words of `doctor`.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  chartmesh doctor\n\nExit 6 if a check fails. Works without a running daemon."
+    after_help = "Example:\n  chartmesh doctor\n\nExit 6 if a check fails. Works without a running daemon. Every document file is read."
 )]
 pub(crate) struct DoctorArgs {
-    /// Repair what can be repaired without losing anything.
+    /// Repair what can be repaired without losing anything; comes with a later version (exit 2 until then).
     #[arg(long)]
     pub(crate) repair: bool,
     /// Accept that the clock was set back.
@@ -142,9 +144,11 @@ pub(crate) struct DoctorArgs {
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Shows each value in force.
-    #[command(after_help = "Example:\n  chartmesh config show --origin")]
+    #[command(
+        after_help = "Example:\n  chartmesh config show --origin\n\nNeeds the running daemon (exit 7 without), since it shows what that daemon goes by."
+    )]
     Show {
-        /// Say where each value comes from: default, file, environment or flag.
+        /// Show also where each value comes from: default, file, environment or flag; JSON always has it.
         #[arg(long)]
         origin: bool,
     },

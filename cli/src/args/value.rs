@@ -1,5 +1,8 @@
 //! Readers of single words: durations, dates, sexes, pairs.
 
+/// Nobody waits longer for who holds records; the contract's default is 10 s.
+const DEADLINE_MAX_MS: u64 = 10 * 60_000;
+
 /// A duration with its unit, in milliseconds.
 pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -72,6 +75,34 @@ pub(super) fn sex(text: &str) -> Result<String, String> {
     }
 }
 
+/// A state as its two letters (USPS Publication 28, appendix B); none is as good.
+pub(super) fn state(text: &str) -> Result<String, String> {
+    let two_letters = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if text.is_empty() || two_letters {
+        return Ok(text.to_ascii_uppercase());
+    }
+    Err("two letters, such as OH".to_owned())
+}
+
+/// A purpose of use in any case; the daemon knows which there are.
+pub(super) fn purpose(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(
+            "a purpose of use is missing; write for example TREAT or TREAT,ETREAT".to_owned(),
+        );
+    }
+    Ok(text.to_ascii_uppercase())
+}
+
+/// How long a question may wait for answers, in milliseconds.
+pub(super) fn deadline_ms(text: &str) -> Result<u64, String> {
+    match duration_ms(text)? {
+        ms if ms > DEADLINE_MAX_MS => Err("longer than 10 minutes".to_owned()),
+        ms => Ok(ms),
+    }
+}
+
 /// SYSTEM=VALUE; a system may itself hold no `=`.
 pub(super) fn identifier(text: &str) -> Result<String, String> {
     match text.split_once('=') {
@@ -111,6 +142,29 @@ mod tests {
         for bad in ["10", "s", "-1s", "0s", "1.5h", "10 s", "99999999999999999d"] {
             assert!(duration_ms(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_ten_minutes() {
+        assert_eq!(deadline_ms("10m"), Ok(600_000));
+        assert!(deadline_ms("601s").is_err());
+        assert!(deadline_ms("10h").is_err());
+    }
+
+    #[test]
+    fn a_state_has_two_letters() {
+        assert_eq!(state("oh").as_deref(), Ok("OH"));
+        assert_eq!(state("").as_deref(), Ok(""));
+        for bad in ["Illinois", "O", "O1"] {
+            assert!(state(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_purpose_is_read_in_any_case() {
+        assert_eq!(purpose("treat").as_deref(), Ok("TREAT"));
+        assert_eq!(purpose("ETREAT").as_deref(), Ok("ETREAT"));
+        assert!(purpose(" ").is_err());
     }
 
     #[test]

@@ -93,7 +93,7 @@ async fn verify(passphrase: PassphraseFd, node: &Node, screen: &Screen) -> Resul
     Err(Failure::new(
         Exit::Refused,
         "INTEGRITY",
-        "the log does not hold: what is on disk is not what was written",
+        "what is on disk is not what was written; each problem names its record or document",
         "stop the daemon, keep a copy of the directory, and see doctor",
     ))
 }
@@ -167,6 +167,7 @@ fn verify_table(reply: &VerifyReply) -> String {
         ("verified", if reply.verified { "yes" } else { "NO" }),
         ("entries", &reply.entries.to_string()),
         ("records", &reply.records.to_string()),
+        ("document files", &reply.files.to_string()),
         ("root", &reply.root),
     ]);
     for problem in &reply.problems {

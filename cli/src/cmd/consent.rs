@@ -74,6 +74,9 @@ async fn state(
             Ok(reply.into_inner())
         })
         .await?;
+    for note in &reply.notes {
+        screen.note(note);
+    }
     screen.reply(&reply, consent_table::stated)
 }
 
@@ -160,7 +163,13 @@ async fn opt_in(args: OptInArgs, node: &Node, screen: &Screen) -> Result<(), Fai
     };
     let reply = node
         .call(async |mut admin| {
-            confirm(&mut admin, &request.patient, "lifts the opt-out", screen).await?;
+            confirm(
+                &mut admin,
+                &request.patient,
+                "permits any member to read for treatment",
+                screen,
+            )
+            .await?;
             Ok(admin.consent_opt_in(request).await?.into_inner())
         })
         .await?;

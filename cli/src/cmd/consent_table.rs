@@ -15,9 +15,11 @@ pub(super) fn stated(reply: &ConsentReply) -> String {
     format!("{head}{}", now(reply.now.as_ref()))
 }
 
-/// What holds after a withdrawal.
+/// What holds after an opt-out, an opt-in or a revocation.
 pub(super) fn in_force(reply: &InForceReply) -> String {
-    format!("{}in {} ms\n", now(reply.now.as_ref()), reply.elapsed_ms)
+    let head = text::lines([("consent", reply.consent.as_str())]);
+    let now = now(reply.now.as_ref());
+    format!("{head}{now}in {} ms\n", reply.elapsed_ms)
 }
 
 fn now(now: Option<&InForce>) -> String {

@@ -68,9 +68,23 @@ pub(crate) async fn run(args: ImportArgs, node: &Node, screen: &Screen) -> Resul
     Err(Failure::new(
         Exit::Refused,
         "INPUT_REFUSED",
-        format!("{} inputs were refused; the rest is in", reply.refused),
+        refused(&reply, args.dry_run),
         "the report of each says why",
     ))
+}
+
+/// What became of an import some of whose inputs were refused.
+fn refused(reply: &ImportReply, dry_run: bool) -> String {
+    let were = if reply.refused == 1 { "was" } else { "were" };
+    let rest = match (dry_run, reply.imported) {
+        (true, _) => "nothing was stored, since this was a dry run",
+        (false, 0) => "nothing was imported",
+        (false, _) => "the rest is in",
+    };
+    format!(
+        "{} {were} refused; {rest}",
+        text::count(reply.refused, "input")
+    )
 }
 
 /// What will be sent.
@@ -211,6 +225,24 @@ fn table(reply: &ImportReply) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sentence_counts_and_says_what_is_in() {
+        let reply = |imported, refused| ImportReply {
+            imported,
+            refused,
+            ..ImportReply::default()
+        };
+        assert_eq!(
+            refused(&reply(3, 1), false),
+            "1 input was refused; the rest is in"
+        );
+        assert_eq!(
+            refused(&reply(0, 2), false),
+            "2 inputs were refused; nothing was imported"
+        );
+        assert!(refused(&reply(3, 1), true).contains("dry run"));
+    }
 
     #[test]
     fn reports_follow_the_order_of_the_inputs_and_count_what_was_not_sent() {

@@ -13,7 +13,10 @@ use crate::{
     text::{self, Table},
 };
 
-use super::patient::{PATIENT_MAX_BYTES, summaries};
+use super::{
+    patient::{PATIENT_MAX_BYTES, summaries},
+    status,
+};
 
 /// Asks who holds records, prints the ledger, and ends as the ledger says.
 ///
@@ -21,17 +24,23 @@ use super::patient::{PATIENT_MAX_BYTES, summaries};
 /// No match; the ledger is printed all the same.
 pub(crate) async fn run(args: LocateArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
     let request = request(args)?;
-    let reply = node
-        .call(async |mut admin| Ok(admin.locate(request).await?.into_inner()))
+    let chosen = !request.only.is_empty();
+    let (reply, banner) = node
+        .call(async |mut admin| {
+            let reply = admin.locate(request).await?.into_inner();
+            Ok((reply, status::banner(&mut admin, screen).await?))
+        })
         .await?;
-    screen.reply(&reply, table)?;
+    if chosen && asked(&reply).count() == 0 {
+        return Err(Failure::usage(
+            "nobody was asked: --only names no other member",
+            "see chartmesh network members; our own records are in chartmesh patient list",
+        ));
+    }
+    screen.reply(&reply, |reply| format!("{banner}{}", table(reply)))?;
     verdict(&reply)?;
     if !reply.complete {
-        screen.note(&format!(
-            "incomplete: {} of {} nodes gave no answer",
-            silent(&reply),
-            reply.nodes.len()
-        ));
+        screen.note(&format!("incomplete: {}", unanswered(&reply)));
     }
     Ok(())
 }
@@ -108,24 +117,31 @@ fn verdict(reply: &LocateReply) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Incomplete,
         "INCOMPLETE",
-        format!(
-            "no match, but {} of {} nodes gave no answer",
-            silent(reply),
-            reply.nodes.len()
-        ),
+        format!("no match, but {}", unanswered(reply)),
         "telephone them, or ask again later",
     ))
 }
 
-/// How many nodes said neither yes nor no.
-fn silent(reply: &LocateReply) -> usize {
-    let said = |line: &&LedgerLine| {
+/// The nodes that the question went to.
+fn asked(reply: &LocateReply) -> impl Iterator<Item = &LedgerLine> {
+    let asked = |line: &&LedgerLine| line.answer != "not-asked";
+    reply.nodes.iter().filter(asked)
+}
+
+/// How many of the nodes asked said neither yes nor no.
+fn unanswered(reply: &LocateReply) -> String {
+    let silent = |line: &&LedgerLine| {
         !matches!(
             line.answer.as_str(),
             "match" | "matches" | "no-match" | "more-needed"
         )
     };
-    reply.nodes.iter().filter(said).count()
+    let count = asked(reply).count();
+    format!(
+        "{} of {} gave no answer",
+        asked(reply).filter(silent).count(),
+        text::count(count as u64, "node")
+    )
 }
 
 fn table(reply: &LocateReply) -> String {
@@ -226,7 +242,18 @@ mod tests {
         let reply = ledger(false, &["match", "unreachable"]);
 
         assert!(verdict(&reply).is_ok());
-        assert_eq!(silent(&reply), 1);
+        assert_eq!(unanswered(&reply), "1 of 2 nodes gave no answer");
+    }
+
+    #[test]
+    fn a_node_that_was_not_asked_is_not_counted() {
+        let reply = ledger(false, &["unreachable", "not-asked"]);
+
+        let failure = verdict(&reply).expect_err("no match");
+
+        assert_eq!(failure.exit, Exit::Incomplete);
+        assert_eq!(failure.message, "no match, but 1 of 1 node gave no answer");
+        assert_eq!(asked(&ledger(true, &["not-asked"])).count(), 0);
     }
 
     #[test]

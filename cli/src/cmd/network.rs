@@ -17,6 +17,8 @@ use crate::{
     text::{self, Table},
 };
 
+use super::status;
+
 /// Largest file of rules, authority key or ticket, in bytes.
 const SMALL_MAX_BYTES: u64 = 64 * 1024;
 
@@ -57,10 +59,13 @@ pub(crate) async fn run(
             screen.reply(&reply, approve_table)
         }
         NetworkCommand::Members => {
-            let reply = node
-                .call(async |mut admin| Ok(admin.network_members(Empty {}).await?.into_inner()))
+            let (reply, banner) = node
+                .call(async |mut admin| {
+                    let reply = admin.network_members(Empty {}).await?.into_inner();
+                    Ok((reply, status::banner(&mut admin, screen).await?))
+                })
                 .await?;
-            screen.reply(&reply, members_table)
+            screen.reply(&reply, |reply| format!("{banner}{}", members_table(reply)))
         }
         NetworkCommand::Authority => {
             let reply = node
@@ -176,7 +181,7 @@ fn rules_table(reply: &RulesReply) -> String {
         ("policy", reply.policy.as_str()),
         ("version", &reply.version.to_string()),
     ]);
-    let test = if reply.test { "TEST\n" } else { "" };
+    let test = if reply.test { status::TEST } else { "" };
     format!("{test}{head}\n{}", table.or("no rules"))
 }
 

@@ -4,7 +4,7 @@ use chartmesh_proto::admin::{ConfigReply, Empty, PeersReply, StatusReply};
 
 use crate::{
     args::ConfigCommand,
-    connect::Node,
+    connect::{Admin, Node},
     exit::Failure,
     print::Screen,
     text::{self, Table},
@@ -26,10 +26,28 @@ pub(crate) async fn status(node: &Node, screen: &Screen) -> Result<(), Failure> 
 /// # Errors
 /// No daemon answers.
 pub(crate) async fn peers(node: &Node, screen: &Screen) -> Result<(), Failure> {
-    let reply = node
-        .call(async |mut admin| Ok(admin.peers(Empty {}).await?.into_inner()))
+    let (reply, banner) = node
+        .call(async |mut admin| {
+            let reply = admin.peers(Empty {}).await?.into_inner();
+            Ok((reply, banner(&mut admin, screen).await?))
+        })
         .await?;
-    screen.reply(&reply, peers_table)
+    screen.reply(&reply, |reply| format!("{banner}{}", peers_table(reply)))
+}
+
+/// What stands above a table of a network whose charter marks it as one for test data.
+pub(super) const TEST: &str = "TEST network\n";
+
+/// [`TEST`] or nothing; asked for only where a table is printed.
+///
+/// # Errors
+/// As the daemon says.
+pub(super) async fn banner(admin: &mut Admin, screen: &Screen) -> Result<&'static str, Failure> {
+    if screen.is_json() {
+        return Ok("");
+    }
+    let status = admin.status(Empty {}).await?.into_inner();
+    Ok(if status.test { TEST } else { "" })
 }
 
 /// Shows the configuration in force.
@@ -62,15 +80,30 @@ pub(crate) async fn config(
     })
 }
 
+/// The one word of the JSON view as a sentence; words of a later daemon stand as they are.
+fn health(word: &str) -> &str {
+    match word {
+        "read-only" => {
+            "READ-ONLY: stored bytes were changed; nothing is written and no peer is answered; run chartmesh audit verify"
+        }
+        "clock-behind" => {
+            "CLOCK BEHIND: the clock is behind the last record, so the network is off; run chartmesh doctor"
+        }
+        "join-pending" => "waits to be admitted to a network",
+        "not-in-a-network" => "well, and in no network yet",
+        word => word,
+    }
+}
+
 fn status_table(reply: &StatusReply) -> String {
     let network = match (&reply.network_name, &reply.network) {
         (Some(name), Some(id)) => format!("{name} ({id})"),
         (None, Some(id)) => id.clone(),
         (Some(_) | None, None) => String::new(),
     };
-    let test = if reply.test { "TEST\n" } else { "" };
+    let test = if reply.test { TEST } else { "" };
     let body = text::lines([
-        ("health", reply.health.as_str()),
+        ("health", health(&reply.health)),
         ("organization", reply.organization.as_str()),
         ("kind", reply.kind.as_str()),
         ("network", &network),
@@ -127,4 +160,25 @@ fn peers_table(reply: &PeersReply) -> String {
         ]);
     }
     table.or("no other members")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_only_node_says_so_in_words_and_what_to_do() {
+        let table = |health: &str| {
+            status_table(&StatusReply {
+                health: health.to_owned(),
+                ..StatusReply::default()
+            })
+        };
+        assert!(!table("ok").contains("audit verify"));
+
+        let said = table("read-only");
+
+        assert!(said.contains("READ-ONLY"), "{said}");
+        assert!(said.contains("chartmesh audit verify"), "{said}");
+    }
 }

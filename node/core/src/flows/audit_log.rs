@@ -1,12 +1,24 @@
-//! Reading the audit log: for administrators, for the patient, for the law.
+//! Reading the audit log: for administrators, for the patient, for the law; and whether the files its
+//! disclosures are about are still what was stored.
 
 use super::{error::FlowError, node::Node, state::AuditPlace};
 use crate::{
     audit::{self, AccountingLine, Checkpoint, Entry, JournalHead, Kind, Logged},
+    crypto,
     ports::World,
-    types::{Code, PatientId},
+    records::{Document, Manifest, StoreError},
+    types::{Code, DocumentId, PatientId},
     wire,
 };
+
+/// What reading every stored document file anew found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilesVerified {
+    /// Files that were read.
+    pub files: u64,
+    /// Documents whose file does not hold, and why, in order of their ids.
+    pub damaged: Vec<(DocumentId, StoreError)>,
+}
 
 /// An entry as it is shown.
 pub struct Shown {
@@ -89,6 +101,60 @@ impl<W: World> Node<W> {
             });
         }
         Ok(shown)
+    }
+
+    /// Reads every stored document file, chunk by chunk, and compares its root with what the journal
+    /// says of it.
+    pub async fn verify_files(&self) -> FilesVerified {
+        let now = self.now();
+        let mut documents: Vec<Document> = {
+            let state = self.state();
+            let all = state.documents.values().flat_map(|of| of.values());
+            all.filter(|document| document.snapshot.is_none_or(|(_, until)| now < until))
+                .cloned()
+                .collect()
+        };
+        documents.sort_by_key(|document| document.id);
+        let mut verified = FilesVerified::default();
+        for document in documents {
+            match self.verify_file(&document).await {
+                Ok(()) => verified.files += 1,
+                // A snapshot is made anew when it is asked for; its time may have passed meanwhile.
+                Err(StoreError::Missing) if document.snapshot.is_some() => {}
+                Err(error) => {
+                    verified.files += 1;
+                    verified.damaged.push((document.id, error));
+                }
+            }
+        }
+        verified
+    }
+
+    async fn verify_file(&self, document: &Document) -> Result<(), StoreError> {
+        let changed = StoreError::Integrity { position: 0 };
+        let manifest = document
+            .manifest
+            .claims::<Manifest>()
+            .map_err(|_| changed)?;
+        let chunks = crypto::chunk_count(manifest.sealed_size).ok_or(changed)?;
+        let mut leaves = Vec::new();
+        for index in 0..chunks {
+            let range = crypto::chunk_range(manifest.sealed_size, index).ok_or(changed)?;
+            let len = usize::try_from(range.end - range.start).map_err(|_| changed)?;
+            let data = self
+                .world
+                .read_file(manifest.file, range.start, len)
+                .await?;
+            if data.len() != len {
+                return Err(changed);
+            }
+            leaves.push(self.world.run(move || crypto::tree::leaf_hash(&data)).await);
+        }
+        if crypto::tree::root(&leaves) == manifest.root {
+            Ok(())
+        } else {
+            Err(changed)
+        }
     }
 
     /// Size and root of the log as the state has it.

@@ -30,7 +30,7 @@ mod statements;
 mod view;
 
 pub use apply::rows;
-pub use audit_log::Shown;
+pub use audit_log::{FilesVerified, Shown};
 pub use consent::{Stated, Statement};
 pub use document::{Added, Description};
 pub use error::FlowError;

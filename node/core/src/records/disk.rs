@@ -10,7 +10,7 @@ pub enum StoreError {
     #[error("the disk failed")]
     Failed,
     /// Bytes differ from what was written.
-    #[error("stored bytes were changed at {position}")]
+    #[error("stored bytes differ from what was written")]
     Integrity {
         /// Journal position, file offset or row, whichever is known; 0 where none is.
         position: u64,

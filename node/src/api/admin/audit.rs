@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use chartmesh_core::{
     audit::JournalHead,
     flows::Shown,
-    types::{MemberId, PatientId},
+    records::StoreError,
+    types::{DocumentId, MemberId, PatientId},
 };
 use chartmesh_proto::admin::{
-    AccountingReply, AuditListReply, AuditListRequest, AuditView, CheckpointReply, DisclosureView,
-    Recipient, VerifyReply,
+    AccountingReply, AuditListReply, AuditListRequest, AuditView, Check, CheckpointReply,
+    DisclosureView, Recipient, VerifyReply,
 };
 use data_encoding::HEXLOWER;
 use tonic::Status;
@@ -94,7 +95,8 @@ impl Admin {
         Ok(AccountingReply { disclosures })
     }
 
-    /// Reads journal and leaf file anew and compares them with each other and with the state.
+    /// Reads journal, leaf file and document files anew and compares them with each other and with the
+    /// state.
     pub(super) async fn verify(&self) -> Result<VerifyReply, Status> {
         let daemon = self.daemon()?;
         let verified = daemon.node.world().store().verify().await;
@@ -118,6 +120,7 @@ impl Admin {
         for leaf in &verified.journal.leaves {
             tree.push(*leaf);
         }
+        let files = daemon.node.verify_files().await;
         let (entries, root) = daemon.node.audit_head();
         // Entries may have been added since the journal was read; what was read must agree.
         let agrees =
@@ -125,12 +128,14 @@ impl Admin {
         if problems.is_empty() && !agrees {
             problems.push("the journal was changed since this node read it".to_owned());
         }
+        problems.extend(files.damaged.iter().map(damage));
         Ok(VerifyReply {
             verified: problems.is_empty(),
             entries,
             root: HEXLOWER.encode(&root),
             records: verified.journal.records,
             problems,
+            files: files.files,
         })
     }
 
@@ -143,6 +148,38 @@ impl Admin {
         };
         let checkpoint = daemon.node.checkpoint(journal).map_err(flow)?;
         Ok(CheckpointReply { checkpoint })
+    }
+}
+
+/// What is wrong with the file of a document.
+fn damage((document, error): &(DocumentId, StoreError)) -> String {
+    match error {
+        StoreError::Missing => format!("the file of document {document} is gone"),
+        StoreError::Integrity { .. } => {
+            format!("the file of document {document} is not what was stored")
+        }
+        error => format!("the file of document {document} cannot be read: {error}"),
+    }
+}
+
+/// The check of `doctor` that reads every document file.
+pub(super) async fn files_check(daemon: &Daemon) -> Check {
+    let files = daemon.node.verify_files().await;
+    let (status, detail, hint) = if files.damaged.is_empty() {
+        ("ok", format!("{} files hold", files.files), "")
+    } else {
+        let found: Vec<String> = files.damaged.iter().map(damage).collect();
+        (
+            "fail",
+            found.join("; "),
+            "keep the directory as it is; restore a backup beside it",
+        )
+    };
+    Check {
+        name: "documents".to_owned(),
+        status: status.to_owned(),
+        detail,
+        hint: hint.to_owned(),
     }
 }
 

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use chartmesh_core::{
     crypto::sha256,
-    flows::Statement,
+    flows::{FlowError, Statement},
     policy::{self, Decision},
     records::{Consent, ConsentForm, Evidence, Provision, Target},
-    types::{Code, PatientId, Purpose},
+    types::{Code, ConsentId, DocumentId, MemberId, PatientId, Purpose, Timestamp},
 };
 use chartmesh_proto::admin::{
     Because, ConsentListReply, ConsentReply, ConsentRequest, ConsentView, ExplainReply,
@@ -58,12 +58,14 @@ impl Admin {
             until: text::end(&request.until)?,
             even_emergency: false,
         };
+        period(statement.from, statement.until, daemon.now())?;
         self.state(statement).await
     }
 
     async fn state(&self, statement: Statement) -> Result<ConsentReply, Status> {
         let (daemon, actor) = self.acting()?;
         let node = daemon.node.clone();
+        let notes = notes(&daemon, &statement.target);
         let stated = self
             .spawned(async move { node.state_consent(&actor, statement).await })
             .await?;
@@ -73,6 +75,7 @@ impl Admin {
             profile: stated.consent.profile().text().to_owned(),
             class: stated.consent.class.number(),
             now: Some(in_force(stated.now)),
+            notes,
         })
     }
 
@@ -106,13 +109,14 @@ impl Admin {
             now: reply.now,
             version: reply.version,
             elapsed_ms: elapsed_ms(begun),
+            consent: reply.consent,
         })
     }
 
     pub(super) async fn revoke(&self, consent: &str) -> Result<InForceReply, Status> {
         let begun = Instant::now();
         let (daemon, actor) = self.acting()?;
-        let consent = text::id(consent)?;
+        let consent: ConsentId = text::id(consent)?;
         let node = daemon.node.clone();
         let (now, version) = self
             .spawned(async move { node.revoke(&actor, consent).await })
@@ -121,6 +125,7 @@ impl Admin {
             now: Some(in_force(now)),
             version,
             elapsed_ms: elapsed_ms(begun),
+            consent: consent.to_string(),
         })
     }
 
@@ -140,9 +145,25 @@ impl Admin {
 
     pub(super) fn explain(&self, request: &ExplainRequest) -> Result<ExplainReply, Status> {
         let daemon = self.daemon()?;
-        let patient = text::id(&request.patient)?;
         let purpose = text::purpose(&request.purpose)?;
+        let patient = text::id(&request.patient)?;
+        let about = daemon.node.patient(patient).map_err(flow)?;
+        if !request.document.is_empty() {
+            let document: DocumentId = text::id(&request.document)?;
+            let stored = daemon.node.documents(patient);
+            if about.summary != document && !stored.iter().any(|(kept, _)| kept.id == document) {
+                return Err(flow(FlowError::NotFound {
+                    code: Code::DocumentUnknown,
+                }));
+            }
+        }
         let target = target(&daemon, &request.to)?;
+        if matches!(target, Target::Any | Target::Kind(_)) {
+            return Err(usage(
+                Code::Usage,
+                "explain is about one member: its node id, member id or name",
+            ));
+        }
         let explanation = daemon
             .node
             .explain(patient, &target, purpose)
@@ -166,10 +187,14 @@ impl Admin {
     }
 }
 
-/// Whom a consent is about: a prefixed target, a bare node id, or the exact name of one member.
+/// Whom a consent is about: a prefixed target, a bare node or member id, or the exact name of one
+/// member.
 fn target(daemon: &Daemon, text: &str) -> Result<Target, Status> {
     if let Ok(target) = text.parse::<Target>() {
         return Ok(target);
+    }
+    if let Ok(member) = text.parse::<MemberId>() {
+        return Ok(Target::Member(member));
     }
     let mut named = daemon
         .node
@@ -184,8 +209,45 @@ fn target(daemon: &Daemon, text: &str) -> Result<Target, Status> {
         )),
         (None, _) => Err(usage(
             Code::MemberUnknown,
-            "the target is neither a node id, member:ID, org:NAME, kind:K, any, nor a member's name",
+            "this names nobody: give a node id, member:ID, org:NAME, kind:K, any, or a member's name",
         )),
+    }
+}
+
+/// What whoever records a consent should know of its target.
+fn notes(daemon: &Daemon, target: &Target) -> Vec<String> {
+    let own = daemon.node.member();
+    let matched = daemon.node.member_views().iter().any(|view| {
+        let known = &view.credential;
+        let organization = &known.organization;
+        known.member != own
+            && target.matches(
+                known.member,
+                known.node_key,
+                &organization.name,
+                organization.kind,
+            )
+    });
+    if matched || *target == Target::Any {
+        return Vec::new();
+    }
+    vec![format!(
+        "no other member matches {target} today: this binds nobody until one does; see chartmesh network members"
+    )]
+}
+
+/// A period must have an end that is still to come and lies behind its start.
+fn period(from: Option<Timestamp>, until: Option<Timestamp>, now: Timestamp) -> Result<(), Status> {
+    match until {
+        Some(until) if until <= now => Err(usage(
+            Code::Usage,
+            "the consent would end before today: --until is in the past",
+        )),
+        Some(until) if from.is_some_and(|from| until <= from) => Err(usage(
+            Code::Usage,
+            "the consent would end before it begins: --until is not after --from",
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -205,7 +267,7 @@ fn in_force(now: policy::InForce) -> InForce {
     }
 }
 
-fn view(consent: &Consent, now: chartmesh_core::types::Timestamp) -> ConsentView {
+fn view(consent: &Consent, now: Timestamp) -> ConsentView {
     ConsentView {
         consent: consent.id.to_string(),
         version: consent.position,
@@ -227,5 +289,29 @@ fn view(consent: &Consent, now: chartmesh_core::types::Timestamp) -> ConsentView
         until: consent.until.map(|until| until.to_string()),
         status: consent.status(now).text().to_owned(),
         revoked: consent.revoked.map(|(_, at)| at.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_that_can_never_hold_says_which_of_its_ends_is_wrong() {
+        let day = |text: &str| Timestamp::parse(text);
+        let now = day("2026-11-22").unwrap();
+        let said = |from: &str, until: &str| {
+            period(day(from), day(until), now)
+                .err()
+                .map(|status| status.message().to_owned())
+        };
+        assert_eq!(said("", ""), None);
+        assert_eq!(said("2026-01-01", "2027-01-01"), None);
+        assert_eq!(said("2030-01-01", "2031-01-01"), None);
+
+        assert!(said("", "2020-01-01").is_some_and(|text| text.contains("in the past")));
+        assert!(
+            said("2030-01-01", "2029-01-01").is_some_and(|text| text.contains("not after --from"))
+        );
     }
 }

@@ -294,7 +294,7 @@ fn reply(
                 revealed: line.revealed.term().to_owned(),
                 contact: organization.map(|organization| Contact {
                     phone: organization.phone,
-                    hours: organization.hours,
+                    hours: text::non_empty(organization.hours),
                 }),
                 last_seen: view
                     .and_then(|view| view.last_seen)

@@ -8,6 +8,7 @@ mod network;
 mod node;
 mod records;
 mod service;
+mod sniff;
 mod socket;
 mod text;
 

@@ -32,6 +32,12 @@ use crate::{
 impl Admin {
     pub(super) async fn init(&self, request: InitRequest) -> Result<InitReply, Status> {
         let folder = self.folder();
+        if std::fs::metadata(&folder).is_ok_and(|found| !found.is_dir()) {
+            return Err(usage(
+                Code::Usage,
+                "--node names a file; a node needs a directory",
+            ));
+        }
         let kind: Kind = request
             .kind
             .parse()
@@ -39,6 +45,14 @@ impl Admin {
         for address in &request.listen {
             crate::net::address_bytes(address)
                 .map_err(|_| usage(Code::Usage, "an address to listen on is no multiaddress"))?;
+        }
+        let two_letters =
+            request.state.len() == 2 && request.state.bytes().all(|byte| byte.is_ascii_uppercase());
+        if !(request.state.is_empty() || two_letters) {
+            return Err(usage(
+                Code::Usage,
+                "the state is not two letters such as OH",
+            ));
         }
         let organization = Organization {
             name: request.name,
@@ -198,10 +212,29 @@ impl Admin {
                 name,
                 "fail",
                 error.to_string(),
-                "the node cannot be opened until this is mended",
+                &remedy(error, &folder),
             ));
         }
         checks
+    }
+}
+
+/// What mends a node that does not open.
+fn remedy(error: &BootError, folder: &Path) -> String {
+    let folder = folder.display();
+    match error {
+        BootError::Passphrase => "give --passphrase-fd N".to_owned(),
+        BootError::Config(_) => format!("correct {folder}/config.toml"),
+        _ => match error.code() {
+            Code::Permissions => format!("chmod 700 {folder} && chmod 600 {folder}/key"),
+            Code::NotInitialised => "make a node there with chartmesh init".to_owned(),
+            Code::DataDirLocked => "stop the other process, or ask it".to_owned(),
+            Code::KeyRefused => {
+                "give the key file or passphrase this node was made with".to_owned()
+            }
+            Code::StorageFull => "free space on the disk".to_owned(),
+            _ => "keep the directory as it is; restore a backup beside it".to_owned(),
+        },
     }
 }
 
@@ -268,6 +301,7 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
             )
         },
         journal(daemon, stats.journal_bytes, stats.position).await,
+        super::audit::files_check(daemon).await,
         index(daemon),
         memory(),
     ];
@@ -307,6 +341,12 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
 
 fn directory(folder: &Path) -> Check {
     match std::fs::metadata(folder) {
+        Ok(metadata) if !metadata.is_dir() => check(
+            "directory",
+            "fail",
+            "this is a file and no directory",
+            "name the node's directory with --node",
+        ),
         Ok(metadata) if metadata.permissions().mode() & 0o077 == 0 => {
             check("directory", "ok", "only its owner may enter", "")
         }
@@ -314,7 +354,7 @@ fn directory(folder: &Path) -> Check {
             "directory",
             "fail",
             "others may enter the node's directory",
-            "chmod 0700 the directory",
+            &format!("chmod 700 {}", folder.display()),
         ),
         Err(error) => check(
             "directory",
@@ -401,5 +441,35 @@ fn index(daemon: &Daemon) -> Check {
             "cannot be kept on this disk and is held in memory",
             "check the disk",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OpenError;
+
+    #[test]
+    fn what_keeps_a_node_closed_comes_with_the_command_that_opens_it() {
+        let folder = Path::new("/n");
+        let wide = BootError::Store(OpenError::Permissions {
+            mode: 0o644,
+            allowed: 0o600,
+        });
+        assert!(remedy(&wide, folder).contains("chmod 600 /n/key"));
+        assert!(remedy(&BootError::Passphrase, folder).contains("--passphrase-fd"));
+    }
+
+    #[test]
+    fn a_file_is_no_directory_of_a_node() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let room = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(room.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(directory(room.path()).status, "ok");
+
+        let found = directory(file.path());
+
+        assert_eq!(found.status, "fail");
+        assert!(found.detail.contains("file"), "{}", found.detail);
     }
 }

@@ -275,6 +275,8 @@ impl Import {
             );
         } else if too_large {
             self.refuse(index, Code::TooLarge, "the input is larger than 64 MiB");
+        } else if let Some(why) = super::sniff::foreign(&bytes) {
+            self.refuse(index, Code::FormatUnknown, why);
         } else {
             let outcome = self.one(bytes.clone(), mode).await?;
             match outcome {
