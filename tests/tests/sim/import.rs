@@ -594,6 +594,6 @@ async fn a_list_that_is_too_long_for_one_message_is_cut_and_says_so() {
     assert!(!complete);
     let each = 3 * long.len();
     let most = LIST_MAX_BYTES / each;
-    // The record itself stands first and is short.
-    assert!((most - 4..=most + 1).contains(&listed.len()), "{most}");
+    // Beside them the record itself, which says little.
+    assert!((most - 2..=most + 1).contains(&listed.len()), "{most}");
 }
