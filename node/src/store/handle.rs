@@ -459,7 +459,13 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use chartmesh_core::records::{Scope, Tail};
+    use std::sync::Mutex;
+
+    use chartmesh_core::{
+        records::{Scope, Tail},
+        types::PatientId,
+    };
+    use data_encoding::HEXLOWER;
 
     use super::*;
 
@@ -508,6 +514,92 @@ mod tests {
             .collect();
         assert_eq!(positions.len(), 64);
         assert!(store.stats().await.unwrap().syncs < 64);
+    }
+
+    #[tokio::test]
+    async fn every_commit_is_told_in_journal_order_before_it_is_acknowledged() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let follower = Arc::clone(&told);
+        let follow = move |recorded: &Recorded| {
+            let positions = recorded.records().iter().map(|record| record.position);
+            follower.lock().unwrap().extend(positions);
+        };
+        store.follow(follow.clone()).unwrap();
+        assert_eq!(store.follow(follow), Err(StoreError::ReadOnly));
+
+        let commits = (0..64).map(|_| async {
+            let recorded = store.commit(batch(&["one", "two"])).await.unwrap();
+            let last = recorded.records()[1].position;
+            assert!(told.lock().unwrap().contains(&last), "record {last}");
+        });
+        futures::future::join_all(commits).await;
+
+        let told = told.lock().unwrap().clone();
+        assert_eq!(told, (1..=128).collect::<Vec<u64>>());
+        assert!(store.stats().await.unwrap().syncs < 64);
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_panics_ends_the_writing_and_takes_no_record_back() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        let panics = |_: &Recorded| std::panic::resume_unwind(Box::new("a defect"));
+        store.follow(panics).unwrap();
+
+        let recorded = store.commit(batch(&["one"])).await;
+        let refused = store.commit(batch(&["two"])).await;
+
+        assert!(recorded.is_ok());
+        assert_eq!(refused.err(), Some(StoreError::ReadOnly));
+    }
+
+    /// The readers once had a keyring of their own, as it was at the start.
+    #[tokio::test]
+    async fn a_record_of_a_patient_that_came_after_the_start_is_read_by_its_place() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        let patient = PatientId([7; 16]);
+        let mut batch = Batch::default();
+        batch.keys.push((patient.into(), SecretKey::new([8; 32])));
+        batch.push(RecordKind::Patient, Scope::Patient(patient), "a name");
+
+        let recorded = store.commit(batch).await.unwrap();
+        let place = recorded.records()[0].place;
+        let read = store.records(vec![place]).await.unwrap();
+
+        assert_eq!(read[0].body.as_deref(), Some(&b"a name"[..]));
+        assert!(store.keyring().key(patient.into()).is_some());
+    }
+
+    /// The store of the vectors: what another program wrote by the book is this program's store.
+    #[tokio::test]
+    async fn a_store_of_the_vectors_is_opened_and_its_leaf_file_is_that_of_the_vectors() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../../tests/vectors/store-leaves.json")).unwrap();
+        let bytes = |name: &str| {
+            let text = golden[name].as_str().unwrap().as_bytes();
+            HEXLOWER.decode(text).unwrap()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        Store::prepare(folder.path()).unwrap();
+        let mut disk = DirDisk::new(folder.path());
+        disk.replace(FILE, &bytes("journal")).unwrap();
+        disk.replace("keyring", &bytes("keyring")).unwrap();
+        let kek = SecretKey::new(bytes("key_encryption_key").try_into().unwrap());
+
+        let mut bodies = Vec::new();
+        let (store, opened) = Store::open(folder.path(), &kek, rows_of, &mut |record| {
+            bodies.push(record.body.unwrap());
+        })
+        .unwrap();
+        store.rest().await.unwrap();
+
+        assert_eq!((opened.problem(), opened.leaves), (None, Leaves::Agree));
+        assert_eq!(bodies.len(), 5);
+        let leaves = disk.read("audit/leaves", 0, 1_000).unwrap();
+        assert!(leaves == bytes("bytes"));
     }
 
     #[tokio::test]

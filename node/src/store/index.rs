@@ -300,12 +300,15 @@ fn told(error: EngineError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{path::Path, sync::Arc};
 
     use chartmesh_core::{
         crypto::SecretKey,
-        records::{Keyring, Log},
+        records::{KeyId, Keyring, Log},
     };
+    use data_encoding::HEXLOWER;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
 
     use super::*;
     use crate::store::{DirDisk, MemoryEngine};
@@ -405,6 +408,81 @@ mod tests {
             index.rows(Table::Patient, b"").err(),
             Some(StoreError::Failed)
         );
+    }
+
+    /// `CHARTMESH_WRITE_VECTORS=1` writes the file where it does not exist yet.
+    #[test]
+    fn an_index_has_the_bytes_of_its_vector_and_reads_back() {
+        let mut rng = ChaCha20Rng::from_seed([0x5e; 32]);
+        let folder = tempfile::tempdir().unwrap();
+        let kek = SecretKey::new([0x3e; 32]);
+        let disk = DirDisk::new(folder.path());
+        let log = Log::create(disk, &kek, [0x57; 16], &mut rng).unwrap();
+        let (seal, genesis) = (log.keys().rows(), log.head());
+        let mut mark = Mark {
+            head: head(2),
+            rows: 0,
+            sum: [0; 4],
+        };
+        let mut shown = Vec::new();
+        let mut sealed = |table: Table, key: &[u8], revision, value: &[u8]| {
+            let bytes = seal.seal(table.name(), key, revision, value, &mut rng);
+            shown.push(serde_json::json!({
+                "table": table.name(),
+                "key": HEXLOWER.encode(key),
+                "revision": revision,
+                "value": HEXLOWER.encode(value),
+                "bytes": HEXLOWER.encode(&bytes),
+            }));
+        };
+        for (key, revision, value) in [(b"a", 1, b"one"), (b"b", 2, b"two")] {
+            let fingerprint = seal.fingerprint(Table::Patient.name(), key, revision);
+            mark.sum = plus(mark.sum, fingerprint);
+            mark.rows += 1;
+            sealed(Table::Patient, key, revision, value);
+        }
+        sealed(Table::Meta, APPLIED, 2, &mark.encode());
+        let kept = golden(&serde_json::json!({
+            "store_key": HEXLOWER.encode(&log.key(KeyId::STORE).unwrap()[..]),
+            "store_id": HEXLOWER.encode(&log.store_id()),
+            "rows": shown,
+        }));
+
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        for row in kept["rows"].as_array().unwrap() {
+            let bytes = |name: &str| {
+                let text = row[name].as_str().unwrap().as_bytes();
+                HEXLOWER.decode(text).unwrap()
+            };
+            let table = Table::ALL
+                .into_iter()
+                .find(|table| row["table"] == table.name());
+            let write = Write {
+                table: table.unwrap(),
+                key: bytes("key"),
+                value: bytes("bytes"),
+            };
+            engine.apply(vec![write]).unwrap();
+        }
+        let index = SealedIndex::open(engine, seal, genesis, &|| {}).unwrap();
+
+        assert!(index.applied() == head(2));
+        let rows = index.rows(Table::Patient, b"").unwrap();
+        assert!(rows == [row(b"a", b"one", 1), row(b"b", b"two", 2)]);
+    }
+
+    fn golden(vector: &serde_json::Value) -> serde_json::Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/store-index.json");
+        let text = serde_json::to_string_pretty(vector).unwrap() + "\n";
+        if !path.exists() && std::env::var_os("CHARTMESH_WRITE_VECTORS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            kept == text,
+            "the golden bytes are\n{kept}\nand ours\n{text}"
+        );
+        serde_json::from_str(&kept).unwrap()
     }
 
     fn engine() -> (Arc<dyn Engine>, RowSeal) {

@@ -9,8 +9,7 @@ use std::{
     path::Path,
 };
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use chartmesh_core::crypto::SecretKey;
+use chartmesh_core::crypto::{Argon2Cost, SecretKey, key_from_passphrase};
 use data_encoding::HEXLOWER;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -26,9 +25,6 @@ const FILE_MAX_BYTES: u64 = 4 << 10;
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;
 const LANES: u32 = 4;
-/// What an altered parameter file may make this program spend.
-const MEMORY_MAX_KIB: u32 = 1 << 20;
-const PASSES_MAX: u32 = 16;
 
 /// How a passphrase becomes a key.
 #[derive(Serialize, Deserialize)]
@@ -106,20 +102,17 @@ pub fn read_passphrase(parameters: &Path, passphrase: &[u8]) -> Result<SecretKey
 }
 
 fn derive(chosen: &Parameters, passphrase: &[u8]) -> Result<SecretKey, OpenError> {
-    let bounded = chosen.memory_kib <= MEMORY_MAX_KIB && chosen.passes <= PASSES_MAX;
-    if chosen.algorithm != "argon2id" || !bounded {
+    if chosen.algorithm != "argon2id" {
         return Err(OpenError::KeyUnreadable);
     }
-    let salt = HEXLOWER
-        .decode(chosen.salt.as_bytes())
-        .map_err(|_| OpenError::KeyUnreadable)?;
-    let params = Params::new(chosen.memory_kib, chosen.passes, chosen.lanes, Some(32))
-        .map_err(|_| OpenError::KeyUnreadable)?;
-    let mut key = SecretKey::default();
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase, &salt, key.as_mut_slice())
-        .map_err(|_| OpenError::KeyUnreadable)?;
-    Ok(key)
+    let mut salt = [0; 16];
+    let digits = chosen.salt.as_bytes();
+    if digits.len() != 2 * salt.len() || HEXLOWER.decode_mut(digits, &mut salt).is_err() {
+        return Err(OpenError::KeyUnreadable);
+    }
+    let cost = Argon2Cost::new(chosen.memory_kib, chosen.passes, chosen.lanes);
+    cost.and_then(|cost| key_from_passphrase(passphrase, &salt, cost))
+        .map_err(|_| OpenError::KeyUnreadable)
 }
 
 fn create(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
@@ -164,6 +157,9 @@ pub(super) fn demand_rights(metadata: &fs::Metadata, allowed: u32) -> Result<(),
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
 
     use super::*;
     use crate::store::journal::system_rng;
@@ -213,6 +209,43 @@ mod tests {
         assert_eq!(missing, Some(OpenError::KeyUnreadable));
     }
 
+    /// `CHARTMESH_WRITE_VECTORS=1` writes the file where it does not exist yet.
+    #[test]
+    fn key_file_and_passphrase_have_the_bytes_of_their_vectors_and_read_back() {
+        let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/store-key.json");
+        let folder = tempfile::tempdir().unwrap();
+        let [key, parameters] = ["key", "passphrase"].map(|name| folder.path().join(name));
+        let mut rng = ChaCha20Rng::from_seed([0x5e; 32]);
+        let made = create_file(&key, &mut rng).unwrap();
+        let derived = create_passphrase(&parameters, b"correct horse", &mut rng).unwrap();
+        let vector = serde_json::json!({
+            "seed": HEXLOWER.encode(&[0x5e; 32]),
+            "key": HEXLOWER.encode(&made[..]),
+            "key_file": fs::read_to_string(&key).unwrap(),
+            "passphrase": "correct horse",
+            "passphrase_file": fs::read_to_string(&parameters).unwrap(),
+            "passphrase_key": HEXLOWER.encode(&derived[..]),
+        });
+        let text = serde_json::to_string_pretty(&vector).unwrap() + "\n";
+        if !vectors.exists() && std::env::var_os("CHARTMESH_WRITE_VECTORS").is_some() {
+            fs::write(&vectors, &text).unwrap();
+        }
+
+        let kept = fs::read_to_string(&vectors).unwrap();
+        assert!(
+            kept == text,
+            "the golden bytes are\n{kept}\nand ours\n{text}"
+        );
+        let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        for (path, name) in [(&key, "key_file"), (&parameters, "passphrase_file")] {
+            fs::write(path, kept[name].as_str().unwrap()).unwrap();
+        }
+        let read = read_file(&key).unwrap();
+        assert_eq!(kept["key"], HEXLOWER.encode(&read[..]));
+        let read = read_passphrase(&parameters, b"correct horse").unwrap();
+        assert_eq!(kept["passphrase_key"], HEXLOWER.encode(&read[..]));
+    }
+
     #[test]
     fn a_passphrase_gives_the_same_key_with_the_same_parameters() {
         let folder = tempfile::tempdir().unwrap();
@@ -223,8 +256,16 @@ mod tests {
         assert!(read_passphrase(&path, b"correct horse").unwrap() == key);
         assert!(read_passphrase(&path, b"correct horsf").unwrap() != key);
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("65536", "99999999")).unwrap();
-        let bomb = read_passphrase(&path, b"correct horse").err();
-        assert_eq!(bomb, Some(OpenError::KeyUnreadable));
+        let changes = [
+            ("65536", "99999999"),
+            ("65536", "8"),
+            ("argon2id", "argon2i"),
+        ];
+        for (good, bad) in changes {
+            assert!(text.contains(good));
+            fs::write(&path, text.replace(good, bad)).unwrap();
+            let refused = read_passphrase(&path, b"correct horse").err();
+            assert_eq!(refused, Some(OpenError::KeyUnreadable), "{bad}");
+        }
     }
 }

@@ -24,6 +24,7 @@ mod node;
 mod serve;
 mod serve_fetch;
 mod state;
+mod statements;
 mod view;
 
 pub use apply::rows;

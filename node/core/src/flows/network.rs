@@ -12,14 +12,14 @@ use crate::{
     crypto::{Body, Envelope, SecretKey},
     membership::{
         self, Charter, CharterError, Credential, Founding, JoinAnswer, JoinError, JoinRecord,
-        JoinRequest, JoinState, KeySet, Known, NodeRecord, Organization, Status, Subject, Ticket,
+        JoinRequest, JoinState, Known, Organization, Status, Subject, Ticket,
     },
     ports::World,
     records::{Batch, RecordKind, Scope, TicketIssued},
     session::SessionError,
     types::{
         Code, MemberId, NetworkId, NodeKey, PeerCode, Span, Timestamp,
-        limits::{JOIN_REQUESTS_MAX, KEY_SET_LIFE, NODE_RECORD_LIFE, TICKETS_MAX},
+        limits::{JOIN_REQUESTS_MAX, TICKETS_MAX},
     },
     wire,
 };
@@ -120,75 +120,6 @@ impl<W: World> Node<W> {
                 code: Code::OrganizationMalformed,
             }
         })
-    }
-
-    /// Signs this run's key set and node record anew. Called at start, when addresses change and
-    /// before the key set grows old; sequences are times, so they rise.
-    pub fn refresh_statements(&self) {
-        let now = self.now();
-        let mut state = self.state();
-        let Some(network) = state.network.as_ref().map(|network| network.id) else {
-            return;
-        };
-        let sequence = state.next_sequence(now);
-        let key_set = self.own_key_set(&state.opening, &network, (now, sequence));
-        let record = NodeRecord {
-            member: self.member(),
-            addresses: state.addresses.iter().cloned().map(Bytes::from).collect(),
-            sequence,
-            expiry: now.plus(NODE_RECORD_LIFE),
-            capabilities: Vec::new(),
-        };
-        state.key_set = Some(key_set);
-        state.node_record = Some(self.identity.node.sign(&network, &record));
-        let own = state.members.get(&self.member()).map(|member| Known {
-            credential: member.known().credential.clone(),
-            key_set: state.key_set.clone(),
-            node_record: state.node_record.clone(),
-        });
-        if let (Some(own), Some(network)) = (own, state.network.clone()) {
-            // Our own statements hold by construction; a credential that ran out is what `doctor` shows.
-            let _expired = state
-                .members
-                .offer(&own, &network.id, &network.charter, now);
-        }
-    }
-
-    pub(super) fn own_key_set(
-        &self,
-        opening: &[std::sync::Arc<crate::crypto::OpeningKey>],
-        network: &NetworkId,
-        (now, sequence): (Timestamp, u64),
-    ) -> Envelope {
-        let set = KeySet {
-            member: self.member(),
-            sequence,
-            keys: opening
-                .iter()
-                .take(1)
-                .map(|key| membership::HpkeKey {
-                    id: key.id(),
-                    suite: crate::crypto::SUITE_XWING,
-                    public: key.public(),
-                })
-                .collect(),
-            audit_key: self.identity.audit.public(),
-            valid_from: now.minus(Span::minutes(10)),
-            valid_until: now.minus(Span::minutes(10)).plus(KEY_SET_LIFE),
-        };
-        self.identity.node.sign(network, &set)
-    }
-
-    /// Installs the keys that open what is sealed to this node, newest first.
-    pub fn install_opening_keys(&self, keys: Vec<crate::crypto::OpeningKey>) {
-        self.state().opening = keys.into_iter().map(std::sync::Arc::new).collect();
-        self.refresh_statements();
-    }
-
-    /// Says where this node can be reached (binary multiaddresses).
-    pub fn set_addresses(&self, addresses: Vec<Vec<u8>>) {
-        self.state().addresses = addresses;
-        self.refresh_statements();
     }
 
     /// Makes a ticket that lets one applicant ask to join.
@@ -302,16 +233,11 @@ impl<W: World> Node<W> {
             return Err(PeerCode::Denied);
         }
         if let Some(before) = before {
-            let same = before
-                .record
-                .request
-                .claims::<JoinRequest>()
-                .is_ok_and(|first| first.node_key == from && first.member == value.member);
-            return if same {
-                Ok(before)
-            } else {
-                Err(PeerCode::Denied)
-            };
+            let first = before.record.request.claims::<JoinRequest>();
+            return first
+                .is_ok_and(|first| first.node_key == from && first.member == value.member)
+                .then_some(before)
+                .ok_or(PeerCode::Denied);
         }
         if now >= ticket.expiry {
             return Err(PeerCode::Denied);

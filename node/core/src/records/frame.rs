@@ -7,12 +7,14 @@
 use bytes::Bytes;
 use rand_core::CryptoRng;
 
-use super::{
-    Draft, KeyId, Place, Record, RecordKind, Scope, StoreError,
-    seal::{self, NONCE_BYTES, TAG_BYTES},
-};
+use super::{Draft, KeyId, Place, Record, RecordKind, Scope, StoreError};
 use crate::{
-    crypto::SecretKey,
+    crypto::{
+        SecretKey,
+        row::{self, OVERHEAD_BYTES},
+        sha256,
+        tree::leaf_hash,
+    },
     types::{PatientId, Timestamp, limits::COMMIT_MAX_BYTES},
 };
 
@@ -20,6 +22,8 @@ use crate::{
 pub(super) const FILE_HEADER_BYTES: usize = 64;
 /// Magic 4 | length of the records 4 | count 4.
 pub(super) const FRAME_HEAD_BYTES: usize = 12;
+/// Bytes of an XChaCha20-Poly1305 nonce (draft-irtf-cfrg-xchacha-03, section 2.3).
+pub(super) const NONCE_BYTES: usize = 24;
 /// Bytes of a chain value.
 pub(super) const CHAIN_BYTES: usize = 32;
 /// What starts a commit frame: `CMFR`.
@@ -47,7 +51,7 @@ impl Head {
     pub fn genesis(store_id: &[u8; 16]) -> Self {
         Self {
             position: 0,
-            chain: seal::hash(&[CHAIN_DOMAIN, store_id]),
+            chain: sha256(&[CHAIN_DOMAIN, store_id]),
         }
     }
 
@@ -55,7 +59,7 @@ impl Head {
     pub(super) fn after(self, record: &[u8]) -> Self {
         Self {
             position: self.position + 1,
-            chain: seal::hash(&[CHAIN_DOMAIN, &self.chain, record]),
+            chain: sha256(&[CHAIN_DOMAIN, &self.chain, record]),
         }
     }
 }
@@ -183,7 +187,7 @@ impl<'a> FrameWriter<'a> {
         let associated = [&self.store_id[..], &self.bytes[start..]].concat();
         let mut nonce = [0; NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
-        let sealed = seal::seal(key, &nonce, &associated, &draft.body);
+        let sealed = row::seal(key, &nonce, &associated, &draft.body);
         self.bytes.extend_from_slice(&nonce);
         self.bytes.extend_from_slice(&length(sealed.len()));
         self.bytes.extend_from_slice(&sealed);
@@ -196,7 +200,7 @@ impl<'a> FrameWriter<'a> {
             time: self.time,
             kind: draft.kind,
             scope: draft.scope,
-            leaf: leaf(record),
+            leaf: leaf_hash(record),
             place: Place {
                 file: self.file,
                 offset: self.offset + start as u64,
@@ -219,18 +223,13 @@ impl<'a> FrameWriter<'a> {
 
 /// How many bytes of a frame a draft takes.
 pub(super) fn record_bytes(draft: &Draft) -> usize {
-    RECORD_HEAD_BYTES + draft.body.len() + TAG_BYTES
+    RECORD_HEAD_BYTES + draft.body.len() + OVERHEAD_BYTES
 }
 
 fn length(len_bytes: usize) -> [u8; 4] {
     u32::try_from(len_bytes)
         .expect("callers hold every commit under COMMIT_MAX_BYTES, far below 4 GiB")
         .to_be_bytes()
-}
-
-/// RFC 9162, section 2.1.1: the hash of a leaf.
-fn leaf(record: &[u8]) -> [u8; 32] {
-    seal::hash(&[&[0], record])
 }
 
 /// A record as it lies, before it is opened.
@@ -295,8 +294,8 @@ impl<'a> RawRecord<'a> {
             None => None,
             Some(key) => {
                 let associated = [&store_id[..], &self.bytes[..BOUND_BYTES]].concat();
-                let plain = seal::open(key, &self.nonce, &associated, self.sealed);
-                Some(Bytes::from(plain.ok_or(StoreError::Integrity {
+                let plain = row::open(key, &self.nonce, &associated, self.sealed);
+                Some(Bytes::from(plain.map_err(|_| StoreError::Integrity {
                     position: self.position,
                 })?))
             }
@@ -318,7 +317,7 @@ impl<'a> RawRecord<'a> {
 
     /// Its leaf hash.
     pub(super) fn leaf(self) -> [u8; 32] {
-        leaf(self.bytes)
+        leaf_hash(self.bytes)
     }
 }
 

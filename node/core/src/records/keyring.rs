@@ -14,18 +14,19 @@ use zeroize::Zeroizing;
 
 use super::{
     Disk, KeyId, StoreError,
-    frame::Fields,
+    frame::{Fields, NONCE_BYTES},
     row::RowSeal,
-    seal::{self, NONCE_BYTES, TAG_BYTES},
 };
-use crate::crypto::SecretKey;
+use crate::crypto::{
+    SecretKey, WrapContext, derive, keyed_hash, keyed_hash_matches, row, unwrap_key, wrap_key,
+};
 
 /// Name of the file.
 const NAME: &str = "keyring";
 const MAGIC: &[u8; 7] = b"CMKEYS\0";
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 8 + 16 + 4;
-const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + TAG_BYTES;
+const WRAPPED_BYTES: usize = NONCE_BYTES + 32 + row::OVERHEAD_BYTES;
 const ENTRY_BYTES: usize = 16 + WRAPPED_BYTES;
 const MAC_BYTES: usize = 32;
 
@@ -34,7 +35,8 @@ const SEALED_MAGIC: &[u8; 8] = b"CMSEAL\0\x01";
 #[derive(Clone)]
 struct Entry {
     key: SecretKey,
-    wrapped: [u8; WRAPPED_BYTES],
+    /// Nonce and ciphertext, as they lie.
+    wrapped: Vec<u8>,
 }
 
 /// The keys of an open store; clones share them.
@@ -78,7 +80,7 @@ impl Keyring {
         };
         let keyring = Self::empty(store_id, kek);
         let wrapped = fields.0;
-        if !seal::mac_holds(&keyring.tagging, &[content], tag) {
+        if !keyed_hash_matches(&keyring.tagging[..], &[content], tag) {
             // Any entry that opens shows that the key is right and the file is not.
             let opens = wrapped
                 .chunks_exact(ENTRY_BYTES)
@@ -223,8 +225,8 @@ impl Keyring {
         if magic != SEALED_MAGIC {
             return Err(flaw);
         }
-        let plain = seal::open(&self.sealing, nonce, &self.file_binding(name), sealed);
-        plain.map(Zeroizing::new).ok_or(flaw)
+        let plain = row::open(&self.sealing, nonce, &self.file_binding(name), sealed);
+        plain.map(Zeroizing::new).map_err(|_| flaw)
     }
 
     /// Seals a small file under the key-encryption key and puts it in place whole.
@@ -240,16 +242,16 @@ impl Keyring {
     ) -> Result<(), StoreError> {
         let mut nonce = [0; NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
-        let sealed = seal::seal(&self.sealing, &nonce, &self.file_binding(name), plain);
+        let sealed = row::seal(&self.sealing, &nonce, &self.file_binding(name), plain);
         disk.replace(name, &[&SEALED_MAGIC[..], &nonce, &sealed].concat())
     }
 
     fn empty(store_id: [u8; 16], kek: &SecretKey) -> Self {
         Self {
             store_id,
-            wrapping: seal::derive(kek, b"chartmesh/1/keyring-wrap"),
-            tagging: seal::derive(kek, b"chartmesh/1/keyring-tag"),
-            sealing: seal::derive(kek, b"chartmesh/1/sealed-file"),
+            wrapping: derive(kek, "chartmesh/1/keyring-wrap"),
+            tagging: derive(kek, "chartmesh/1/keyring-tag"),
+            sealing: derive(kek, "chartmesh/1/sealed-file"),
             entries: Arc::default(),
         }
     }
@@ -271,38 +273,33 @@ impl Keyring {
             bytes.extend_from_slice(&id.0);
             bytes.extend_from_slice(&entry.wrapped);
         }
-        let tag = seal::mac(&self.tagging, &[&bytes]);
+        let tag = keyed_hash(&self.tagging[..], &[&bytes]);
         bytes.extend_from_slice(&tag);
         bytes
     }
 
     fn wrap_entry(&self, id: KeyId, key: &SecretKey, rng: &mut impl CryptoRng) -> Entry {
-        let mut wrapped = [0; WRAPPED_BYTES];
-        let (nonce, sealed) = wrapped
-            .split_first_chunk_mut::<NONCE_BYTES>()
-            .expect("an entry starts with a nonce");
-        rng.fill_bytes(nonce);
-        let binding = self.entry_binding(id);
-        sealed.copy_from_slice(&seal::seal(&self.wrapping, nonce, &binding, key.as_slice()));
         Entry {
             key: key.clone(),
-            wrapped,
+            wrapped: wrap_key(rng, &self.wrapping, &self.context(id), key),
         }
     }
 
     fn unwrap_entry(&self, bytes: &[u8]) -> Option<(KeyId, Entry)> {
-        let mut fields = Fields(bytes);
-        let id = KeyId(fields.take()?);
-        let wrapped: [u8; WRAPPED_BYTES] = fields.take()?;
-        let (nonce, sealed) = wrapped.split_first_chunk()?;
-        let binding = self.entry_binding(id);
-        let plain = Zeroizing::new(seal::open(&self.wrapping, nonce, &binding, sealed)?);
-        let key = SecretKey::new(plain.as_slice().try_into().ok()?);
-        Some((id, Entry { key, wrapped }))
+        let (id, wrapped) = bytes.split_first_chunk()?;
+        let id = KeyId(*id);
+        let entry = Entry {
+            key: unwrap_key(&self.wrapping, &self.context(id), wrapped).ok()?,
+            wrapped: wrapped.to_vec(),
+        };
+        Some((id, entry))
     }
 
-    fn entry_binding(&self, id: KeyId) -> Vec<u8> {
-        [b"chartmesh/1/keyring\0", &self.store_id[..], &id.0].concat()
+    fn context(&self, id: KeyId) -> WrapContext {
+        WrapContext {
+            store: self.store_id,
+            key_id: id.0,
+        }
     }
 
     fn file_binding(&self, name: &str) -> Vec<u8> {

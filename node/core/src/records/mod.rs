@@ -13,7 +13,6 @@ mod patient;
 mod replay;
 mod row;
 mod scan;
-mod seal;
 mod stored;
 
 pub use consent::{

@@ -8,12 +8,13 @@ use rand_core::CryptoRng;
 
 use super::{
     StoreError,
-    frame::Fields,
-    seal::{self, NONCE_BYTES},
+    frame::{Fields, NONCE_BYTES},
 };
-use crate::crypto::SecretKey;
+use crate::crypto::{RowAad, SecretKey, derive, keyed_hash, row};
 
 const FORMAT: u16 = 1;
+/// Longest key that a row can be bound to; a damaged index may show any.
+const KEY_MAX_BYTES: usize = u16::MAX as usize;
 
 /// Seals and opens rows of one store.
 #[derive(Clone)]
@@ -27,15 +28,18 @@ impl RowSeal {
     pub(super) fn new(store_id: [u8; 16], store_key: &SecretKey) -> Self {
         Self {
             store_id,
-            sealing: seal::derive(store_key, b"chartmesh/1/index-row"),
-            marking: seal::derive(store_key, b"chartmesh/1/index-mark"),
+            sealing: derive(store_key, "chartmesh/1/index-row"),
+            marking: derive(store_key, "chartmesh/1/index-mark"),
         }
     }
 
     /// Seals a value for one row at one revision.
+    ///
+    /// # Panics
+    /// Where the key has over 65,535 bytes.
     pub fn seal(
         &self,
-        table: &str,
+        table: &'static str,
         key: &[u8],
         revision: u64,
         value: &[u8],
@@ -44,7 +48,7 @@ impl RowSeal {
         let mut nonce = [0; NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
         let binding = self.binding(table, key, revision);
-        let sealed = seal::seal(&self.sealing, &nonce, &binding, value);
+        let sealed = row::seal(&self.sealing, &nonce, &binding, value);
         [
             &FORMAT.to_be_bytes()[..],
             &revision.to_be_bytes(),
@@ -61,7 +65,7 @@ impl RowSeal {
     /// [`StoreError::FormatTooNew`].
     pub fn open(
         &self,
-        table: &str,
+        table: &'static str,
         key: &[u8],
         bytes: &[u8],
     ) -> Result<(u64, Vec<u8>), StoreError> {
@@ -76,33 +80,32 @@ impl RowSeal {
         if format > FORMAT {
             return Err(StoreError::FormatTooNew { found: format });
         }
-        if format != FORMAT {
+        if format != FORMAT || key.len() > KEY_MAX_BYTES {
             return Err(flaw);
         }
         let binding = self.binding(table, key, revision);
-        let plain = seal::open(&self.sealing, &nonce, &binding, fields.0);
-        Ok((
-            revision,
-            plain.ok_or(StoreError::Integrity { position: revision })?,
-        ))
+        let plain = row::open(&self.sealing, &nonce, &binding, fields.0)
+            .map_err(|_| StoreError::Integrity { position: revision })?;
+        Ok((revision, plain))
     }
 
     /// A keyed hash of what a row is and when it was written; nobody without the key can make one.
-    pub fn fingerprint(&self, table: &str, key: &[u8], revision: u64) -> [u8; 32] {
-        seal::mac(&self.marking, &[&self.binding(table, key, revision)])
+    ///
+    /// # Panics
+    /// Where the key has over 65,535 bytes.
+    pub fn fingerprint(&self, table: &'static str, key: &[u8], revision: u64) -> [u8; 32] {
+        keyed_hash(&self.marking[..], &[&self.binding(table, key, revision)])
     }
 
-    fn binding(&self, table: &str, key: &[u8], revision: u64) -> Vec<u8> {
-        // No table name has a zero byte, and the key is the only other part without a fixed length.
-        [
-            &self.store_id[..],
-            table.as_bytes(),
-            &[0],
-            &FORMAT.to_be_bytes(),
-            &revision.to_be_bytes(),
+    fn binding(&self, table: &'static str, key: &[u8], revision: u64) -> Vec<u8> {
+        let place = RowAad {
+            store: &self.store_id,
+            table,
             key,
-        ]
-        .concat()
+            format: FORMAT,
+            revision,
+        };
+        place.to_bytes()
     }
 }
 
