@@ -93,13 +93,17 @@ pub(super) fn verify_credential_at_any_time(
     network: &NetworkId,
     charter: &Charter,
 ) -> Result<Credential, StatementError> {
-    let signed = envelope.verify::<Credential>(network)?;
-    if !charter.is_quorum(signed.signers()) {
+    // Who signed is looked at before any signature is: whoever offers a credential must not make us
+    // check signatures that count for nothing.
+    let claimed = envelope.claimed_signers();
+    let signed = charter.authorities_among(&claimed);
+    if !charter.is_quorum(&claimed) || signed < claimed.len() {
         return Err(StatementError::Quorum {
-            signed: charter.authorities_among(signed.signers()),
+            signed,
             threshold: charter.threshold,
         });
     }
+    let signed = envelope.verify::<Credential>(network)?;
     signed.value().check(network)?;
     Ok(signed.into_value())
 }
