@@ -23,6 +23,12 @@ const SILENCE: Span = Span::seconds(30);
 /// Root and sealed size, which stand before the chunks of a part file.
 const PART_HEADER_BYTES: usize = 40;
 
+/// Who is told how far a fetch is, and who says whether it is still wanted.
+pub type Told<'a> = (
+    &'a (dyn Fn(u64, u64) + Send + Sync),
+    &'a (dyn Fn() -> bool + Send + Sync),
+);
+
 /// What one fetch asks for.
 #[derive(Clone, Copy)]
 pub struct Fetch {
@@ -90,6 +96,20 @@ impl<W: World> Node<W> {
         fetch: Fetch,
         progress: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> Result<Fetched, FlowError> {
+        self.fetch_while(actor, fetch, (progress, &|| true)).await
+    }
+
+    /// As [`Self::fetch`], for as long as somebody wants it: one that nobody waits for any more ends
+    /// with the next part, or when the holder is silent, and is recorded as any fetch that was cut.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`]; [`FlowError::Deadline`] where nobody wanted it any more.
+    pub async fn fetch_while(
+        &self,
+        actor: &Actor,
+        fetch: Fetch,
+        told: Told<'_>,
+    ) -> Result<Fetched, FlowError> {
         let holder = self.holder_of(fetch.handle)?;
         let network = self.network()?.id;
         let node = self
@@ -102,7 +122,7 @@ impl<W: World> Node<W> {
             })?;
         let part = crypto::sha256(&[b"chartmesh/1/part", &holder.0, &fetch.document.0]);
         let outcome = self
-            .transfer(actor, fetch, (holder, node, network), part, progress)
+            .transfer(actor, fetch, (holder, node, network), part, told)
             .await;
         let mut batch = Batch::default();
         push_audit(
@@ -138,7 +158,7 @@ impl<W: World> Node<W> {
         fetch: Fetch,
         (holder, node, network): (MemberId, NodeKey, NetworkId),
         part: [u8; 32],
-        progress: &(dyn Fn(u64, u64) + Send + Sync),
+        (progress, wanted): Told<'_>,
     ) -> Result<Received, FlowError> {
         let had = self.world.read_part(part).await?;
         let had = had.map(|file| Part::read(&file)).unwrap_or_default();
@@ -164,7 +184,9 @@ impl<W: World> Node<W> {
             .map_err(|error| forged(node, error))?;
         loop {
             let next = self.until(self.now().plus(SILENCE), parts.next()).await;
-            let next = next.ok_or(FlowError::Deadline { node })?;
+            let next = next
+                .filter(|_| wanted())
+                .ok_or(FlowError::Deadline { node })?;
             match next {
                 None => break,
                 Some(Err(error)) => return self.reply(holder, Some(Err(AskError::Call(error)))),
@@ -213,10 +235,14 @@ impl<W: World> Node<W> {
         };
         let mut outcome = Err(AskError::Forged);
         for _ in 0..2 {
-            outcome = match self.question(holder, &build).await {
-                Ok((bytes, asked)) => self.first_part(holder, bytes, &asked).await,
-                Err(error) => Err(error),
+            let opening = async {
+                let (bytes, asked) = self.question(holder, &build).await?;
+                self.first_part(holder, bytes, &asked).await
             };
+            let Some(opened) = self.until(self.now().plus(SILENCE), opening).await else {
+                return self.reply(holder, None);
+            };
+            outcome = opened;
             if !matches!(outcome, Err(AskError::Refused(PeerCode::Stale))) {
                 break;
             }

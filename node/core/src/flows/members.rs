@@ -36,11 +36,8 @@ impl<W: World> Node<W> {
         let mut after = None;
         let mut news = 0;
         for _ in 0..MEMBERS_MAX.div_ceil(PAGE) {
-            let asking =
-                self.ask::<_, MembersAnswer>(from, Rpc::Members, |head| MembersRequest {
-                    head,
-                    after,
-                });
+            let asking = self
+                .ask::<_, MembersAnswer>(from, Rpc::Members, |head| MembersRequest { head, after });
             let answer = match self.until(end, asking).await {
                 Some(Ok((answer, _))) => answer,
                 Some(Err(AskError::Refused(code))) => return Err(code),
