@@ -426,11 +426,16 @@ impl Daemon {
         }
     }
 
+    /// Stops a daemon that serves no admin socket; see [`Self::stop_after`].
+    pub async fn stop(&self) {
+        self.stop_after(std::future::ready(())).await;
+    }
+
     /// Stops: no new calls, accepted work is finished, everything is durable. Work that does not end
     /// in [`STOP_MAX`] is cut short, whoever it waits for; the store is closed behind all of it.
     ///
     /// `serving` ends when the admin server has drained.
-    pub async fn stop(&self, serving: impl Future<Output = ()>) {
+    pub async fn stop_after(&self, serving: impl Future<Output = ()>) {
         self.shutdown.cancel();
         let drained = async {
             serving.await;

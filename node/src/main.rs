@@ -135,7 +135,9 @@ async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
     tracing::info!("stopping");
     // A user that does not read what it asked for is cut off; that is no failure of the node.
     let mut served = Ok(Ok(()));
-    daemon.stop(async { served = (&mut serving).await }).await;
+    daemon
+        .stop_after(async { served = (&mut serving).await })
+        .await;
     match (ended, served) {
         (Ok(()), Ok(Ok(()))) => ExitCode::SUCCESS,
         _ => ExitCode::from(70),

@@ -24,7 +24,7 @@ pub async fn run(
         Ok(booted) => {
             let daemon = Daemon::new(folder, booted, Reach::Alone, since);
             let served = serve_one(|account| Admin::new(daemon.clone(), account)).await;
-            daemon.stop(std::future::ready(())).await;
+            daemon.stop().await;
             served
         }
         Err(error) => serve_one(|account| Admin::unopened(folder, error, account)).await,

@@ -22,6 +22,8 @@ use crate::{
     time::SteadyClock,
 };
 
+pub use crate::time::system_time;
+
 /// Jobs of CPU-heavy work that run at a time.
 const WORKERS: usize = 2;
 

@@ -187,6 +187,23 @@ async fn a_directory_has_one_daemon_and_one_node() {
     assert_eq!(none.map(|error| error.code()), Some(Code::NotInitialised));
 }
 
+/// An applicant asks again and again, and two of its first questions may be judged at once: the one
+/// that is written later must not undo what was decided between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_written_twice_stays_decided() {
+    let (hospital, clinic) = network().await;
+    assert!(hospital.flows().join_requests().is_empty());
+    let stopped = hospital.stop().await;
+
+    stopped.has_one_more(system_time(), RecordKind::Join, Bytes::new());
+    let hospital = stopped.started().await;
+
+    assert_eq!(hospital.daemon.opened.problem(), None);
+    assert!(hospital.flows().join_requests().is_empty());
+    hospital.stop().await;
+    clinic.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_behind_the_last_record_keeps_a_node_off_the_network_until_it_is_accepted() {
     let (hospital, clinic) = network().await;
@@ -254,16 +271,26 @@ impl Stopped {
 
     /// Adds a record as a node with another clock would have.
     fn was_written_at(&self, time: Timestamp) {
-        let kek = key::read_file(&self.path("key")).expect("a key");
-        let disk = DirDisk::new(self.folder.path());
-        let opened = Log::open(disk, &kek, None, &mut |_| {});
-        let (mut log, _) = opened.expect("a journal");
-        let mut batch = Batch::default();
         let ticket = wire::encode_ticket_issued(&TicketIssued {
             key: SecretKey::new([1; 32]),
             expiry: time,
         });
-        batch.push(RecordKind::TicketIssued, Scope::Store, ticket);
+        self.has_one_more(time, RecordKind::TicketIssued, ticket.into());
+    }
+
+    /// Adds a record to the journal behind the node's back; the first of that kind where `body` is
+    /// empty.
+    fn has_one_more(&self, time: Timestamp, kind: RecordKind, mut body: Bytes) {
+        let kek = key::read_file(&self.path("key")).expect("a key");
+        let disk = DirDisk::new(self.folder.path());
+        let opened = Log::open(disk, &kek, None, &mut |record| {
+            if record.kind == kind && body.is_empty() {
+                body = record.body.unwrap_or_default();
+            }
+        });
+        let (mut log, _) = opened.expect("a journal");
+        let mut batch = Batch::default();
+        batch.push(kind, Scope::Store, body);
         let mut rng = ChaCha20Rng::from_seed([2; 32]);
         let pending = log.append(time, vec![batch], &mut rng);
         let synced = pending.and_then(|pending| log.sync(pending));
@@ -287,7 +314,12 @@ impl Stopped {
 
     async fn started(self) -> Node {
         let booted = self.booted().await.expect("a node");
-        let daemon = Daemon::new(self.folder.path(), booted, Reach::Network, Instant::now());
+        let daemon = Daemon::new(
+            self.folder.path(),
+            booted,
+            Reach::Network(chartmesh_node::api::serve_peers),
+            Instant::now(),
+        );
         daemon.start_network().await.expect("a network");
         Node {
             folder: self.folder,
@@ -333,17 +365,20 @@ impl Node {
     }
 
     async fn polls_until(&self, state: JoinState) {
+        let mut last = None;
         let polling = async {
             // The daemon polls as well, and may have had the answer.
             while self.flows().current_network().is_none() {
-                if matches!(self.flows().poll_join().await, Ok(found) if found == state) {
+                let polled = self.flows().poll_join().await;
+                if matches!(polled, Ok(found) if found == state) {
                     return;
                 }
+                last = Some(polled.map_err(|error| error.code()));
                 tokio::task::yield_now().await;
             }
         };
         let polled = tokio::time::timeout(PATIENCE, polling).await;
-        polled.expect("an answer to the request");
+        assert!(polled.is_ok(), "no {state:?} but {last:?}");
     }
 
     /// Imports a patient and adds a report; the bytes come back.

@@ -300,6 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn where_one_key_may_sign_another_signer_or_one_more_is_refused_unread() {
+        let mut envelope = key(1).sign(&NETWORK, &note());
+        let by = |envelope: &Envelope, signer: u8| {
+            let signed = envelope.verify_by::<Note>(&key(signer).public(), &NETWORK);
+            signed.map(drop).err()
+        };
+        assert_eq!(by(&envelope, 1), None);
+        assert_eq!(by(&envelope, 2), Some(SignatureError::Signer));
+
+        // Forged, had anybody looked.
+        envelope.signatures.push((key(2).public(), [0; 64]));
+
+        assert_eq!(by(&envelope, 1), Some(SignatureError::Signer));
+        envelope.signatures.clear();
+        assert_eq!(by(&envelope, 1), Some(SignatureError::Signer));
+    }
+
+    #[test]
     fn one_changed_bit_anywhere_is_refused() {
         let envelope = key(1).sign(&NETWORK, &note());
         assert_eq!(refusal(&envelope), None);

@@ -32,7 +32,7 @@ impl JoinRefusal {
         match self.code {
             Code::MessageMalformed => PeerCode::Malformed,
             Code::ClockSkew => PeerCode::ClockSkew,
-            Code::StorageFull => PeerCode::OverBudget,
+            Code::Usage => PeerCode::OverBudget,
             Code::StorageFailed => PeerCode::Unavailable,
             _ => PeerCode::Denied,
         }
@@ -118,7 +118,7 @@ impl<W: World> Node<W> {
             return Err(refused(Code::TicketExpired));
         }
         if waiting >= JOIN_REQUESTS_MAX {
-            return Err(refused(Code::StorageFull));
+            return Err(refused(Code::Usage));
         }
         let record = JoinRecord {
             ticket: claimed.ticket,

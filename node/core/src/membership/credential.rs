@@ -145,6 +145,23 @@ mod tests {
     }
 
     #[test]
+    fn a_signer_who_is_no_authority_refuses_a_credential_before_any_signature_is_checked() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let mut signed = network.sign(&credential);
+        let verified = verify_credential(&signed, &network.id, &network.charter, NOW);
+        assert!(verified.is_ok());
+
+        // It would be forged, had anybody looked.
+        signed.signatures.push((key(1).public(), [0; 64]));
+
+        let error = verify_credential(&signed, &network.id, &network.charter, NOW);
+        let signed = 2;
+        let threshold = 2;
+        assert_eq!(error, Err(StatementError::Quorum { signed, threshold }));
+    }
+
+    #[test]
     fn a_credential_counts_from_its_first_to_before_its_last_millisecond() {
         let network = Network::new();
         let credential = network.credential(1, 1);

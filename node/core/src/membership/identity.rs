@@ -81,6 +81,24 @@ mod tests {
     use super::*;
     use crate::types::Kind;
 
+    #[test]
+    fn an_old_key_is_destroyed_a_day_after_its_last_key_set_without_a_rotation() {
+        let mut identity = identity();
+        let start = Timestamp(1_800_000_000_000);
+        identity.opening.clear();
+        identity.rotate(SecretKey::new([1; 32]), start);
+        let rotated = start.plus(ROTATE_AFTER);
+        identity.rotate(SecretKey::new([2; 32]), rotated);
+        let end = rotated.plus(KEY_SET_LIFE).plus(KEEP_AFTER);
+        assert!(!identity.expire(end.minus(Span(1))));
+        assert_eq!(identity.opening.len(), 2);
+
+        assert!(identity.expire(end));
+
+        assert_eq!(identity.opening.len(), 1);
+        assert_eq!(identity.opening[0].created, rotated);
+    }
+
     fn identity() -> StoredIdentity {
         StoredIdentity {
             member: MemberId([1; 16]),

@@ -495,6 +495,34 @@ mod tests {
     }
 
     #[test]
+    fn the_part_that_concerns_an_offer_judges_it_as_the_whole_does() {
+        let network = Network::new();
+        let mut members = Members::default();
+        for number in [1, 2] {
+            offer(&mut members, &network, &network.known(number)).unwrap();
+        }
+        let mut newer = network.known(1);
+        newer.key_set = sign_set(&network, 2);
+        let mut stolen = network.credential(3, 1);
+        stolen.node_key = subject(2).node_key;
+        let thief = Known {
+            credential: network.sign(&stolen),
+            key_set: None,
+            node_record: None,
+        };
+
+        for known in [network.known(1), newer, network.known(3), thief] {
+            let part = members.concerning(&known).unwrap();
+            assert!(part.len() <= 2);
+            let judge = |table: &Members| {
+                let judged = table.consider(&known, &network.id, &network.charter, NOW);
+                judged.map(|(offered, after)| (offered, after == known))
+            };
+            assert_eq!(judge(&part), judge(&members));
+        }
+    }
+
+    #[test]
     fn an_older_key_set_or_record_never_comes_back() {
         let network = Network::new();
         let mut members = Members::default();
