@@ -1,6 +1,9 @@
 //! From a directory to a node: make one, or open the one that is there.
 
 use std::{
+    fs::{File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +22,8 @@ use zeroize::Zeroizing;
 use crate::{
     config::{Config, ConfigError, ConfigFile, FILE},
     store::{DirDisk, OpenError, Store, StoreOpened, key},
-    world::{RealWorld, system_time},
+    time::system_time,
+    world::RealWorld,
 };
 
 /// The sealed file that says who the node is.
@@ -100,20 +104,27 @@ pub struct Booted {
     pub clock_behind: Option<Span>,
     /// Time of the last record.
     pub last: Timestamp,
+    /// When it was opened.
+    pub started: Timestamp,
 }
 
-/// Makes a node in a directory.
+/// Makes a node in a directory. The identity is written last: a making that was cut before it is
+/// taken up again, with the same key.
 ///
 /// # Errors
 /// [`BootError`]; where the directory holds a node already nothing is touched.
 pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
-    if folder.join("keyring").exists() || folder.join(FILE).exists() {
+    let cut = folder.join("keyring").exists() && !folder.join(IDENTITY).exists();
+    if !cut && (folder.join("keyring").exists() || folder.join(FILE).exists()) {
         return Err(OpenError::AlreadyInitialised.into());
     }
     Store::prepare(folder)?;
     let mut warnings = Vec::new();
     let mut rng = rand_core::UnwrapErr(rand::rngs::SysRng);
     let kek = match &making.passphrase {
+        Some(passphrase) if folder.join(PASSPHRASE).exists() => {
+            key::read_passphrase(&folder.join(PASSPHRASE), passphrase.as_bytes())?
+        }
         Some(passphrase) => {
             key::create_passphrase(&folder.join(PASSPHRASE), passphrase.as_bytes(), &mut rng)?
         }
@@ -133,17 +144,24 @@ pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
             }
         }
     };
-    Store::create(folder, &kek, rand::random())?;
+    if !cut {
+        Store::create(folder, &kek, rand::random())?;
+    }
     let file = ConfigFile {
         listen: (!making.listen.is_empty()).then(|| making.listen.clone()),
         key_file: making.key_file.clone(),
         ..ConfigFile::default()
     };
     let text = toml::to_string(&file).map_err(|_| BootError::Identity)?;
-    std::fs::write(folder.join(FILE), text).map_err(|error| BootError::File(error.kind()))?;
+    write_file(&folder.join(FILE), text)?;
 
     let identity = draw(making.organization);
-    let (store, _) = Store::open(folder, &kek, rows, &mut |_| {})?;
+    let (store, opened) = Store::open(folder, &kek, rows, &mut |_| {})?;
+    if opened.journal.head.position > 0 {
+        // A node that lost its identity has records; it is not to become another node.
+        store.close().await.map_err(OpenError::from)?;
+        return Err(OpenError::AlreadyInitialised.into());
+    }
     let sealed = store
         .replace_sealed(IDENTITY, wire::encode_identity(&identity))
         .await;
@@ -197,7 +215,8 @@ pub async fn open(
         last = record.time;
         fold.apply(&record);
     })?;
-    let identity = read_identity(&store).await?;
+    let (started, clock_behind) = begin(folder, last, system_time());
+    let identity = read_identity(&store, started).await?;
     let keyring = store.keyring();
     let keys: Vec<(KeyId, SecretKey)> = keyring
         .ids()
@@ -217,13 +236,7 @@ pub async fn open(
         }
     });
     followed.map_err(OpenError::from)?;
-    let clock = judge_clock(folder, last);
-    // Where a person accepted the clock, peers must hear its time: the records' would be skewed to them.
-    let not_before = match clock {
-        ClockJudged::Accepted => Timestamp(0),
-        ClockJudged::Sound | ClockJudged::Behind(_) => last,
-    };
-    let world = RealWorld::new(store, not_before);
+    let world = RealWorld::new(store, started);
     let node = Node::new(identity_of(&identity), fold, world);
     node.install_opening_keys(opening_keys(&identity));
     Ok(Booted {
@@ -231,11 +244,9 @@ pub async fn open(
         identity,
         opened,
         config,
-        clock_behind: match clock {
-            ClockJudged::Behind(by) => Some(by),
-            ClockJudged::Sound | ClockJudged::Accepted => None,
-        },
+        clock_behind,
         last,
+        started,
     })
 }
 
@@ -248,31 +259,36 @@ fn member_of(folder: &Path, kek: &SecretKey) -> Result<MemberId, BootError> {
     Ok(identity.member)
 }
 
-async fn read_identity(store: &Store) -> Result<StoredIdentity, BootError> {
+async fn read_identity(store: &Store, now: Timestamp) -> Result<StoredIdentity, BootError> {
     let read = store.read_sealed(IDENTITY).await;
     let bytes = read.map_err(|error| match error {
         StoreError::Missing => BootError::Identity,
         other => BootError::Store(other.into()),
     })?;
     let mut identity = wire::decode_identity(&bytes).map_err(|_| BootError::Identity)?;
-    rotate_if_due(store, &mut identity).await?;
+    rotate_if_due(store, &mut identity, now).await?;
     Ok(identity)
 }
 
-/// Draws a new opening key where one is due, and stores it before anybody is told of it.
+/// Draws a new opening key where one is due, and stores it before anybody is told of it; destroys
+/// those whose time is over.
 ///
 /// # Errors
 /// [`BootError::Store`] where it cannot be stored; the old key then stays in use.
 pub async fn rotate_if_due(
     store: &Store,
     identity: &mut StoredIdentity,
+    now: Timestamp,
 ) -> Result<bool, BootError> {
-    let now = system_time();
-    if !identity.rotation_due(now) {
+    let mut rotated = identity.clone();
+    let expired = rotated.expire(now);
+    let due = rotated.rotation_due(now);
+    if due {
+        rotated.rotate(SecretKey::new(rand::random()), now);
+    }
+    if !due && !expired {
         return Ok(false);
     }
-    let mut rotated = identity.clone();
-    rotated.rotate(SecretKey::new(rand::random()), now);
     let stored = store
         .replace_sealed(IDENTITY, wire::encode_identity(&rotated))
         .await;
@@ -311,29 +327,22 @@ fn rows(record: &Record) -> Vec<Row> {
     flows::rows(record).unwrap_or_default()
 }
 
-/// What the system's clock is worth beside the last record.
-#[derive(Clone, Copy)]
-enum ClockJudged {
-    /// Not far behind it.
-    Sound,
-    /// Behind it by so much, and nobody accepted that.
-    Behind(Span),
-    /// Behind it, and a person said that the clock is right.
-    Accepted,
-}
-
-fn judge_clock(folder: &Path, last: Timestamp) -> ClockJudged {
-    let behind = last.since(system_time());
+/// When the node's time begins, and how far the system's clock is behind the last record where
+/// nobody accepted that.
+///
+/// Where it was accepted the last record's time is what is wrong, and the system's clock counts:
+/// peers compare with it. Later records still bear at least the last one's time, until it is past.
+fn begin(folder: &Path, last: Timestamp, system: Timestamp) -> (Timestamp, Option<Span>) {
+    let behind = last.since(system);
     if behind <= CLOCK_BEHIND_MAX {
-        return ClockJudged::Sound;
+        return (system.max(last), None);
     }
     let accepted = std::fs::read_to_string(folder.join(CLOCK_ACCEPTED)).ok();
     let accepted = accepted.and_then(|text| text.trim().parse::<u64>().ok());
     if accepted == Some(last.0) {
-        ClockJudged::Accepted
-    } else {
-        ClockJudged::Behind(behind)
+        return (system, None);
     }
+    (last, Some(behind))
 }
 
 /// Accepts that the clock is behind the last record (`doctor --accept-clock`).
@@ -341,6 +350,130 @@ fn judge_clock(folder: &Path, last: Timestamp) -> ClockJudged {
 /// # Errors
 /// [`BootError::File`].
 pub fn accept_clock(folder: &Path, last: Timestamp) -> Result<(), BootError> {
-    let written = std::fs::write(folder.join(CLOCK_ACCEPTED), format!("{}\n", last.0));
-    written.map_err(|error| BootError::File(error.kind()))
+    write_file(&folder.join(CLOCK_ACCEPTED), format!("{}\n", last.0))
+}
+
+/// Puts a small file that only the owner may read in place, durably: after a cut there is the whole
+/// old one or the whole new one.
+///
+/// # Errors
+/// [`BootError::File`].
+pub fn write_file(path: &Path, text: String) -> Result<(), BootError> {
+    let written = || {
+        let beside = path.with_extension("part");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)?;
+        path.parent()
+            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    written().map_err(|error: std::io::Error| BootError::File(error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use chartmesh_core::types::Kind;
+
+    use super::*;
+
+    pub(crate) fn making() -> Making {
+        Making {
+            organization: Organization {
+                name: "Cedar Clinic".to_owned(),
+                kind: Kind::Clinic,
+                npi: String::new(),
+                oid: String::new(),
+                address: "1 Elm St".to_owned(),
+                contact: String::new(),
+                phone: String::new(),
+                hours: String::new(),
+                state: "MA".to_owned(),
+                part2: false,
+                test: true,
+            },
+            listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
+            passphrase: None,
+            key_file: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_making_cut_before_the_identity_is_taken_up_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = folder.path().join("clinic");
+        make(&node, making()).await.unwrap();
+        std::fs::remove_file(node.join(IDENTITY)).unwrap();
+        assert!(open(&node, None).await.is_err());
+
+        let made = make(&node, making()).await.unwrap();
+
+        let booted = open(&node, None).await.unwrap();
+        assert_eq!(booted.node.member().to_string(), made.member.to_string());
+        booted.node.world().store().close().await.unwrap();
+        let again = make(&node, making()).await.err().map(|error| error.code());
+        assert_eq!(again, Some(Code::AlreadyInitialised));
+    }
+
+    #[tokio::test]
+    async fn a_node_with_records_that_lost_its_identity_does_not_become_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = folder.path().join("clinic");
+        make(&node, making()).await.unwrap();
+        let booted = open(&node, None).await.unwrap();
+        let store = booted.node.world().store();
+        let mut batch = chartmesh_core::records::Batch::default();
+        let scope = chartmesh_core::records::Scope::Store;
+        batch.push(
+            chartmesh_core::records::RecordKind::JoinAsked,
+            scope,
+            wire::encode_join_asked(""),
+        );
+        store.commit_at(booted.started, batch).await.unwrap();
+        store.close().await.unwrap();
+        drop(booted);
+        std::fs::remove_file(node.join(IDENTITY)).unwrap();
+
+        let again = make(&node, making()).await.err().map(|error| error.code());
+
+        assert_eq!(again, Some(Code::AlreadyInitialised));
+        assert!(!node.join(IDENTITY).exists());
+    }
+
+    #[test]
+    fn a_file_of_the_node_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        write_file(&path, "one".to_owned()).unwrap();
+        write_file(&path, "two".to_owned()).unwrap();
+
+        let rights = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(rights & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_accepted_clock_is_the_nodes_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let last = Timestamp(1_800_000_000_000);
+        let near = last.minus(Span::minutes(5));
+        assert_eq!(begin(folder.path(), last, near), (last, None));
+        let system = last.minus(Span::days(1));
+        let behind = Some(Span::days(1));
+        assert_eq!(begin(folder.path(), last, system), (last, behind));
+
+        accept_clock(folder.path(), last).unwrap();
+
+        assert_eq!(begin(folder.path(), last, system), (system, None));
+        let later = last.plus(Span(1));
+        assert_eq!(begin(folder.path(), later, system).0, later);
+    }
 }

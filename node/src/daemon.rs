@@ -1,18 +1,19 @@
 //! The running daemon: keeps the node on its network and its statements fresh.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use chartmesh_core::{
     flows::Node,
     membership::{JoinState, StoredIdentity},
-    types::{NodeKey, Span, Timestamp},
+    types::{NetworkId, NodeKey, Span, Timestamp},
 };
 use futures::future::BoxFuture;
-use tokio::sync::{Notify, broadcast::error::RecvError};
+use tokio::sync::{Notify, Semaphore, broadcast::error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -30,7 +31,13 @@ const ROUND: Duration = Duration::from_secs(60);
 /// How often an applicant asks how its request stands.
 const POLL: Duration = Duration::from_secs(1);
 /// How often the key set and the node record are signed anew.
-const RESIGN: Duration = Duration::from_secs(12 * 3600);
+const RESIGN: Span = Span::hours(12);
+
+/// Members greeted at a time.
+const GREETINGS_MAX: usize = 16;
+/// How long everything under way may take once the daemon is told to stop; longer than the server
+/// for peers takes to drain.
+const STOP_MAX: Duration = Duration::from_secs(7);
 
 /// A node with everything around it that runs.
 pub struct Daemon {
@@ -49,12 +56,32 @@ pub struct Daemon {
     /// When it was started, and how long that took.
     pub started: (Timestamp, Duration),
     identity: Mutex<StoredIdentity>,
-    net: OnceLock<Net>,
+    running: Mutex<Option<Running>>,
     starting: tokio::sync::Mutex<()>,
     changed: Notify,
+    greetings: Mutex<BTreeMap<NodeKey, Greeting>>,
+    greeting: Semaphore,
     reach: Reach,
     shutdown: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// The network that runs.
+#[derive(Clone)]
+struct Running {
+    net: Arc<Net>,
+    network: NetworkId,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What is to be done about a member that is being greeted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Greeting {
+    /// Nothing more.
+    Once,
+    /// It connected anew meanwhile: greet it again.
+    Again,
 }
 
 /// Serves peers of a node until the token says stop.
@@ -80,11 +107,13 @@ impl Daemon {
             opened: booted.opened,
             clock_behind: booted.clock_behind,
             last: booted.last,
-            started: (crate::world::system_time(), since.elapsed()),
+            started: (booted.started, since.elapsed()),
             identity: Mutex::new(booted.identity),
-            net: OnceLock::new(),
+            running: Mutex::new(None),
             starting: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
+            greetings: Mutex::default(),
+            greeting: Semaphore::new(GREETINGS_MAX),
             reach,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -98,8 +127,17 @@ impl Daemon {
     }
 
     /// The network, where it runs.
-    pub fn net(&self) -> Option<&Net> {
-        self.net.get()
+    pub fn net(&self) -> Option<Arc<Net>> {
+        self.running().as_ref().map(|running| running.net.clone())
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tasks that are waited for before the daemon stops.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
     }
 
     /// Ends when the daemon is to stop.
@@ -107,7 +145,8 @@ impl Daemon {
         &self.shutdown
     }
 
-    /// Starts the network where the node has one, or waits to join one.
+    /// Starts the network where the node has one, or waits to join one. A network that is no longer
+    /// the one to be joined is stopped first.
     ///
     /// # Errors
     /// [`NetError`] where a port is taken or an address cannot be used.
@@ -119,9 +158,6 @@ impl Daemon {
             return Ok(());
         }
         let _one_at_a_time = self.starting.lock().await;
-        if self.net.get().is_some() {
-            return Ok(());
-        }
         let network = self
             .node
             .current_network()
@@ -130,25 +166,66 @@ impl Daemon {
         let Some(network) = network else {
             return Ok(());
         };
+        let before = self.running().clone();
+        match before {
+            Some(running) if running.network == network => {
+                self.keep();
+                return Ok(());
+            }
+            Some(running) => self.stop_network(&running).await,
+            None => {}
+        }
         let (net, incoming) = self.listen(network).await?;
-        self.node.world().connect(net.calls());
-        self.node.set_addresses(net.listen_addresses_binary());
-        self.tasks
-            .spawn(serve(self.node.clone(), incoming, self.shutdown.clone()));
-        let _only_start = self.net.set(net);
+        let running = Running {
+            net: Arc::new(net),
+            network,
+            stop: self.shutdown.child_token(),
+            tasks: TaskTracker::new(),
+        };
+        self.node.world().connect(running.net.calls());
+        self.node
+            .set_addresses(running.net.listen_addresses_binary());
+        let serving = serve(self.node.clone(), incoming, running.stop.clone());
+        *self.running() = Some(running.clone());
         self.keep();
-        let daemon = self.clone();
-        self.tasks
-            .spawn(async move { daemon.watch_connections().await });
-        let daemon = self.clone();
-        self.tasks.spawn(async move { daemon.look_after().await });
+        running.tasks.spawn(self.tasks.track_future(serving));
+        self.spawn_in(
+            &running,
+            self.clone().watch_connections(running.net.clone()),
+        );
+        self.spawn_in(&running, self.clone().look_after());
+        self.spawn_in(&running, self.clone().look_after_join());
+        running.tasks.close();
         Ok(())
     }
 
-    async fn listen(
-        &self,
-        network: chartmesh_core::types::NetworkId,
-    ) -> Result<(Net, Incoming), NetError> {
+    /// Runs something for as long as a network runs.
+    fn spawn_in(&self, running: &Running, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = running.stop.clone();
+        let work = async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled_owned() => {}
+                () = work => {}
+            }
+        };
+        running.tasks.spawn(self.tasks.track_future(work));
+    }
+
+    /// Ends a network: what was accepted is finished, then the ports are free.
+    async fn stop_network(&self, running: &Running) {
+        running.stop.cancel();
+        if tokio::time::timeout(STOP_MAX, running.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("a network that was left did not end in time");
+        }
+        running.net.stop().await;
+        *self.running() = None;
+    }
+
+    async fn listen(&self, network: NetworkId) -> Result<(Net, Incoming), NetError> {
         let config = |listen| NetConfig {
             seed: self.node.identity().node.seed(),
             network,
@@ -170,15 +247,15 @@ impl Daemon {
             .zip(started.0.bound())
             .map(|(asked, got)| format!("{asked} {got}"))
             .collect();
-        if let Err(error) = std::fs::write(&path, lines.join("\n") + "\n") {
-            tracing::warn!(error = %error.kind(), "the ports taken cannot be remembered");
+        if let Err(error) = boot::write_file(&path, lines.join("\n") + "\n") {
+            tracing::warn!(%error, "the ports taken cannot be remembered");
         }
         Ok(started)
     }
 
     /// Tells the network whom to stay connected to.
     fn keep(&self) {
-        let Some(net) = self.net.get() else { return };
+        let Some(net) = self.net() else { return };
         let own = self.node.node_key();
         let members = self
             .node
@@ -200,40 +277,67 @@ impl Daemon {
         self.changed.notify_waiters();
     }
 
-    /// Greets whoever connects and takes over what it knows.
-    async fn watch_connections(self: Arc<Self>) {
-        let Some(net) = self.net.get() else { return };
+    /// Greets members that connect and takes over what they know.
+    async fn watch_connections(self: Arc<Self>, net: Arc<Net>) {
         let mut events = net.events();
-        for connection in net.connections() {
-            self.spawn_greeting(connection.node);
-        }
+        self.greet_connected(&net);
         loop {
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return,
-                event = events.recv() => match event {
-                    Ok(NetEvent::Connected(node)) => self.spawn_greeting(node),
-                    Ok(NetEvent::Disconnected(_)) => {}
-                    Err(RecvError::Lagged(_)) => {
-                        for connection in net.connections() {
-                            self.spawn_greeting(connection.node);
-                        }
-                    }
-                    Err(RecvError::Closed) => return,
-                },
+            match events.recv().await {
+                Ok(NetEvent::Connected(node)) => self.spawn_greeting(node),
+                Ok(NetEvent::Disconnected(_)) => {}
+                Err(RecvError::Lagged(_)) => self.greet_connected(&net),
+                Err(RecvError::Closed) => return,
             }
         }
     }
 
+    fn greet_connected(self: &Arc<Self>, net: &Net) {
+        for connection in net.connections() {
+            self.spawn_greeting(connection.node);
+        }
+    }
+
+    fn greetings(&self) -> MutexGuard<'_, BTreeMap<NodeKey, Greeting>> {
+        self.greetings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Greets a member in a task of its own, so that one that is silent holds up nobody else.
+    /// Strangers are not greeted: a member we do not know yet says Hello first, and nobody else is
+    /// to have our credential, addresses and keys.
     fn spawn_greeting(self: &Arc<Self>, node: NodeKey) {
+        if !self.node.is_member(node) {
+            return;
+        }
+        if let Some(under_way) = self.greetings().get_mut(&node) {
+            *under_way = Greeting::Again;
+            return;
+        }
+        self.greetings().insert(node, Greeting::Once);
         let daemon = self.clone();
-        self.tasks.spawn(async move { daemon.greet(node).await });
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = daemon.shutdown.cancelled() => return,
+                    () = daemon.greet(node) => {}
+                }
+                let mut greetings = daemon.greetings();
+                match greetings.get_mut(&node) {
+                    Some(again) if *again == Greeting::Again => *again = Greeting::Once,
+                    Some(_) | None => {
+                        greetings.remove(&node);
+                        return;
+                    }
+                }
+            }
+        });
     }
 
     async fn greet(&self, node: NodeKey) {
-        if self.node.current_network().is_none() {
-            return;
-        }
+        // Never closed, so the wait ends with a place.
+        let _place = self.greeting.acquire().await;
         let member = match self.node.greet(node).await {
             Ok(member) => member,
             Err(error) => {
@@ -250,29 +354,35 @@ impl Daemon {
         }
     }
 
-    /// Rounds: joining, members, counts, keys.
+    /// Rounds: members, counts, keys.
     async fn look_after(self: Arc<Self>) {
         let mut round = tokio::time::interval(ROUND);
-        let mut poll = tokio::time::interval(POLL);
-        let mut signed = Instant::now();
+        // By the node's clock, which goes on while the machine sleeps.
+        let mut signed = self.now();
         loop {
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return,
-                () = self.changed.notified() => self.poll_join().await,
-                _ = poll.tick() => self.poll_join().await,
-                _ = round.tick() => {
-                    self.round().await;
-                    if signed.elapsed() >= RESIGN {
-                        self.node.refresh_statements();
-                        signed = Instant::now();
-                    }
-                }
+            round.tick().await;
+            self.round().await;
+            if self.now().since(signed) >= RESIGN {
+                self.node.refresh_statements();
+                signed = self.now();
             }
         }
     }
 
-    async fn poll_join(&self) {
+    /// Asks how a request to join stands.
+    async fn look_after_join(self: Arc<Self>) {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.changed.notified() => {}
+                _ = poll.tick() => {}
+            }
+            self.poll_join().await;
+        }
+    }
+
+    async fn poll_join(self: &Arc<Self>) {
         if self.node.pending_ticket().is_none() || self.node.current_network().is_some() {
             return;
         }
@@ -280,10 +390,8 @@ impl Daemon {
             Ok(JoinState::Approved) => {
                 tracing::info!("joined the network");
                 self.keep();
-                if let Some(net) = self.net.get() {
-                    for connection in net.connections() {
-                        self.greet(connection.node).await;
-                    }
+                if let Some(net) = self.net() {
+                    self.greet_connected(&net);
                 }
             }
             Ok(JoinState::Pending) => {}
@@ -292,21 +400,19 @@ impl Daemon {
         }
     }
 
-    async fn round(&self) {
+    async fn round(self: &Arc<Self>) {
+        if let Some(net) = self.net() {
+            self.greet_connected(&net);
+        }
         if let Err(error) = self.node.write_counted().await {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
-        }
-        if let Some(net) = self.net.get() {
-            for connection in net.connections() {
-                self.greet(connection.node).await;
-            }
         }
         let mut identity = self
             .identity
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        match boot::rotate_if_due(self.node.world().store(), &mut identity).await {
+        match boot::rotate_if_due(self.node.world().store(), &mut identity, self.now()).await {
             Ok(false) => {}
             Ok(true) => {
                 self.node
@@ -320,14 +426,31 @@ impl Daemon {
         }
     }
 
-    /// Stops: no new calls, accepted work is finished, everything is durable.
+    /// Stops a daemon that serves no admin socket; see [`Self::stop_after`].
     pub async fn stop(&self) {
+        self.stop_after(std::future::ready(())).await;
+    }
+
+    /// Stops: no new calls, accepted work is finished, everything is durable. Work that does not end
+    /// in [`STOP_MAX`] is cut short, whoever it waits for; the store is closed behind all of it.
+    ///
+    /// `serving` ends when the admin server has drained.
+    pub async fn stop_after(&self, serving: impl Future<Output = ()>) {
         self.shutdown.cancel();
-        self.tasks.close();
-        if let Some(net) = self.net.get() {
+        let drained = async {
+            serving.await;
+            self.tasks.close();
+            self.tasks.wait().await;
+        };
+        if tokio::time::timeout(STOP_MAX, drained).await.is_err() {
+            tracing::warn!(
+                tasks = self.tasks.len(),
+                "not all work ended; it is cut short"
+            );
+        }
+        if let Some(net) = self.net() {
             net.stop().await;
         }
-        self.tasks.wait().await;
         if let Err(error) = self.node.write_counted().await {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
         }

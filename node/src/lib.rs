@@ -13,6 +13,8 @@ pub mod store;
 
 pub mod net;
 
+pub mod time;
+
 pub mod world;
 
 pub mod boot;

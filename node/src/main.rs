@@ -1,7 +1,7 @@
 //! `chartmeshd`, the daemon: wires store, network and admin socket to a node and runs it.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -19,6 +19,7 @@ use chartmesh_node::{
 };
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
 /// The daemon of a chartmesh node: holds its records, answers its network, serves its own people.
@@ -39,6 +40,9 @@ struct Args {
     #[arg(long, value_name = "N")]
     passphrase_fd: Option<u32>,
 }
+
+/// Longest passphrase.
+const PASSPHRASE_MAX_BYTES: usize = 4 << 10;
 
 /// What a failed start exits with (`decisions.md` 11).
 fn exit(code: Code) -> ExitCode {
@@ -66,11 +70,22 @@ fn passphrase(args: &Args) -> std::io::Result<Option<Zeroizing<String>>> {
     let Some(path) = credential.or(named) else {
         return Ok(None);
     };
-    let mut line = Zeroizing::new(String::new());
-    BufReader::new(std::fs::File::open(path)?).read_line(&mut line)?;
-    let len = line.trim_end_matches(['\r', '\n']).len();
-    line.truncate(len);
-    Ok(Some(line))
+    read_line(std::fs::File::open(path)?).map(Some)
+}
+
+/// The first line of a file. Byte by byte: a buffered reader would leave a copy behind, and what is
+/// longer than the room made for it would be moved and leave one too.
+fn read_line(mut file: impl std::io::Read) -> std::io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(PASSPHRASE_MAX_BYTES));
+    let mut byte = Zeroizing::new([0]);
+    while file.read(&mut *byte)? == 1 && byte[0] != b'\n' {
+        if line.len() == PASSPHRASE_MAX_BYTES {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        line.push(byte[0]);
+    }
+    let text = std::str::from_utf8(&line).map_err(|_| std::io::ErrorKind::InvalidData)?;
+    Ok(Zeroizing::new(text.trim_end_matches('\r').to_owned()))
 }
 
 #[tokio::main]
@@ -120,11 +135,16 @@ async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
         return refuse(code, &error);
     }
     let serving = tokio::spawn(listener.serve(daemon.clone()));
+    let mut serving = AbortOnDropHandle::new(serving);
     tracing::info!(node = %daemon.node.node_key(), start_ms = since.elapsed().as_millis(), "ready");
     let ended = wait_for_signal().await;
     tracing::info!("stopping");
-    daemon.stop().await;
-    match (ended, serving.await) {
+    // A user that does not read what it asked for is cut off; that is no failure of the node.
+    let mut served = Ok(Ok(()));
+    daemon
+        .stop_after(async { served = (&mut serving).await })
+        .await;
+    match (ended, served) {
         (Ok(()), Ok(Ok(()))) => ExitCode::SUCCESS,
         _ => ExitCode::from(70),
     }
@@ -138,4 +158,26 @@ async fn wait_for_signal() -> std::io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_is_the_first_line_and_has_its_limit() {
+        let read = |text: &[u8]| read_line(text).map(|line| line.to_string()).ok();
+        assert_eq!(
+            read(b"correct horse\r\nbattery").as_deref(),
+            Some("correct horse")
+        );
+        assert_eq!(read(b"staple").as_deref(), Some("staple"));
+        assert_eq!(
+            read(&[b'x'; PASSPHRASE_MAX_BYTES]).map(|line| line.len()),
+            Some(PASSPHRASE_MAX_BYTES)
+        );
+
+        assert_eq!(read(&[b'x'; PASSPHRASE_MAX_BYTES + 1]), None);
+        assert_eq!(read(&[0xff]), None);
+    }
 }

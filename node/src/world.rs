@@ -2,9 +2,9 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,7 +19,10 @@ use tokio::sync::Semaphore;
 use crate::{
     net::{Parts, PeerCalls},
     store::Store,
+    time::SteadyClock,
 };
+
+pub use crate::time::system_time;
 
 /// Jobs of CPU-heavy work that run at a time.
 const WORKERS: usize = 2;
@@ -27,38 +30,32 @@ const WORKERS: usize = 2;
 /// The world of a daemon.
 pub struct RealWorld {
     store: Store,
-    calls: OnceLock<PeerCalls>,
-    started: (Timestamp, Instant),
+    calls: Mutex<Option<PeerCalls>>,
+    clock: SteadyClock,
     workers: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
-/// The system's idea of the present.
-pub fn system_time() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 impl RealWorld {
-    /// A world over an open store, without a network yet. Time starts at the later of the system's
-    /// clock and `not_before`, and advances by the monotonic clock alone, so that no step of the
-    /// system's clock revives what has expired.
-    pub fn new(store: Store, not_before: Timestamp) -> Self {
+    /// A world over an open store, without a network yet, whose time begins at `start`.
+    pub fn new(store: Store, start: Timestamp) -> Self {
         Self {
             store,
-            calls: OnceLock::new(),
-            started: (system_time().max(not_before), Instant::now()),
+            calls: Mutex::new(None),
+            clock: SteadyClock::new(start),
             workers: Arc::new(Semaphore::new(WORKERS)),
             waiting: Arc::new(Semaphore::new(WORK_QUEUE_MAX)),
         }
     }
 
-    /// Gives the world its network; once.
+    /// Gives the world its network, in place of one that was left.
     pub fn connect(&self, calls: PeerCalls) {
-        // A second network in one life of a daemon cannot happen: a node belongs to one.
-        let _first_stays = self.calls.set(calls);
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner) = Some(calls);
+    }
+
+    fn calls(&self) -> Option<PeerCalls> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.clone()
     }
 
     /// The store.
@@ -69,9 +66,7 @@ impl RealWorld {
 
 impl Clock for RealWorld {
     fn now(&self) -> Timestamp {
-        let (at, since) = self.started;
-        let elapsed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Timestamp(at.0.saturating_add(elapsed))
+        self.clock.now()
     }
 
     async fn sleep_until(&self, at: Timestamp) {
@@ -103,12 +98,12 @@ impl Peers for RealWorld {
     type Parts = RealParts;
 
     async fn call(&self, to: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, CallError> {
-        let calls = self.calls.get().ok_or(CallError::Unreachable)?;
+        let calls = self.calls().ok_or(CallError::Unreachable)?;
         calls.call(to, rpc, body).await
     }
 
     async fn open(&self, to: NodeKey, body: Bytes) -> Result<RealParts, CallError> {
-        let calls = self.calls.get().ok_or(CallError::Unreachable)?;
+        let calls = self.calls().ok_or(CallError::Unreachable)?;
         calls
             .open(to, body)
             .await
@@ -116,7 +111,7 @@ impl Peers for RealWorld {
     }
 
     fn learn(&self, node: NodeKey, addresses: &[Vec<u8>]) {
-        if let Some(calls) = self.calls.get() {
+        if let Some(calls) = self.calls() {
             calls.learn(node, addresses);
         }
     }
@@ -162,7 +157,8 @@ impl Records for RealWorld {
 
 impl Journal for RealWorld {
     async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
-        self.store.commit(batch).await
+        // One clock: what a decision compares with the time of a record is the time it was stamped by.
+        self.store.commit_at(self.now(), batch).await
     }
 }
 

@@ -43,6 +43,10 @@ struct Fake {
 }
 
 impl PeerService for Fake {
+    fn is_member(&self, _: NodeKey) -> bool {
+        true
+    }
+
     async fn call(&self, from: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, PeerCode> {
         self.callers.lock().expect("a list").push((from, rpc));
         if matches!(rpc, Rpc::Hello | Rpc::Join) {

@@ -12,6 +12,8 @@ mod fetch;
 mod flood;
 #[path = "sim/handle.rs"]
 mod handle;
+#[path = "sim/hello.rs"]
+mod hello;
 #[path = "sim/import.rs"]
 mod import;
 #[path = "sim/join.rs"]

@@ -17,6 +17,10 @@ use crate::{net::Incoming, world::RealWorld};
 struct Door(Arc<Node<RealWorld>>);
 
 impl PeerService for Door {
+    fn is_member(&self, node: NodeKey) -> bool {
+        self.0.is_member(node)
+    }
+
     async fn call(&self, from: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, PeerCode> {
         self.0.serve(from, rpc, body).await
     }

@@ -4,6 +4,7 @@
 //! core finds out.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
@@ -24,6 +25,7 @@ use chartmesh_proto::{
 };
 use futures::{StreamExt, stream::BoxStream};
 use prost::Message;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, transport::Server};
 
@@ -38,12 +40,17 @@ const FRAME_MAX_BYTES: u32 = 256 << 10;
 const HEADERS_MAX_BYTES: u32 = 16 << 10;
 /// How often a silent HTTP/2 connection is tried, and how long the answer may take.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Over how long the calls of a node that is no member are counted.
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long calls under way may take once the server is told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// What answers peers. Bodies are encoded `Signed` for Hello and Join, encoded `Sealed` otherwise, and
 /// so are the answers.
 pub trait PeerService: Send + Sync + 'static {
+    /// Whether a node is an active member; the others share little of this node's time.
+    fn is_member(&self, node: NodeKey) -> bool;
+
     /// Answers a call. Runs to its end even if the caller goes away.
     fn call(
         &self,
@@ -75,6 +82,7 @@ pub async fn serve<S: PeerService>(
         service,
         tasks: tasks.clone(),
         slots: Arc::new(Mutex::new(Slots::new(limits::CALLS_PER_PEER_MAX))),
+        strangers: Arc::default(),
         call_time: Duration::from_millis(limits::CALL_TIME_MAX.0),
     };
     let peer = PeerServer::new(api)
@@ -103,8 +111,8 @@ pub async fn serve<S: PeerService>(
         () = drained => Ok(()),
     };
     tasks.close();
-    let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
-    if tokio::time::timeout(most, tasks.wait()).await.is_err() {
+    // Time to drain is over once; a network that ended by itself gives the calls theirs.
+    if tokio::time::timeout(DRAIN_MAX, tasks.wait()).await.is_err() {
         tracing::error!(calls = tasks.len(), "calls did not end and are cut short");
     }
     served
@@ -114,10 +122,55 @@ struct PeerApi<S> {
     service: Arc<S>,
     tasks: TaskTracker,
     slots: Arc<Mutex<Slots<NodeKey>>>,
+    strangers: Arc<Mutex<Strangers>>,
     call_time: Duration,
 }
 
+/// What nodes that are no members may make this node do: few calls at a time, and few a minute.
+struct Strangers {
+    slots: Slots<NodeKey>,
+    minute: Instant,
+    calls: BTreeMap<NodeKey, u32>,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self {
+            slots: Slots::new(limits::STRANGER_CALLS_MAX),
+            minute: Instant::now(),
+            calls: BTreeMap::new(),
+        }
+    }
+}
+
+impl Strangers {
+    /// A place for one call; none where the node's share is spent.
+    fn admit(&mut self, node: NodeKey, now: Instant) -> Option<OwnedSemaphorePermit> {
+        if now.duration_since(self.minute) >= MINUTE {
+            self.minute = now;
+            // Keys are free, so what is remembered of them ends with the minute.
+            self.calls.clear();
+        }
+        let slot = self.slots.of(node).try_acquire_owned().ok()?;
+        let calls = self.calls.entry(node).or_default();
+        *calls = calls.saturating_add(1);
+        (*calls <= limits::STRANGER_CALLS_PER_MINUTE_MAX).then_some(slot)
+    }
+}
+
 impl<S: PeerService> PeerApi<S> {
+    /// A place for one call of a node, in what it may have worked on at a time.
+    fn place(&self, from: NodeKey) -> Option<OwnedSemaphorePermit> {
+        if self.service.is_member(from) {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            return slots.of(from).try_acquire_owned().ok();
+        }
+        self.strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .admit(from, Instant::now())
+    }
+
     /// Runs a piece of work in a task of its own: it is not cut short when the caller goes away, and
     /// its panic ends nothing but itself.
     async fn spawned<T, F>(&self, from: NodeKey, work: F) -> Result<T, PeerCode>
@@ -125,13 +178,7 @@ impl<S: PeerService> PeerApi<S> {
         T: Send + 'static,
         F: Future<Output = Result<T, PeerCode>> + Send + 'static,
     {
-        let slot = self
-            .slots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .of(from)
-            .try_acquire_owned()
-            .map_err(|_| PeerCode::OverBudget)?;
+        let slot = self.place(from).ok_or(PeerCode::OverBudget)?;
         let task = self.tasks.spawn(async move {
             let _slot = slot;
             work.await
@@ -257,6 +304,10 @@ mod tests {
     struct Idle;
 
     impl PeerService for Idle {
+        fn is_member(&self, _: NodeKey) -> bool {
+            true
+        }
+
         async fn call(&self, _: NodeKey, _: Rpc, _: Bytes) -> Result<Bytes, PeerCode> {
             pending().await
         }
@@ -277,8 +328,27 @@ mod tests {
             service: Arc::new(Idle),
             tasks: TaskTracker::new(),
             slots: Arc::new(Mutex::new(Slots::new(1))),
+            strangers: Arc::default(),
             call_time,
         }
+    }
+
+    #[test]
+    fn a_stranger_has_stranger_calls_max_at_a_time_and_stranger_calls_per_minute_max() {
+        let mut strangers = Strangers::default();
+        let now = Instant::now();
+        let held: Vec<_> = (0..limits::STRANGER_CALLS_MAX)
+            .map(|_| strangers.admit(FROM, now).expect("a place"))
+            .collect();
+
+        assert!(strangers.admit(FROM, now).is_none());
+        assert!(strangers.admit(NodeKey([2; 32]), now).is_some());
+        drop(held);
+        for _ in limits::STRANGER_CALLS_MAX as u32..limits::STRANGER_CALLS_PER_MINUTE_MAX {
+            assert!(strangers.admit(FROM, now).is_some());
+        }
+        assert!(strangers.admit(FROM, now).is_none());
+        assert!(strangers.admit(FROM, now + MINUTE).is_some());
     }
 
     #[tokio::test]

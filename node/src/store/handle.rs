@@ -16,7 +16,7 @@ use chartmesh_core::{
         self, Batch, Disk as _, Head, Keyring, Log, Opened, Place, Record, RecordKind, Recorded,
         StoreError, Verified,
     },
-    types::FileId,
+    types::{FileId, Timestamp},
 };
 use zeroize::Zeroizing;
 
@@ -246,13 +246,19 @@ impl Store {
             .map_err(|_| StoreError::ReadOnly)
     }
 
-    /// See [`chartmesh_core::ports::Journal::commit`].
+    /// See [`chartmesh_core::ports::Journal::commit`]. The records bear the given time, or that of the
+    /// last record before them where it is later.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Failed`], [`StoreError::TooLarge`], [`StoreError::Key`],
     /// [`StoreError::ReadOnly`].
-    pub async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
-        self.inner.journal.commit(batch).await
+    pub async fn commit_at(&self, at: Timestamp, batch: Batch) -> Result<Recorded, StoreError> {
+        self.inner.journal.commit(at, batch).await
+    }
+
+    #[cfg(test)]
+    async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
+        self.commit_at(Timestamp(1), batch).await
     }
 
     /// See [`chartmesh_core::ports::Records::rows`].

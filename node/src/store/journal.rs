@@ -12,7 +12,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
     },
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use chartmesh_core::{
@@ -50,6 +50,7 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Command {
     Commit {
+        at: Timestamp,
         batch: Batch,
         answer: Answer<Recorded>,
         _permit: OwnedSemaphorePermit,
@@ -129,11 +130,12 @@ impl JournalHandle {
         })
     }
 
-    /// Commits a batch.
-    pub(super) async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
+    /// Commits a batch of a given time.
+    pub(super) async fn commit(&self, at: Timestamp, batch: Batch) -> Result<Recorded, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await;
         let permit = place.map_err(|_| StoreError::ReadOnly)?;
         self.ask(|answer| Command::Commit {
+            at,
             batch,
             answer,
             _permit: permit,
@@ -203,6 +205,8 @@ struct Writer<D> {
 /// Batches that share a sync, and who waits for each.
 #[derive(Default)]
 struct Group {
+    /// The latest time of a batch.
+    at: Timestamp,
     batches: Vec<Batch>,
     answers: Vec<Answer<Recorded>>,
     keys: BTreeSet<KeyId>,
@@ -218,7 +222,8 @@ impl Group {
                 && !batch.keys.iter().any(|(id, _)| self.keys.contains(id)))
     }
 
-    fn add(&mut self, batch: Batch, answer: Answer<Recorded>, len_bytes: usize) {
+    fn add(&mut self, at: Timestamp, batch: Batch, answer: Answer<Recorded>, len_bytes: usize) {
+        self.at = self.at.max(at);
         self.len_bytes += len_bytes;
         self.records += batch.drafts.len();
         self.keys
@@ -298,6 +303,7 @@ impl<D: Disk> Writer<D> {
                 },
             };
             let Command::Commit {
+                at,
                 batch,
                 answer,
                 _permit: permit,
@@ -308,11 +314,12 @@ impl<D: Disk> Writer<D> {
             match self.log.check(&batch) {
                 Err(error) => told(answer, Err(error)),
                 Ok(len_bytes) if group.has_room(&batch, len_bytes) => {
-                    group.add(batch, answer, len_bytes);
+                    group.add(at, batch, answer, len_bytes);
                     permits.push(permit);
                 }
                 Ok(_) => {
                     break Some(Command::Commit {
+                        at,
                         batch,
                         answer,
                         _permit: permit,
@@ -329,7 +336,7 @@ impl<D: Disk> Writer<D> {
     fn commit(&mut self, group: Group) {
         let written = self
             .log
-            .append(now(), group.batches, &mut system_rng())
+            .append(group.at, group.batches, &mut system_rng())
             .and_then(|pending| self.log.sync(pending));
         let recorded = match written {
             Ok(recorded) => recorded,
@@ -410,13 +417,6 @@ fn told<T>(answer: Answer<T>, value: Result<T, StoreError>) {
     let _asker_gone = answer.send(value);
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::SyncSender;
@@ -430,11 +430,11 @@ mod tests {
     async fn after_a_failed_sync_nothing_is_acknowledged() {
         let (_folder, handle, gate) = journal();
         gate.pass.send(Ok(())).unwrap();
-        assert!(handle.commit(batch()).await.is_ok());
+        assert!(handle.commit(Timestamp(1), batch()).await.is_ok());
 
         gate.pass.send(Err(StoreError::Failed)).unwrap();
-        let failed = handle.commit(batch()).await;
-        let after = handle.commit(batch()).await;
+        let failed = handle.commit(Timestamp(1), batch()).await;
+        let after = handle.commit(Timestamp(1), batch()).await;
 
         assert_eq!(failed.err(), Some(StoreError::Failed));
         assert_eq!(after.err(), Some(StoreError::ReadOnly));
@@ -447,7 +447,7 @@ mod tests {
         let handle = Arc::new(handle);
         let commit = |_| {
             let handle = Arc::clone(&handle);
-            tokio::spawn(async move { handle.commit(batch()).await.is_ok() })
+            tokio::spawn(async move { handle.commit(Timestamp(1), batch()).await.is_ok() })
         };
         // One is in its sync and cannot leave it; the others take every place that is left.
         let mut waiting: Vec<_> = (0..1).map(commit).collect();
@@ -461,7 +461,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
 
-        let late = handle.commit(batch());
+        let late = handle.commit(Timestamp(1), batch());
         let mut late = std::pin::pin!(late);
         assert!(futures::poll!(&mut late).is_pending());
         gate.pass.send(Ok(())).unwrap();
@@ -478,11 +478,11 @@ mod tests {
     async fn a_thread_that_panics_refuses_and_poisons_nothing() {
         let (_folder, handle, gate) = journal();
         gate.pass.send(Ok(())).unwrap();
-        assert!(handle.commit(batch()).await.is_ok());
+        assert!(handle.commit(Timestamp(1), batch()).await.is_ok());
         // Before a panic the gate closes: see `GateDisk`.
         gate.pass.send(Err(StoreError::Missing)).unwrap();
 
-        let failed = handle.commit(batch()).await;
+        let failed = handle.commit(Timestamp(1), batch()).await;
         while !handle
             .thread
             .lock()
@@ -493,7 +493,7 @@ mod tests {
         {
             tokio::task::yield_now().await;
         }
-        let after = handle.commit(batch()).await;
+        let after = handle.commit(Timestamp(1), batch()).await;
 
         assert_eq!(failed.err(), Some(StoreError::Failed));
         assert_eq!(after.err(), Some(StoreError::ReadOnly));

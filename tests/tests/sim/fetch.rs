@@ -229,3 +229,28 @@ async fn a_document_above_the_limit_is_refused() {
     assert_eq!(told.err().map(|error| error.code()), Some(Code::TooLarge));
     assert_eq!(clinic.documents(rosa).len(), 1);
 }
+
+/// A holder that takes the question and never sends a head, and a user who went away meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_of_a_silent_holder_ends_and_so_does_one_that_nobody_wants() {
+    let (scene, bytes) = large().await;
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    let handle = located(urgent, clinic).await;
+    net.cut(clinic.node_key(), urgent.node_key());
+
+    let most = std::time::Duration::from_secs(60);
+    let silent = tokio::time::timeout(most, fetch(urgent, handle, scene.document)).await;
+
+    assert_eq!(silent.ok().and_then(code), Some(Code::Deadline));
+    net.heal();
+    let asked = chartmesh_core::flows::Fetch {
+        handle,
+        document: scene.document,
+        purpose: chartmesh_core::types::Purpose::Treat,
+    };
+    let told: chartmesh_core::flows::Told<'_> = (&|_, _| {}, &|| false);
+    let unwanted = urgent.fetch_while(&clinician(), asked, told).await;
+    assert_eq!(code(unwanted), Some(Code::Deadline));
+    assert!(audited(clinic, Audited::Disclosed).await.is_empty());
+    assert_eq!(fetch(urgent, handle, scene.document).await.unwrap(), bytes);
+}

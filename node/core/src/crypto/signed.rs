@@ -33,6 +33,9 @@ pub enum SignatureError {
     /// A public key of small order, off the curve, or in a form that is not canonical.
     #[error("a public key is not acceptable")]
     Key,
+    /// Signed by another key than the one that may, or by more than that one.
+    #[error("not signed by the one key that may")]
+    Signer,
     /// A signature does not hold for this type, network and body.
     #[error("a signature does not hold")]
     Forged,
@@ -124,6 +127,27 @@ impl Envelope {
         })
     }
 
+    /// As [`Self::verify`], of a body that one key alone may sign. Another signer, or one more, is
+    /// refused before any signature is checked: nobody makes us check sixty-four.
+    ///
+    /// # Errors
+    /// [`SignatureError::Signer`], or as [`Self::verify`].
+    pub fn verify_by<T: Body>(
+        &self,
+        key: &[u8; 32],
+        network: &NetworkId,
+    ) -> Result<Signed<T>, SignatureError> {
+        match self.signatures.as_slice() {
+            [(signer, _)] if signer == key => self.verify(network),
+            _ => Err(SignatureError::Signer),
+        }
+    }
+
+    /// The keys that are said to have signed. It proves **nothing**.
+    pub fn claimed_signers(&self) -> Vec<[u8; 32]> {
+        self.signatures.iter().map(|(key, _)| *key).collect()
+    }
+
     fn distinct_signers(&self) -> Result<Vec<[u8; 32]>, SignatureError> {
         let count = self.signatures.len();
         if count == 0 {
@@ -132,7 +156,7 @@ impl Envelope {
         if count > SIGNATURES_MAX {
             return Err(SignatureError::TooMany { count });
         }
-        let signers: Vec<[u8; 32]> = self.signatures.iter().map(|(key, _)| *key).collect();
+        let signers = self.claimed_signers();
         if signers.iter().collect::<BTreeSet<_>>().len() != count {
             return Err(SignatureError::Repeated);
         }
@@ -273,6 +297,24 @@ mod tests {
         assert_eq!(signed.hash(), sha256(&[&note().encode_to_vec()]));
         assert!(*signed.envelope() == envelope);
         assert!(signed.into_value() == note());
+    }
+
+    #[test]
+    fn where_one_key_may_sign_another_signer_or_one_more_is_refused_unread() {
+        let mut envelope = key(1).sign(&NETWORK, &note());
+        let by = |envelope: &Envelope, signer: u8| {
+            let signed = envelope.verify_by::<Note>(&key(signer).public(), &NETWORK);
+            signed.map(drop).err()
+        };
+        assert_eq!(by(&envelope, 1), None);
+        assert_eq!(by(&envelope, 2), Some(SignatureError::Signer));
+
+        // Forged, had anybody looked.
+        envelope.signatures.push((key(2).public(), [0; 64]));
+
+        assert_eq!(by(&envelope, 1), Some(SignatureError::Signer));
+        envelope.signatures.clear();
+        assert_eq!(by(&envelope, 1), Some(SignatureError::Signer));
     }
 
     #[test]

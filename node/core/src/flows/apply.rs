@@ -44,7 +44,8 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         }
         RecordKind::Join => apply_join(state, record, body),
         RecordKind::JoinAsked => {
-            state.join_asked = Some(wire::decode_join_asked(body)?);
+            // An empty ticket says that the one before was refused.
+            state.join_asked = Some(wire::decode_join_asked(body)?).filter(|text| !text.is_empty());
             Ok(())
         }
         RecordKind::Patient => apply_patient(state, record, body),

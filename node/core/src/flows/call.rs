@@ -367,7 +367,7 @@ impl<W: World> Node<W> {
         }
         let message = question
             .envelope
-            .verify::<T>(&network)
+            .verify_by::<T>(&node.0, &network)
             .map_err(|error| match error {
                 crypto::SignatureError::Malformed(_)
                 | crypto::SignatureError::NotCanonical { .. } => SessionError::Malformed { node },

@@ -23,6 +23,12 @@ const SILENCE: Span = Span::seconds(30);
 /// Root and sealed size, which stand before the chunks of a part file.
 const PART_HEADER_BYTES: usize = 40;
 
+/// Who is told how far a fetch is, and who says whether it is still wanted.
+pub type Told<'a> = (
+    &'a (dyn Fn(u64, u64) + Send + Sync),
+    &'a (dyn Fn() -> bool + Send + Sync),
+);
+
 /// What one fetch asks for.
 #[derive(Clone, Copy)]
 pub struct Fetch {
@@ -90,6 +96,20 @@ impl<W: World> Node<W> {
         fetch: Fetch,
         progress: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> Result<Fetched, FlowError> {
+        self.fetch_while(actor, fetch, (progress, &|| true)).await
+    }
+
+    /// As [`Self::fetch`], for as long as somebody wants it: one that nobody waits for any more ends
+    /// with the next part, or when the holder is silent, and is recorded as any fetch that was cut.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`]; [`FlowError::Deadline`] where nobody wanted it any more.
+    pub async fn fetch_while(
+        &self,
+        actor: &Actor,
+        fetch: Fetch,
+        told: Told<'_>,
+    ) -> Result<Fetched, FlowError> {
         let holder = self.holder_of(fetch.handle)?;
         let network = self.network()?.id;
         let node = self
@@ -105,10 +125,10 @@ impl<W: World> Node<W> {
         // A second fetch of the document at the same time keeps its chunks to itself.
         let part = if own { named } else { self.random() };
         let from = (holder, node, network);
-        let mut outcome = self.transfer(actor, fetch, from, part, progress).await;
+        let mut outcome = self.transfer(actor, fetch, from, part, told).await;
         if matches!(outcome, Err(Cut::Part)) {
             self.world.remove_part(part).await?;
-            outcome = self.transfer(actor, fetch, from, part, progress).await;
+            outcome = self.transfer(actor, fetch, from, part, told).await;
         }
         if own {
             self.state().fetching.remove(&named);
@@ -153,7 +173,7 @@ impl<W: World> Node<W> {
         fetch: Fetch,
         (holder, node, network): (MemberId, NodeKey, NetworkId),
         part: [u8; 32],
-        progress: &(dyn Fn(u64, u64) + Send + Sync),
+        (progress, wanted): Told<'_>,
     ) -> Result<Received, Cut> {
         let had = self.world.read_part(part).await?;
         let had = had.map(|file| Part::read(&file)).unwrap_or_default();
@@ -182,7 +202,9 @@ impl<W: World> Node<W> {
             .map_err(|error| Cut::of(node, error))?;
         loop {
             let next = self.until(self.now().plus(SILENCE), parts.next()).await;
-            let next = next.ok_or(FlowError::Deadline { node })?;
+            let next = next
+                .filter(|_| wanted())
+                .ok_or(FlowError::Deadline { node })?;
             match next {
                 None => break,
                 Some(Err(error)) => {
@@ -232,10 +254,14 @@ impl<W: World> Node<W> {
         };
         let mut outcome = Err(AskError::Forged);
         for _ in 0..2 {
-            outcome = match self.question(holder, &build).await {
-                Ok((bytes, asked)) => self.first_part(holder, bytes, &asked).await,
-                Err(error) => Err(error),
+            let opening = async {
+                let (bytes, asked) = self.question(holder, &build).await?;
+                self.first_part(holder, bytes, &asked).await
             };
+            let Some(opened) = self.until(self.now().plus(SILENCE), opening).await else {
+                return self.reply(holder, None);
+            };
+            outcome = opened;
             if !matches!(outcome, Err(AskError::Refused(PeerCode::Stale))) {
                 break;
             }

@@ -2,20 +2,39 @@
 
 use bytes::Bytes;
 
-use super::{call::AskError, error::FlowError, node::Node, state::addresses_of};
+use super::{
+    call::AskError,
+    error::FlowError,
+    node::Node,
+    state::{MemberWrite, Network, State, addresses_of},
+};
 use crate::{
     crypto::{Envelope, Signed},
-    membership::{self, Known, Offered},
+    membership::{self, Credential, Known, Offered},
     ports::{CallError, Rpc, World},
     records::{Batch, RecordKind, Scope},
     session::{Peer, SessionError, check_head},
-    types::{MemberId, NodeKey, PeerCode, Span},
+    types::{
+        MemberId, NodeKey, PeerCode, Span, Timestamp,
+        limits::{CALL_TIME_MAX, MEMBER_WRITTEN_EVERY},
+    },
     wire::{self, Head, Hello},
 };
 
 /// Protocol version that this node speaks.
 const VERSION: u32 = 1;
 const HELLO_LIFE: Span = Span::seconds(60);
+
+/// Why a Hello is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum HelloError {
+    /// Something in it does not hold.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// What it proves cannot be remembered.
+    #[error("what a Hello proves cannot be stored")]
+    Store,
+}
 
 impl<W: World> Node<W> {
     /// Says Hello to a member and takes its keys and challenge from the answer.
@@ -34,16 +53,20 @@ impl<W: World> Node<W> {
         }
     }
 
-    /// Says Hello to whoever holds a node key, member known or not.
+    /// Says Hello to whoever holds a node key, member known or not. One that is silent for
+    /// [`CALL_TIME_MAX`] is as one that cannot be reached.
     pub(super) async fn hello_node(&self, node: NodeKey) -> Result<MemberId, AskError> {
         let hello = self
             .own_hello(MemberId([0; 16]), None)
             .ok_or(AskError::Call(CallError::Unreachable))?;
         let question = hello.hash();
-        let answer = self
+        let calling = self
             .world
-            .call(node, Rpc::Hello, wire::encode_envelope(&hello))
+            .call(node, Rpc::Hello, wire::encode_envelope(&hello));
+        let answer = self
+            .until(self.now().plus(CALL_TIME_MAX), calling)
             .await
+            .unwrap_or(Err(CallError::Unreachable))
             .map_err(|error| match error {
                 CallError::Refused(code) => AskError::Refused(code),
                 CallError::Unreachable | CallError::Lost | CallError::Incompatible => {
@@ -55,8 +78,11 @@ impl<W: World> Node<W> {
             self.believe_hello(node, &envelope)
                 .await
                 .map_err(|error| match error {
-                    SessionError::ClockSkew { .. } => AskError::Refused(PeerCode::ClockSkew),
-                    _ => AskError::Forged,
+                    HelloError::Session(SessionError::ClockSkew { .. }) => {
+                        AskError::Refused(PeerCode::ClockSkew)
+                    }
+                    HelloError::Session(_) => AskError::Forged,
+                    HelloError::Store => AskError::Refused(PeerCode::Unavailable),
                 })?;
         let head = &hello.value().head;
         if head.answers != Some(question) || head.audience != self.member() {
@@ -77,7 +103,8 @@ impl<W: World> Node<W> {
         };
         let peer = match self.believe_hello(from, &envelope).await {
             Ok((peer, _)) => peer,
-            Err(error) => return Err(self.refused(from, error).await),
+            Err(HelloError::Session(error)) => return Err(self.refused(from, error).await),
+            Err(HelloError::Store) => return Err(PeerCode::Unavailable),
         };
         let answer = self
             .own_hello(peer.member, Some(envelope.hash()))
@@ -123,115 +150,184 @@ impl<W: World> Node<W> {
     ///
     /// A Hello is not bound to a challenge of ours, so a replay of one can only repeat statements
     /// that are signed and carry rising sequences, and a challenge that its sender then refuses.
+    /// Anybody who can connect may send one, so its signatures are checked outside the state.
     async fn believe_hello(
         &self,
         from: NodeKey,
         envelope: &Envelope,
-    ) -> Result<(Peer, Signed<Hello>), SessionError> {
+    ) -> Result<(Peer, Signed<Hello>), HelloError> {
         let node = from;
         let now = self.now();
-        let (known, hello, peer) = {
-            let state = self.state();
-            let network = state
-                .network
-                .as_ref()
-                .ok_or(SessionError::NotMember { node })?;
-            let hello = envelope
-                .verify::<Hello>(&network.id)
-                .map_err(|_| SessionError::Signature { node })?;
-            if hello.signers() != [from.0] || hello.value().version != VERSION {
-                return Err(SessionError::Signature { node });
-            }
-            let value = hello.value();
-            let credential = membership::verify_credential(
-                &value.credential,
-                &network.id,
-                &network.charter,
-                now,
-            )
+        let network = self
+            .network()
             .map_err(|_| SessionError::NotMember { node })?;
-            if credential.node_key != from {
-                return Err(SessionError::NotMember { node });
-            }
-            let peer = Peer {
-                member: credential.member,
-                node_key: from,
-                organization: credential.organization.clone(),
-            };
-            check_head(
-                &value.head,
-                now,
-                network.charter.rules.clock_window,
-                &network.id,
-                &peer,
-            )?;
-            let to_us = value.head.audience == self.member() || value.head.audience.0 == [0; 16];
-            if !to_us {
-                return Err(SessionError::Audience {
-                    member: peer.member,
-                });
-            }
-            let known = Known {
-                credential: value.credential.clone(),
-                key_set: Some(value.key_set.clone()),
-                node_record: value.node_record.clone(),
-            };
-            (known, hello, peer)
+        let (member, hello) = {
+            let (envelope, network) = (envelope.clone(), network.clone());
+            self.world
+                .run(move || verify_hello(&envelope, from, &network, now))
+                .await?
         };
-        self.take_over(&known)
-            .await
-            .map_err(|_| SessionError::NotMember { node })?;
-        let mut state = self.state();
-        if let Some(challenge) = hello.value().head.next_challenge {
-            state.challenges.insert(peer.member, challenge);
+        let value = hello.value();
+        let to_us = value.head.audience == self.member() || value.head.audience.0 == [0; 16];
+        if !to_us {
+            return Err(SessionError::Audience { member }.into());
         }
-        state.members.saw(&peer.member, now);
+        let charter = (network.charter.version, network.envelope.hash());
+        if (value.charter_version, value.charter_hash) != charter {
+            return Err(SessionError::Charter { member }.into());
+        }
+        let known = Known {
+            credential: value.credential.clone(),
+            key_set: Some(value.key_set.clone()),
+            node_record: value.node_record.clone(),
+        };
+        self.take_over(&known).await.map_err(|error| match error {
+            FlowError::Store(_) => HelloError::Store,
+            _ => SessionError::NotMember { node }.into(),
+        })?;
+        let mut state = self.state();
+        // A credential that was superseded proves nothing: the member goes by another key by then.
+        let peer = state
+            .peer(from, now)
+            .filter(|peer| peer.member == member)
+            .ok_or(SessionError::NotMember { node })?;
+        if let Some(challenge) = value.head.next_challenge {
+            state.challenges.insert(member, challenge);
+        }
+        state.members.saw(&member, now);
+        drop(state);
         Ok((peer, hello))
     }
 
     /// Takes over what is known of a member, where it holds and is newer. Written to the journal
-    /// where a restart should remember it: a new credential or new addresses.
+    /// where a restart should remember it: a new credential, or new addresses, the latter no more
+    /// often than once in [`MEMBER_WRITTEN_EVERY`].
     ///
     /// # Errors
-    /// [`FlowError::Membership`] or [`FlowError::Store`].
+    /// [`FlowError::Membership`] or [`FlowError::Store`]; then nothing has changed.
     pub(super) async fn take_over(&self, known: &Known) -> Result<Offered, FlowError> {
         let now = self.now();
-        let (offered, after, remember, peer) = {
-            let mut state = self.state();
+        let (network, part) = {
+            let state = self.state();
             let Some(network) = state.network.clone() else {
                 return Ok(Offered::Older);
             };
-            let (offered, after) =
-                state
-                    .members
-                    .consider(known, &network.id, &network.charter, now)?;
-            let claimed = after.credential.claims::<membership::Credential>().ok();
-            let describe =
-                |member: &membership::Member| (member.credential().sequence, addresses_of(member));
-            let id = claimed.map(|credential| credential.member);
-            let before = id.and_then(|id| state.members.get(&id)).map(describe);
-            // Key sets change with every start of a peer, so they are kept in memory only.
-            state
-                .members
-                .restore(&after, &network.id, &network.charter)?;
-            let member = id.and_then(|id| state.members.get(&id));
-            let peer = member.map(|member| (member.node_key(), addresses_of(member)));
-            (offered, after, before != member.map(describe), peer)
+            (network, state.members.concerning(known)?)
         };
-        if let Some((node, addresses)) = peer
-            && node != self.node_key()
-        {
-            self.world.learn(node, &addresses);
+        let offer = known.clone();
+        let (offered, after) = self
+            .world
+            .run(move || part.consider(&offer, &network.id, &network.charter, now))
+            .await?;
+        if offered == Offered::Older {
+            return Ok(offered);
         }
-        if remember {
+        let due = after
+            .credential
+            .claims::<Credential>()
+            .ok()
+            .is_some_and(|credential| self.state().owes_member(&credential, &after, now));
+        if due {
             let mut batch = Batch::default();
             batch.push(
                 RecordKind::Member,
                 Scope::Store,
                 wire::encode_member(&after),
             );
+            // What is durable is applied by the fold; before that the state knows nothing of it.
             self.commit(batch).await?;
+        } else {
+            // Key sets change with every start of a peer, so they are kept in memory only.
+            let mut state = self.state();
+            if let Some(network) = state.network.clone() {
+                state
+                    .members
+                    .restore(&after, &network.id, &network.charter)?;
+            }
         }
+        self.learn(&after);
         Ok(offered)
     }
+
+    /// Tells the transport where a member says it can be reached.
+    fn learn(&self, known: &Known) {
+        let Ok(credential) = known.credential.claims::<Credential>() else {
+            return;
+        };
+        let addresses = self
+            .state()
+            .members
+            .get(&credential.member)
+            .map(addresses_of);
+        if let Some(addresses) = addresses
+            && credential.node_key != self.node_key()
+        {
+            self.world.learn(credential.node_key, &addresses);
+        }
+    }
+}
+
+impl State {
+    /// Whether what is known of a member is to be written, and notes that it is being written, or
+    /// that it still has to be.
+    fn owes_member(&mut self, credential: &Credential, after: &Known, now: Timestamp) -> bool {
+        let held = self.members.get(&credential.member);
+        let renewed = held.is_none_or(|held| held.credential().sequence < credential.sequence);
+        let moved = held.is_some_and(|held| {
+            held.known().node_record != after.node_record
+                && Some(addresses_of(held)) != claimed_addresses(after)
+        });
+        let before = self.member_writes.get(&credential.member).copied();
+        let owed = renewed || moved || before.is_some_and(|write| write.owed);
+        let waited = before.is_none_or(|write| now.since(write.at) >= MEMBER_WRITTEN_EVERY);
+        let due = renewed || owed && waited;
+        if due {
+            let written = MemberWrite {
+                at: now,
+                owed: false,
+            };
+            self.member_writes.insert(credential.member, written);
+        } else if let Some(write) = self.member_writes.get_mut(&credential.member) {
+            write.owed = owed;
+        }
+        due
+    }
+}
+
+/// The addresses in what is known of a member; what is known was verified.
+fn claimed_addresses(known: &Known) -> Option<Vec<Vec<u8>>> {
+    let record = known.node_record.as_ref()?;
+    let record = record.claims::<membership::NodeRecord>().ok()?;
+    Some(record.addresses.iter().map(|a| a.to_vec()).collect())
+}
+
+/// Verifies what needs no state: the signatures of a Hello and of the credential in it, and its head.
+fn verify_hello(
+    envelope: &Envelope,
+    from: NodeKey,
+    network: &Network,
+    now: Timestamp,
+) -> Result<(MemberId, Signed<Hello>), SessionError> {
+    let node = from;
+    let hello = envelope
+        .verify_by::<Hello>(&from.0, &network.id)
+        .map_err(|_| SessionError::Signature { node })?;
+    let value = hello.value();
+    if value.version != VERSION {
+        return Err(SessionError::Signature { node });
+    }
+    let credential =
+        membership::verify_credential(&value.credential, &network.id, &network.charter, now)
+            .map_err(|_| SessionError::NotMember { node })?;
+    if credential.node_key != from {
+        return Err(SessionError::NotMember { node });
+    }
+    let peer = Peer {
+        member: credential.member,
+        node_key: from,
+        organization: credential.organization,
+    };
+    let window = network.charter.rules.clock_window;
+    check_head(&value.head, now, window, &network.id, &peer)?;
+    Ok((peer.member, hello))
 }

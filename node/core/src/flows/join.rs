@@ -9,16 +9,21 @@ use crate::{
     membership::{self, JoinAnswer, JoinRequest, JoinState, NodeRecord, Subject, Ticket},
     ports::{CallError, Rpc, World},
     records::{Batch, RecordKind, Scope},
-    types::{Code, PeerCode, limits::NODE_RECORD_LIFE},
+    types::{
+        Code, PeerCode,
+        limits::{CALL_TIME_MAX, NODE_RECORD_LIFE},
+    },
     wire,
 };
 
 impl<W: World> Node<W> {
-    /// Remembers a ticket; [`Self::poll_join`] then asks with it, also after a restart.
+    /// Remembers a ticket, in place of an earlier one; [`Self::poll_join`] then asks with it, also
+    /// after a restart.
     ///
     /// # Errors
     /// [`Code::AlreadyInNetwork`], [`Code::TicketExpired`], [`FlowError::Store`].
     pub async fn join(&self, actor: &Actor, ticket: &Ticket) -> Result<(), FlowError> {
+        let _registration = self.registration().await;
         if self.state().network.is_some() {
             return Err(FlowError::State {
                 code: Code::AlreadyInNetwork,
@@ -109,19 +114,26 @@ impl<W: World> Node<W> {
             .identity
             .node
             .sign(&ticket.network, &self.join_request(&ticket));
-        let answer = self
+        let calling = self
             .world
-            .call(node, Rpc::Join, wire::encode_envelope(&request))
+            .call(node, Rpc::Join, wire::encode_envelope(&request));
+        let answer = self
+            .until(self.now().plus(CALL_TIME_MAX), calling)
             .await
-            .map_err(|error| match error {
-                CallError::Unreachable | CallError::Lost | CallError::Incompatible => {
-                    FlowError::Unreachable { node }
-                }
-                CallError::Refused(PeerCode::Denied) => FlowError::Denied {
+            .ok_or(FlowError::Deadline { node })?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(CallError::Unreachable | CallError::Lost | CallError::Incompatible) => {
+                return Err(FlowError::Unreachable { node });
+            }
+            Err(CallError::Refused(PeerCode::Denied)) => {
+                self.give_up_joining(&ticket).await?;
+                return Err(FlowError::Denied {
                     code: Code::TicketRefused,
-                },
-                CallError::Refused(code) => FlowError::Peer { node, code },
-            })?;
+                });
+            }
+            Err(CallError::Refused(code)) => return Err(FlowError::Peer { node, code }),
+        };
         let forged = |code| FlowError::Forged { node, code };
         let envelope = wire::decode_envelope(&answer).map_err(|_| forged(Code::Signature))?;
         let answer = membership::verify_join_answer(
@@ -134,7 +146,10 @@ impl<W: World> Node<W> {
         .map_err(|_| forged(Code::TicketRefused))?;
         match answer.state {
             JoinState::Pending => Ok(JoinState::Pending),
-            JoinState::Refused => Ok(JoinState::Refused),
+            JoinState::Refused => {
+                self.give_up_joining(&ticket).await?;
+                Ok(JoinState::Refused)
+            }
             JoinState::Approved => {
                 self.become_member(&ticket, answer).await?;
                 Ok(JoinState::Approved)
@@ -142,7 +157,36 @@ impl<W: World> Node<W> {
         }
     }
 
+    /// Forgets a ticket that the inviter refused, so that another network can be joined or founded.
+    async fn give_up_joining(&self, ticket: &Ticket) -> Result<(), FlowError> {
+        let _registration = self.registration().await;
+        // Another ticket may have taken its place while the inviter was asked.
+        if self.pending_ticket().map(|pending| pending.name()) != Some(ticket.name()) {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::JoinAsked,
+            Scope::Store,
+            wire::encode_join_asked(""),
+        );
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                code: Some(Code::TicketRefused),
+                ..audit::Entry::new(audit::Kind::JoinRefused)
+            },
+        );
+        self.commit(batch).await?;
+        Ok(())
+    }
+
     async fn become_member(&self, ticket: &Ticket, answer: JoinAnswer) -> Result<(), FlowError> {
+        let _registration = self.registration().await;
+        if self.state().network.is_some() {
+            // Two answers may arrive together; the first made us a member.
+            return Ok(());
+        }
         let node = ticket.inviter;
         let forged = |code| FlowError::Forged { node, code };
         let applicant = Subject {

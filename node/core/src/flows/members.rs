@@ -4,51 +4,62 @@ use bytes::Bytes;
 
 use super::{call::AskError, node::Node};
 use crate::{
-    membership::Offered,
+    membership::{Credential, Offered},
     ports::{Rpc, World},
-    types::{MemberId, NodeKey, PeerCode, limits::MEMBERS_PAGE_MAX},
+    types::{
+        MemberId, NodeKey, PeerCode,
+        limits::{CALL_TIME_MAX, MEMBERS_MAX, MEMBERS_PAGE_MAX},
+    },
     wire::{MembersAnswer, MembersRequest},
 };
 
 impl<W: World> Node<W> {
+    /// Whether a node key is an active member's.
+    pub fn is_member(&self, node: NodeKey) -> bool {
+        self.state().peer(node, self.now()).is_some()
+    }
+
     /// Takes over what a member knows of the others. What does not hold is passed over: a liar
-    /// cannot keep us from the rest.
+    /// cannot keep us from the rest, nor keep us busy: a page that brings nothing that holds is the
+    /// last, there are no more pages than members may be, and all together take at most
+    /// [`CALL_TIME_MAX`].
     ///
     /// Returns how many were new or newer.
     ///
     /// # Errors
     /// What the member said, or `UNAVAILABLE` where it said nothing that holds.
     pub async fn sync_members(&self, from: MemberId) -> Result<usize, PeerCode> {
+        let end = self.now().plus(CALL_TIME_MAX);
         let mut after = None;
         let mut news = 0;
-        loop {
-            let asked = self
-                .ask::<_, MembersAnswer>(from, Rpc::Members, |head| MembersRequest { head, after })
-                .await;
-            let answer = match asked {
-                Ok((answer, _)) => answer,
-                Err(AskError::Refused(code)) => return Err(code),
-                Err(AskError::Call(_) | AskError::Forged) => return Err(PeerCode::Unavailable),
+        for _ in 0..MEMBERS_MAX {
+            let asking = self
+                .ask::<_, MembersAnswer>(from, Rpc::Members, |head| MembersRequest { head, after });
+            let answer = match self.until(end, asking).await {
+                Some(Ok((answer, _))) => answer,
+                Some(Err(AskError::Refused(code))) => return Err(code),
+                Some(Err(AskError::Call(_) | AskError::Forged)) | None => {
+                    return Err(PeerCode::Unavailable);
+                }
             };
+            let mut last = None;
             for known in &answer.known {
-                if let Ok(offered) = self.take_over(known).await {
-                    news += usize::from(matches!(offered, Offered::New | Offered::Newer));
+                if self.now() >= end {
+                    return Ok(news);
                 }
+                let Ok(offered) = self.take_over(known).await else {
+                    continue;
+                };
+                news += usize::from(matches!(offered, Offered::New | Offered::Newer));
+                let credential = known.credential.claims::<Credential>().ok();
+                last = last.max(credential.map(|credential| credential.member));
             }
-            let last = answer.known.last().and_then(|known| {
-                known
-                    .credential
-                    .claims::<crate::membership::Credential>()
-                    .ok()
-            });
-            match last {
-                // Ids rise, so a peer that repeats itself cannot hold us here.
-                Some(last) if answer.more && after.is_none_or(|before| before < last.member) => {
-                    after = Some(last.member);
-                }
-                _ => return Ok(news),
+            if !answer.more || last <= after {
+                break;
             }
+            after = last;
         }
+        Ok(news)
     }
 
     pub(super) async fn serve_members(

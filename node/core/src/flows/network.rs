@@ -5,22 +5,18 @@ use bytes::Bytes;
 use super::{
     error::FlowError,
     node::{Actor, Node, push_audit},
-    state::{Join, Network},
+    state::Network,
 };
 use crate::{
     audit,
-    crypto::{Body, Envelope, SecretKey},
+    crypto::{Body, Envelope},
     membership::{
-        self, Charter, CharterError, Credential, Founding, JoinAnswer, JoinError, JoinRecord,
-        JoinRequest, JoinState, Known, Organization, Status, Subject, Ticket,
+        self, Charter, CharterError, Credential, Founding, JoinRecord, JoinRequest, JoinState,
+        Known, Organization, Status, Subject, Ticket,
     },
     ports::World,
     records::{Batch, RecordKind, Scope, TicketIssued},
-    session::SessionError,
-    types::{
-        Code, MemberId, NetworkId, NodeKey, PeerCode, Span, Timestamp,
-        limits::{JOIN_REQUESTS_MAX, TICKETS_MAX},
-    },
+    types::{Code, MemberId, NetworkId, Span, Timestamp, limits::TICKETS_MAX},
     wire,
 };
 
@@ -38,11 +34,13 @@ pub struct MemberView {
 }
 
 impl<W: World> Node<W> {
-    /// Founds a network with this node's authority key as the only one.
+    /// Founds a network with this node's authority key as the only one. A request to join another
+    /// stands in its way until it is refused or its ticket has run out.
     ///
     /// # Errors
     /// [`Code::AlreadyInNetwork`], or [`FlowError::Store`].
     pub async fn found(&self, actor: &Actor, founding: Founding) -> Result<Network, FlowError> {
+        let _registration = self.registration().await;
         self.need_no_network()?;
         let now = self.now();
         let authority = &self.identity.authority;
@@ -93,8 +91,10 @@ impl<W: World> Node<W> {
     }
 
     pub(super) fn need_no_network(&self) -> Result<(), FlowError> {
-        let state = self.state();
-        if state.network.is_some() || state.join_asked.is_some() {
+        let asked = self
+            .pending_ticket()
+            .is_some_and(|ticket| self.now() < ticket.expiry);
+        if self.state().network.is_some() || asked {
             return Err(FlowError::State {
                 code: Code::AlreadyInNetwork,
             });
@@ -169,141 +169,14 @@ impl<W: World> Node<W> {
         Ok(ticket)
     }
 
-    /// Answers an applicant: pending, approved with its credential, or refused.
-    ///
-    /// # Errors
-    /// What the applicant is told; a forged, foreign, expired or used ticket is `DENIED`.
-    pub async fn serve_join(&self, from: NodeKey, body: &[u8]) -> Result<Bytes, PeerCode> {
-        let malformed = SessionError::Malformed { node: from };
-        let Ok(envelope) = wire::decode_envelope(body) else {
-            return Err(self.refused(from, malformed).await);
-        };
-        let network = self.network_id().ok_or(PeerCode::Unavailable)?;
-        let join = match self.judge_join(from, &envelope).await {
-            Ok(join) => join,
-            Err(PeerCode::Denied) => {
-                // Counted like every refusal, so that a used ticket shows in the log.
-                let _counted = self
-                    .refused(from, SessionError::NotMember { node: from })
-                    .await;
-                return Err(PeerCode::Denied);
-            }
-            Err(code) => return Err(code),
-        };
-        let answer = self.join_answer(&join, envelope.hash());
-        Ok(wire::encode_envelope(
-            &self.identity.node.sign(&network, &answer),
-        ))
-    }
-
-    async fn judge_join(&self, from: NodeKey, envelope: &Envelope) -> Result<Join, PeerCode> {
-        let now = self.now();
-        let claimed = envelope
-            .claims::<JoinRequest>()
-            .map_err(|_| PeerCode::Malformed)?;
-        let network = self.network().map_err(|_| PeerCode::Unavailable)?;
-        let (ticket, before, waiting) = {
-            let state = self.state();
-            let waiting = state
-                .joins
-                .values()
-                .filter(|join| join.record.state == JoinState::Pending)
-                .count();
-            (
-                state.tickets.get(&claimed.ticket).cloned(),
-                state.joins.get(&claimed.ticket).cloned(),
-                waiting,
-            )
-        };
-        let ticket = ticket.ok_or(PeerCode::Denied)?;
-        let request = membership::verify_join_request(
-            envelope,
-            &network.id,
-            &network.charter,
-            &ticket.key,
-            self.node_key(),
-            now,
-        )
-        .map_err(|error| match error {
-            JoinError::ClockSkew { .. } => PeerCode::ClockSkew,
-            _ => PeerCode::Denied,
-        })?;
-        let value = request.value();
-        if value.node_key != from {
-            return Err(PeerCode::Denied);
-        }
-        if let Some(before) = before {
-            let first = before.record.request.claims::<JoinRequest>();
-            return first
-                .is_ok_and(|first| first.node_key == from && first.member == value.member)
-                .then_some(before)
-                .ok_or(PeerCode::Denied);
-        }
-        if now >= ticket.expiry {
-            return Err(PeerCode::Denied);
-        }
-        if waiting >= JOIN_REQUESTS_MAX {
-            return Err(PeerCode::OverBudget);
-        }
-        let record = JoinRecord {
-            ticket: value.ticket,
-            request: request.envelope().clone(),
-            state: JoinState::Pending,
-            credential: None,
-        };
-        let mut batch = Batch::default();
-        batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
-        // The ticket is marked used before it is answered.
-        self.commit(batch)
-            .await
-            .map_err(|_| PeerCode::Unavailable)?;
-        Ok(Join {
-            record,
-            received: now,
-            delivered: false,
-        })
-    }
-
-    fn join_answer(&self, join: &Join, request: [u8; 32]) -> JoinAnswer {
-        let mut state = self.state();
-        let approved = join.record.state == JoinState::Approved;
-        let own = state
-            .members
-            .get(&self.member())
-            .map(|member| member.known().clone());
-        let answer = JoinAnswer {
-            state: join.record.state,
-            mac: [0; 32],
-            credential: join.record.credential.clone(),
-            charter: state
-                .network
-                .as_ref()
-                .filter(|_| approved)
-                .map(|network| network.envelope.clone()),
-            peers: if approved {
-                own.into_iter().collect()
-            } else {
-                Vec::new()
-            },
-            node_key: self.node_key(),
-        };
-        if approved && let Some(join) = state.joins.get_mut(&join.record.ticket) {
-            join.delivered = true;
-        }
-        let key = state
-            .tickets
-            .get(&join.record.ticket)
-            .map_or_else(SecretKey::default, |ticket| ticket.key.clone());
-        answer.proved(&key, &request)
-    }
-
     /// Join requests that wait, each with the six words of its applicant.
     pub fn join_requests(&self) -> Vec<(String, JoinRequest, Timestamp)> {
+        let now = self.now();
         let state = self.state();
         state
             .joins
             .values()
-            .filter(|join| join.record.state == JoinState::Pending)
+            .filter(|join| state.awaits(&join.record, now))
             .filter_map(|join| {
                 let request = join.record.request.claims::<JoinRequest>().ok()?;
                 Some((request.id(), request, join.received))
@@ -317,6 +190,7 @@ impl<W: World> Node<W> {
     /// [`Code::RequestUnknown`], [`Code::NotAuthority`], [`Code::OrganizationActive`],
     /// [`FlowError::Store`].
     pub async fn approve(&self, actor: &Actor, words: &str) -> Result<Credential, FlowError> {
+        let _registration = self.registration().await;
         let network = self.network()?;
         let now = self.now();
         let authority = self.identity.authority.public();
@@ -332,7 +206,7 @@ impl<W: World> Node<W> {
             state
                 .joins
                 .iter()
-                .filter(|(_, join)| join.record.state == JoinState::Pending)
+                .filter(|(_, join)| state.awaits(&join.record, now))
                 .filter_map(|(ticket, join)| {
                     let request = join.record.request.claims::<JoinRequest>().ok()?;
                     (request.id() == words).then_some((*ticket, request))

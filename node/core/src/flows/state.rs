@@ -107,6 +107,15 @@ pub(super) struct Join {
     pub delivered: bool,
 }
 
+/// When a member was last written to the journal, and whether it has changed since.
+#[derive(Clone, Copy)]
+pub(super) struct MemberWrite {
+    /// When.
+    pub at: Timestamp,
+    /// Something is known that is not written.
+    pub owed: bool,
+}
+
 /// Everything a decision may look at.
 pub(super) struct State {
     // ---- the fold of the journal
@@ -142,6 +151,7 @@ pub(super) struct State {
     pub(super) pending: BTreeMap<DisclosureId, Pending>,
     pub(super) fetching: BTreeSet<[u8; 32]>,
     pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
+    pub(super) member_writes: BTreeMap<MemberId, MemberWrite>,
     pub(super) problem: Option<StoreError>,
 }
 
@@ -282,6 +292,7 @@ impl Fold {
             pending: BTreeMap::new(),
             fetching: BTreeSet::new(),
             budget: BTreeMap::new(),
+            member_writes: BTreeMap::new(),
             problem: None,
         })))
     }

@@ -93,13 +93,17 @@ pub(super) fn verify_credential_at_any_time(
     network: &NetworkId,
     charter: &Charter,
 ) -> Result<Credential, StatementError> {
-    let signed = envelope.verify::<Credential>(network)?;
-    if !charter.is_quorum(signed.signers()) {
+    // Who signed is looked at before any signature is: whoever offers a credential must not make us
+    // check signatures that count for nothing.
+    let claimed = envelope.claimed_signers();
+    let signed = charter.authorities_among(&claimed);
+    if !charter.is_quorum(&claimed) || signed < claimed.len() {
         return Err(StatementError::Quorum {
-            signed: charter.authorities_among(signed.signers()),
+            signed,
             threshold: charter.threshold,
         });
     }
+    let signed = envelope.verify::<Credential>(network)?;
     signed.value().check(network)?;
     Ok(signed.into_value())
 }
@@ -138,6 +142,23 @@ mod tests {
                 Err(StatementError::Quorum { threshold: 2, .. })
             ));
         }
+    }
+
+    #[test]
+    fn a_signer_who_is_no_authority_refuses_a_credential_before_any_signature_is_checked() {
+        let network = Network::new();
+        let credential = network.credential(1, 1);
+        let mut signed = network.sign(&credential);
+        let verified = verify_credential(&signed, &network.id, &network.charter, NOW);
+        assert!(verified.is_ok());
+
+        // It would be forged, had anybody looked.
+        signed.signatures.push((key(1).public(), [0; 64]));
+
+        let error = verify_credential(&signed, &network.id, &network.charter, NOW);
+        let signed = 2;
+        let threshold = 2;
+        assert_eq!(error, Err(StatementError::Quorum { signed, threshold }));
     }
 
     #[test]

@@ -47,8 +47,9 @@ impl StoredIdentity {
             .is_none_or(|newest| now.since(newest.created) >= ROTATE_AFTER)
     }
 
-    /// Puts a new opening key first and destroys those whose last key set expired a day ago.
-    pub fn rotate(&mut self, private: SecretKey, now: Timestamp) {
+    /// Destroys the keys whose last key set expired a day ago, and says whether there were any.
+    pub fn expire(&mut self, now: Timestamp) -> bool {
+        let before = self.opening.len();
         // A key may be named by a key set signed up to the moment its successor was drawn.
         let successors: Vec<Timestamp> = std::iter::once(now)
             .chain(self.opening.iter().map(|key| key.created))
@@ -59,6 +60,12 @@ impl StoredIdentity {
                 .next()
                 .is_some_and(|next| now < next.plus(KEY_SET_LIFE).plus(KEEP_AFTER))
         });
+        self.opening.len() < before
+    }
+
+    /// Puts a new opening key first and destroys those whose last key set expired a day ago.
+    pub fn rotate(&mut self, private: SecretKey, now: Timestamp) {
+        self.expire(now);
         self.opening.insert(
             0,
             StoredOpeningKey {
@@ -73,6 +80,24 @@ impl StoredIdentity {
 mod tests {
     use super::*;
     use crate::types::Kind;
+
+    #[test]
+    fn an_old_key_is_destroyed_a_day_after_its_last_key_set_without_a_rotation() {
+        let mut identity = identity();
+        let start = Timestamp(1_800_000_000_000);
+        identity.opening.clear();
+        identity.rotate(SecretKey::new([1; 32]), start);
+        let rotated = start.plus(ROTATE_AFTER);
+        identity.rotate(SecretKey::new([2; 32]), rotated);
+        let end = rotated.plus(KEY_SET_LIFE).plus(KEEP_AFTER);
+        assert!(!identity.expire(end.minus(Span(1))));
+        assert_eq!(identity.opening.len(), 2);
+
+        assert!(identity.expire(end));
+
+        assert_eq!(identity.opening.len(), 1);
+        assert_eq!(identity.opening[0].created, rotated);
+    }
 
     fn identity() -> StoredIdentity {
         StoredIdentity {

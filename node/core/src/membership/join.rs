@@ -119,6 +119,9 @@ pub fn verify_join_request(
     inviter: NodeKey,
     now: Timestamp,
 ) -> Result<Signed<JoinRequest>, JoinError> {
+    if envelope.signatures.len() > 1 {
+        return Err(JoinError::Signer);
+    }
     let signed = envelope.verify::<JoinRequest>(network)?;
     let request = signed.value();
     if signed.signers() != [request.node_key.0] {

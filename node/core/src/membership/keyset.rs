@@ -135,8 +135,8 @@ pub(super) fn verify_key_set_at_any_time(
     network: &NetworkId,
     subject: Subject,
 ) -> Result<KeySet, StatementError> {
+    check_signer(&envelope.claimed_signers(), subject)?;
     let signed = envelope.verify::<KeySet>(network)?;
-    check_signer(signed.signers(), subject)?;
     signed.value().check(subject)?;
     Ok(signed.into_value())
 }

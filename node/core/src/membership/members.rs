@@ -11,7 +11,7 @@ use super::{
     node_record::verify_node_record_at_any_time,
 };
 use crate::{
-    crypto::Envelope,
+    crypto::{Envelope, SignatureError},
     types::{MemberId, NetworkId, NodeKey, Timestamp, limits},
 };
 
@@ -155,6 +155,29 @@ impl Members {
     ) -> Result<(Offered, Known), MembershipError> {
         let (verdict, member) = self.judge(offered, network, charter, Some(now))?;
         Ok((verdict, member.known))
+    }
+
+    /// The part of the table that judging an offer looks at: to be judged elsewhere, so that no
+    /// signature is checked while the table is in use.
+    ///
+    /// # Errors
+    /// [`MembershipError::Full`] where there is no room for another member, or
+    /// [`MembershipError::Statement`] where nobody can tell whom the offer is about.
+    pub fn concerning(&self, offered: &Known) -> Result<Self, MembershipError> {
+        let claimed = offered
+            .credential
+            .claims::<Credential>()
+            .map_err(|error| StatementError::from(SignatureError::from(error)))?;
+        let held = self.members.get(&claimed.member);
+        if held.is_none() && self.members.len() >= limits::MEMBERS_MAX {
+            return Err(MembershipError::Full);
+        }
+        let holder = self.by_node_key(&claimed.node_key);
+        let mut part = Self::default();
+        for member in held.into_iter().chain(holder) {
+            part.accept(Offered::New, member.clone());
+        }
+        Ok(part)
     }
 
     /// Takes what a peer offers, where it is newer.
@@ -492,6 +515,34 @@ mod tests {
         assert_eq!(verdict, Offered::New);
         assert!(known == network.known(1));
         assert!(members.is_empty());
+    }
+
+    #[test]
+    fn the_part_that_concerns_an_offer_judges_it_as_the_whole_does() {
+        let network = Network::new();
+        let mut members = Members::default();
+        for number in [1, 2] {
+            offer(&mut members, &network, &network.known(number)).unwrap();
+        }
+        let mut newer = network.known(1);
+        newer.key_set = sign_set(&network, 2);
+        let mut stolen = network.credential(3, 1);
+        stolen.node_key = subject(2).node_key;
+        let thief = Known {
+            credential: network.sign(&stolen),
+            key_set: None,
+            node_record: None,
+        };
+
+        for known in [network.known(1), newer, network.known(3), thief] {
+            let part = members.concerning(&known).unwrap();
+            assert!(part.len() <= 2);
+            let judge = |table: &Members| {
+                let judged = table.consider(&known, &network.id, &network.charter, NOW);
+                judged.map(|(offered, after)| (offered, after == known))
+            };
+            assert_eq!(judge(&part), judge(&members));
+        }
     }
 
     #[test]

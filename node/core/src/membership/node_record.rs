@@ -75,8 +75,8 @@ pub(super) fn verify_node_record_at_any_time(
     network: &NetworkId,
     subject: Subject,
 ) -> Result<NodeRecord, StatementError> {
+    check_signer(&envelope.claimed_signers(), subject)?;
     let signed = envelope.verify::<NodeRecord>(network)?;
-    check_signer(signed.signers(), subject)?;
     let record = signed.value();
     if record.member != subject.member {
         return Err(StatementError::Member);

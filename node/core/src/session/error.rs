@@ -55,6 +55,12 @@ pub enum SessionError {
         /// Who sent it.
         member: MemberId,
     },
+    /// The member goes by another charter.
+    #[error("member {member} goes by another charter")]
+    Charter {
+        /// Who sent it.
+        member: MemberId,
+    },
     /// The counter was seen, or is older than the window.
     #[error("member {member} replayed a message")]
     Replayed {
@@ -68,10 +74,12 @@ impl SessionError {
     pub fn peer_code(&self) -> PeerCode {
         match self {
             Self::Malformed { .. } => PeerCode::Malformed,
-            Self::Seal { .. } | Self::Signature { .. } | Self::Audience { .. } => {
-                PeerCode::Unauthenticated
-            }
-            Self::Expired { .. } | Self::Replayed { .. } => PeerCode::Unauthenticated,
+            Self::Seal { .. }
+            | Self::Signature { .. }
+            | Self::Audience { .. }
+            | Self::Charter { .. }
+            | Self::Expired { .. }
+            | Self::Replayed { .. } => PeerCode::Unauthenticated,
             Self::NotMember { .. } => PeerCode::NotMember,
             Self::Stale { .. } => PeerCode::Stale,
             Self::ClockSkew { .. } => PeerCode::ClockSkew,
@@ -89,6 +97,7 @@ impl SessionError {
             Self::Stale { .. } => Code::Stale,
             Self::ClockSkew { .. } => Code::ClockSkew,
             Self::Expired { .. } => Code::Expired,
+            Self::Charter { .. } => Code::CharterMismatch,
             Self::Replayed { .. } => Code::Replayed,
         }
     }

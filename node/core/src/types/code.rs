@@ -150,6 +150,8 @@ codes!(
         NotMember = "NOT_MEMBER",
         /// A message was made for another node or network.
         WrongRecipient = "WRONG_RECIPIENT",
+        /// The sender goes by another charter of this network.
+        CharterMismatch = "CHARTER_MISMATCH",
         /// A message is of an earlier run or session.
         Stale = "STALE",
         /// A message is past its life.

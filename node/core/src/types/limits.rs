@@ -42,6 +42,8 @@ pub const DIRECT_MAX: usize = 50;
 pub const HANDLES_PER_ASKER_MAX: usize = 2_000;
 /// How long a handle is valid.
 pub const HANDLE_VALID: Span = Span::hours(12);
+/// How often what is new of one member is written to the journal; a new credential always is.
+pub const MEMBER_WRITTEN_EVERY: Span = Span::minutes(1);
 /// Sessions one peer may hold at a time (protocol.md 3).
 pub const SESSIONS_PER_PEER_MAX: usize = 4;
 /// Sessions of one peer that ended early and are remembered while their messages may be good.
@@ -114,6 +116,11 @@ pub const ADDRESSES_PER_NODE_MAX: usize = 16;
 pub const CONNECT_MAX: Span = Span::seconds(5);
 /// Calls of one peer that are worked on at a time, over all its connections.
 pub const CALLS_PER_PEER_MAX: usize = 128;
+/// Calls that are worked on at a time for a node that is no active member.
+pub const STRANGER_CALLS_MAX: usize = 2;
+/// Calls that are worked on in a minute for a node that is no active member: an applicant asks every
+/// second, and once more where its operator waits.
+pub const STRANGER_CALLS_PER_MINUTE_MAX: u32 = 180;
 /// How long one call of a peer may take, and each part of its answer.
 pub const CALL_TIME_MAX: Span = Span::seconds(60);
 /// Longest wait before a lost member is dialled again.

@@ -109,7 +109,7 @@ impl Admin {
             purpose: text::purpose(&request.purpose)?,
         };
         let (events, waiting) = mpsc::channel(EVENTS_WAITING);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let told = events.clone();
             let progress = move |done, total| {
                 let event = fetch_event::Event::Progress(Progress {
@@ -120,7 +120,12 @@ impl Admin {
                 // A user that reads slowly misses some of the progress and none of the document.
                 let _full = told.try_send(Ok(FetchEvent { event: Some(event) }));
             };
-            match daemon.node.fetch(&actor, fetch, &progress).await {
+            // Nobody waits for it any more: the user went away, or the daemon is to stop.
+            let reader = events.clone();
+            let stop = daemon.shutdown().clone();
+            let wanted = move || !reader.is_closed() && !stop.is_cancelled();
+            let fetching = daemon.node.fetch_while(&actor, fetch, (&progress, &wanted));
+            match fetching.await {
                 Ok(fetched) => hand_over(fetched, &events).await,
                 Err(error) => {
                     let _user_gone = events.send(Err(flow(error))).await;

@@ -20,6 +20,8 @@ const DELIVERY: Duration = Duration::from_secs(5);
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(3600);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often an inviter that has not decided is asked: it counts what strangers ask.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Admin {
     pub(super) async fn found(&self, request: NetworkFoundRequest) -> Result<NetworkReply, Status> {
@@ -152,15 +154,18 @@ impl Admin {
                     Err(status) if status.code() != tonic::Code::DeadlineExceeded => {
                         return Err(status);
                     }
-                    Ok(chartmesh_core::membership::JoinState::Pending) | Err(_) => {
-                        tokio::time::sleep(LOOK_AGAIN).await;
+                    Ok(chartmesh_core::membership::JoinState::Pending) => {
+                        tokio::time::sleep(ASK_AGAIN).await;
                     }
+                    Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
                 }
             }
         };
-        match tokio::time::timeout(limit, asking).await {
-            Ok(state) => state,
-            Err(_) => Ok("pending"),
+        tokio::select! {
+            biased;
+            state = asking => state,
+            () = tokio::time::sleep(limit) => Ok("pending"),
+            () = daemon.shutdown().cancelled() => Ok("pending"),
         }
     }
 
@@ -196,7 +201,12 @@ impl Admin {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
-        let delivered = tokio::time::timeout(DELIVERY, collected).await.is_ok();
+        let delivered = tokio::select! {
+            biased;
+            () = collected => true,
+            () = tokio::time::sleep(DELIVERY) => false,
+            () = daemon.shutdown().cancelled() => false,
+        };
         Ok(ApproveReply {
             member: member.to_string(),
             node: credential.node_key.to_string(),

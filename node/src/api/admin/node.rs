@@ -108,7 +108,7 @@ impl Admin {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: daemon
                 .net()
-                .map_or_else(Vec::new, crate::net::Net::listen_addresses),
+                .map_or_else(Vec::new, |net| net.listen_addresses()),
             peers_connected: daemon.net().map_or(0, |net| {
                 u32::try_from(net.connections().len()).unwrap_or(u32::MAX)
             }),
@@ -126,9 +126,7 @@ impl Admin {
 
     pub(super) fn peers(&self) -> Result<PeersReply, Status> {
         let daemon = self.daemon()?;
-        let connections = daemon
-            .net()
-            .map_or_else(Vec::new, crate::net::Net::connections);
+        let connections = daemon.net().map_or_else(Vec::new, |net| net.connections());
         let own = daemon.node.member();
         let peers = daemon
             .node

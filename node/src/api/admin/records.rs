@@ -173,7 +173,7 @@ impl Admin {
     ) -> Result<BoxStream<'static, Result<ImportEvent, Status>>, Status> {
         let (daemon, actor) = self.acting()?;
         let (events, waiting) = mpsc::channel(EVENTS_WAITING);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let import = Import {
                 daemon,
                 actor,

@@ -15,6 +15,7 @@ use chartmesh_proto::admin::{
     self as proto, admin_server::Admin as AdminService, admin_server::AdminServer,
 };
 use futures::stream::BoxStream;
+use tokio_util::task::TaskTracker;
 use tonic::{Code as GrpcCode, Request, Response, Status, Streaming};
 
 use super::error::{flow, status};
@@ -38,6 +39,8 @@ pub struct Admin {
     about: About,
     /// Name of the account at the other end of the socket.
     account: String,
+    /// What is waited for before the daemon stops.
+    pub(super) tasks: TaskTracker,
 }
 
 /// A failure that is a defect of this program.
@@ -62,6 +65,7 @@ impl Admin {
     /// The service of an open node, for an account.
     pub fn new(daemon: Arc<Daemon>, account: String) -> Self {
         Self {
+            tasks: daemon.tasks().clone(),
             about: About::Node(daemon),
             account,
         }
@@ -72,6 +76,7 @@ impl Admin {
         Self {
             about: About::Unopened(folder.to_owned(), error),
             account,
+            tasks: TaskTracker::new(),
         }
     }
 
@@ -126,7 +131,7 @@ impl Admin {
         &self,
         flow_of: impl Future<Output = Result<T, FlowError>> + Send + 'static,
     ) -> Result<T, Status> {
-        match tokio::spawn(flow_of).await {
+        match self.tasks.spawn(flow_of).await {
             Ok(outcome) => outcome.map_err(flow),
             Err(_) => Err(internal()),
         }

@@ -4,7 +4,10 @@ use std::{
     io,
     os::{
         fd::AsFd as _,
-        unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        },
     },
     path::{Path, PathBuf},
     pin::Pin,
@@ -23,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::Connected};
 
 use super::Admin;
-use crate::daemon::Daemon;
+use crate::{boot::write_file, daemon::Daemon};
 
 /// The socket in the node's directory.
 const SOCKET: &str = "admin.sock";
@@ -45,11 +48,12 @@ impl Drop for Listener {
     }
 }
 
-/// Binds the admin socket of a node's directory. The directory's lock is held, so a socket file that
-/// is there is nobody's.
+/// Binds the admin socket of a node's directory. The directory's lock is held, so a socket that is
+/// there and answers nobody is left over; anything else that is there stays.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says; [`io::ErrorKind::AddrInUse`] where another process serves the socket, and
+/// [`io::ErrorKind::AlreadyExists`] where what is there is no socket.
 pub fn listen(folder: &Path, chosen: Option<&Path>) -> io::Result<Listener> {
     let plain = chosen.map_or_else(|| folder.join(SOCKET), Path::to_owned);
     let pointer = folder.join(POINTER);
@@ -61,9 +65,10 @@ pub fn listen(folder: &Path, chosen: Option<&Path>) -> io::Result<Listener> {
     if path == folder.join(SOCKET) {
         remove(&pointer)?;
     } else {
-        std::fs::write(&pointer, format!("{}\n", path.display()))?;
+        let text = format!("{}\n", path.display());
+        write_file(&pointer, text).map_err(io::Error::other)?;
     }
-    remove(&path)?;
+    remove_socket(&path)?;
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     Ok(Listener { listener, path })
@@ -75,13 +80,36 @@ fn short_path(folder: &Path) -> io::Result<PathBuf> {
     let base = runtime.unwrap_or_else(std::env::temp_dir);
     // Not in a directory that others share: whoever made the name first would be asked.
     let own = base.join(format!("chartmesh-{name}"));
-    match std::fs::create_dir(&own) {
+    match std::fs::DirBuilder::new().mode(0o700).create(&own) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => demand_own(&own)?,
         Err(error) => return Err(error),
     }
-    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o700))?;
     Ok(own.join("admin.sock"))
+}
+
+/// A directory that was there is used only if it is one, no link to one, and ours alone: somebody
+/// else may have made the name first.
+fn demand_own(folder: &Path) -> io::Result<()> {
+    let found = std::fs::symlink_metadata(folder)?;
+    let ours = found.uid() == rustix::process::geteuid().as_raw();
+    if found.is_dir() && ours && found.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(io::ErrorKind::PermissionDenied.into())
+}
+
+/// Removes a socket that answers nobody, and nothing else.
+fn remove_socket(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            Err(io::ErrorKind::AddrInUse.into())
+        }
+        Ok(_) => remove(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -227,4 +255,43 @@ pub async fn serve_one(
         .serve_with_incoming_shutdown(incoming, gone.cancelled_owned())
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_that_answers_nobody_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let chosen = folder.path().join("chosen");
+        drop(std::os::unix::net::UnixListener::bind(&chosen).unwrap());
+        let listener = listen(folder.path(), Some(&chosen)).unwrap();
+
+        let second = listen(folder.path(), Some(&chosen)).err();
+        assert_eq!(
+            second.map(|error| error.kind()),
+            Some(io::ErrorKind::AddrInUse)
+        );
+        drop(listener);
+        std::fs::write(&chosen, "a letter").unwrap();
+        let refused = listen(folder.path(), Some(&chosen)).err();
+        let kind = refused.map(|error| error.kind());
+        assert_eq!(kind, Some(io::ErrorKind::AlreadyExists));
+        assert_eq!(std::fs::read_to_string(&chosen).unwrap(), "a letter");
+    }
+
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, link) = (folder.path().join("own"), folder.path().join("link"));
+        std::fs::DirBuilder::new().mode(0o700).create(&own).unwrap();
+        assert!(demand_own(&own).is_ok());
+
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+
+        assert!(demand_own(&link).is_err());
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(demand_own(&own).is_err());
+    }
 }
