@@ -284,15 +284,9 @@ impl<W: World> Node<W> {
         let network = self.network()?;
         let own = self.own_peer();
         let now = self.now();
-        let discoverability = self.discoverability_of(patient);
         let state = self.state();
-        let facts = Facts {
-            patient,
-            holder: &own.organization,
-            template: network.charter.template,
-            discoverability,
-            consents: state.consents_of(patient),
-        };
+        let template = network.charter.template;
+        let facts = self.facts(&state, &own.organization, template, patient);
         Ok(decide(&facts, now))
     }
 }

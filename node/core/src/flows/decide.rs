@@ -10,7 +10,7 @@ use super::{
 use crate::{
     audit::{self, FloodKey, Heed},
     locator::Issued,
-    policy::{self, Ask, Asker, Denial, Existence, Facts, Permit},
+    policy::{self, Ask, Asker, Denial, Existence, Permit},
     ports::World,
     records::Batch,
     session::Authenticated,
@@ -103,17 +103,8 @@ impl<W: World> Node<W> {
             .handles
             .find(claim.handle, request.peer().member, now)
             .ok_or(Refusal::Handle)?;
-        let facts = Facts {
-            patient: issued.patient,
-            holder: &own.organization,
-            template: network.charter.template,
-            discoverability: state
-                .patients
-                .get(&issued.patient)
-                .and_then(|patient| patient.discoverability)
-                .unwrap_or(self.discoverability),
-            consents: state.consents_of(issued.patient),
-        };
+        let template = network.charter.template;
+        let facts = self.facts(&state, &own.organization, template, issued.patient);
         // Existence was revealed for the purpose of the handle, and for that it is asked again.
         let ask = Ask {
             asker: Asker::from(request.peer()),

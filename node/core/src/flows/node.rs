@@ -9,8 +9,8 @@ use super::{
 use crate::{
     audit::Entry,
     crypto::SigningKey,
-    membership::Organization,
-    policy::Discoverability,
+    membership::{Organization, Template},
+    policy::{Discoverability, Facts},
     ports::World,
     records::{Batch, RecordKind, Recorded, Scope, StoreError},
     session::Peer,
@@ -154,6 +154,24 @@ impl<W: World> Node<W> {
             },
             peer_of,
         )
+    }
+
+    /// What a decision about a patient rests on.
+    pub(super) fn facts<'a>(
+        &self,
+        state: &'a State,
+        holder: &'a Organization,
+        template: Template,
+        patient: PatientId,
+    ) -> Facts<'a> {
+        let set = state.patients.get(&patient).and_then(|p| p.discoverability);
+        Facts {
+            patient,
+            holder,
+            template,
+            discoverability: set.unwrap_or(self.discoverability),
+            consents: state.consents_of(patient),
+        }
     }
 
     /// The turn of a patient, taken by release, revoke, and whatever must not interleave with them.

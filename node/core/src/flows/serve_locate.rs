@@ -131,57 +131,9 @@ impl<W: World> Node<W> {
         if !missing.is_empty() {
             return Finding::more_needed(missing);
         }
-        let facts = |id| Facts {
-            patient: id,
-            holder: &own.organization,
-            template: network.charter.template,
-            discoverability: state
-                .patients
-                .get(&id)
-                .and_then(|patient| patient.discoverability)
-                .unwrap_or(self.discoverability),
-            consents: state.consents_of(id),
-        };
-        let reason = |id| policy::decide(&ask, &facts(id)).reason().clone();
-        let revealed = |id| matches!(policy::existence(&ask, &facts(id)), Existence::Revealed);
-        let all = candidates(&state, &body.demographics, |_| true);
-        let shown_to_asker = candidates(&state, &body.demographics, revealed);
-        // Both verdicts are always made: the work tells nothing, and our own people see in the log
-        // whom a question was about that the asker may not know of.
-        let about = match matching::verdict(&body.demographics, &all) {
-            Verdict::Match { id, .. } => Some(id),
-            Verdict::None | Verdict::MoreNeeded(_) => None,
-        };
-        let concealed = |finding: Finding| Finding {
-            patient: about,
-            reason: about.map(reason),
-            code: about.map(|_| Code::Concealed),
-            ..finding
-        };
-        match matching::verdict(&body.demographics, &shown_to_asker) {
-            Verdict::None => concealed(Finding::of(Outcome::None)),
-            Verdict::MoreNeeded(requested) => concealed(Finding::more_needed(requested)),
-            Verdict::Match {
-                id,
-                grade,
-                score_permille,
-                mirror,
-            } => {
-                let shown = state.patients.get(&id).map(|p| shown(&p.demographics));
-                Finding {
-                    matches: vec![Match {
-                        handle,
-                        grade,
-                        score_permille,
-                        mirror,
-                        demographics: shown.filter(|_| grade == matching::Grade::Certain),
-                    }],
-                    patient: Some(id),
-                    reason: Some(reason(id)),
-                    ..Finding::of(Outcome::Match)
-                }
-            }
-        }
+        let template = network.charter.template;
+        let facts = |id| self.facts(&state, &own.organization, template, id);
+        look_up(&state, &ask, &body.demographics, handle, facts)
     }
 
     async fn record_finding(
@@ -243,6 +195,56 @@ impl<W: World> Node<W> {
         );
         self.commit(batch).await?;
         Ok(())
+    }
+}
+
+/// What the records say to a question that may be asked.
+fn look_up<'a>(
+    state: &State,
+    ask: &Ask<'_>,
+    sent: &Demographics,
+    handle: Handle,
+    facts: impl Fn(PatientId) -> Facts<'a>,
+) -> Finding {
+    let reason = |id| policy::decide(ask, &facts(id)).reason().clone();
+    let revealed = |id| matches!(policy::existence(ask, &facts(id)), Existence::Revealed);
+    let all = candidates(state, sent, |_| true);
+    let shown_to_asker = candidates(state, sent, revealed);
+    // Both verdicts are always made: the work tells nothing, and our own people see in the log
+    // whom a question was about that the asker may not know of.
+    let about = match matching::verdict(sent, &all) {
+        Verdict::Match { id, .. } => Some(id),
+        Verdict::None | Verdict::MoreNeeded(_) => None,
+    };
+    let concealed = |finding: Finding| Finding {
+        patient: about,
+        reason: about.map(reason),
+        code: about.map(|_| Code::Concealed),
+        ..finding
+    };
+    match matching::verdict(sent, &shown_to_asker) {
+        Verdict::None => concealed(Finding::of(Outcome::None)),
+        Verdict::MoreNeeded(requested) => concealed(Finding::more_needed(requested)),
+        Verdict::Match {
+            id,
+            grade,
+            score_permille,
+            mirror,
+        } => {
+            let shown = state.patients.get(&id).map(|p| shown(&p.demographics));
+            Finding {
+                matches: vec![Match {
+                    handle,
+                    grade,
+                    score_permille,
+                    mirror,
+                    demographics: shown.filter(|_| grade == matching::Grade::Certain),
+                }],
+                patient: Some(id),
+                reason: Some(reason(id)),
+                ..Finding::of(Outcome::Match)
+            }
+        }
     }
 }
 
