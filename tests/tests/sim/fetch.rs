@@ -246,7 +246,7 @@ async fn a_fetch_of_a_silent_holder_ends_and_so_does_one_that_nobody_wants() {
     let asked = chartmesh_core::flows::Fetch {
         handle,
         document: scene.document,
-        purpose: chartmesh_core::types::Purpose::Treatment,
+        purpose: chartmesh_core::types::Purpose::Treat,
     };
     let told: chartmesh_core::flows::Told<'_> = (&|_, _| {}, &|| false);
     let unwanted = urgent.fetch_while(&clinician(), asked, told).await;
