@@ -432,7 +432,7 @@ impl Daemon {
     }
 
     /// Stops: no new calls, accepted work is finished, everything is durable. Work that does not end
-    /// in [`STOP_MAX`] is cut short, whoever it waits for; the store is closed behind all of it.
+    /// in `STOP_MAX` is cut short, whoever it waits for; the store is closed behind all of it.
     ///
     /// `serving` ends when the admin server has drained.
     pub async fn stop_after(&self, serving: impl Future<Output = ()>) {
