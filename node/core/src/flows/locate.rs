@@ -42,7 +42,7 @@ impl<W: World> Node<W> {
     /// deadline. A slow or dead node costs nothing but its own line.
     ///
     /// # Errors
-    /// [`Code::NoNetwork`]; [`FlowError::Denied`] where this user may not ask for the purpose; or
+    /// [`crate::types::Code::NoNetwork`]; [`FlowError::Denied`] where this user may not ask for the purpose; or
     /// [`FlowError::Store`]: nothing is asked that cannot be recorded.
     pub async fn locate(&self, actor: &Actor, search: &Search) -> Result<Ledger, FlowError> {
         let network = self.network()?;
