@@ -154,7 +154,8 @@ fn sample_configurations_parse() {
 
 #[test]
 fn every_code_stands_in_the_table_of_the_protocol() {
-    let table = std::fs::read_to_string(TREE.root().join("proto/README.md")).expect("the table is there");
+    let table =
+        std::fs::read_to_string(TREE.root().join("proto/README.md")).expect("the table is there");
     let own = chartmesh_core::types::Code::ALL
         .iter()
         .map(|code| code.text());
