@@ -1,7 +1,7 @@
 //! Structured logs on standard error: logfmt-like text on a terminal, JSON under a service manager.
 //!
-//! Nothing of a patient is logged: fields are values of [`chartmesh_core::types::Loggable`] types,
-//! codes and counts. Audit events are not logs.
+//! Nothing of a patient is logged: fields are ids, codes, counts and times (checked by `tests/tidy`).
+//! Audit events are not logs.
 
 use tracing_subscriber::EnvFilter;
 

@@ -8,6 +8,8 @@
 mod config;
 #[path = "tidy/discipline.rs"]
 mod discipline;
+#[path = "tidy/logs.rs"]
+mod logs;
 #[path = "tidy/names.rs"]
 mod names;
 #[path = "tidy/order.rs"]
@@ -169,4 +171,9 @@ fn every_code_stands_in_the_table_of_the_protocol() {
             "{code} is missing"
         );
     }
+}
+
+#[test]
+fn log_lines_have_no_field_that_could_name_a_patient() {
+    report(TREE.rust().flat_map(logs::check).collect());
 }

@@ -53,13 +53,15 @@ pub(super) fn call_error(status: &Status) -> CallError {
         // What tonic answers by itself to a message beyond the limit, at either end.
         Code::OutOfRange => CallError::Refused(PeerCode::Malformed),
         Code::Unimplemented => CallError::Incompatible,
-        _ => CallError::Unreachable,
+        // A connection stood when the call was made, so the question may have left.
+        _ => CallError::Lost,
     }
 }
 
 /// Whether the HTTP/2 connection under a failed call is of no further use.
 pub(super) fn is_transport_failure(status: &Status) -> bool {
-    status.metadata().get(CODE_TRAILER).is_none() && call_error(status) == CallError::Unreachable
+    status.metadata().get(CODE_TRAILER).is_none()
+        && matches!(call_error(status), CallError::Unreachable | CallError::Lost)
 }
 
 fn open_error(status: &Status) -> Option<OpenError> {
@@ -101,7 +103,7 @@ mod tests {
         );
         assert_eq!(
             call_error(&Status::permission_denied("DENIED")),
-            CallError::Unreachable
+            CallError::Lost
         );
         assert_eq!(
             call_error(&Status::unimplemented("")),

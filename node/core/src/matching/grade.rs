@@ -155,17 +155,18 @@ impl Mirror {
         contradicted && !surpassed
     }
 
-    /// The best row of the score table of HL7 Identity Matching 2.0 (`conformance.md` D3) that agrees:
-    /// name and birth date with identifier 990, with address or e-mail 800, with telephone 700, else 600.
+    /// Never below 990, since only a certain match is returned and certain means at least 0.99
+    /// (`policy.md` 5); above it in the order of the score table of HL7 Identity Matching 2.0: with an
+    /// identifier 1000, with address or e-mail 997, with telephone 995. By rule, not by calibration.
     fn score_permille(&self) -> u32 {
         if self.agrees(Attribute::Identifier) {
-            990
+            1_000
         } else if self.agrees(Attribute::Address) || self.agrees(Attribute::Email) {
-            800
+            997
         } else if self.agrees(Attribute::Phone) {
-            700
+            995
         } else {
-            600
+            990
         }
     }
 }
@@ -256,7 +257,7 @@ mod tests {
         else {
             panic!("no match");
         };
-        assert_eq!((id, grade, score_permille), (0, Grade::Certain, 600));
+        assert_eq!((id, grade, score_permille), (0, Grade::Certain, 990));
         assert_eq!(
             mirror,
             MINIMUM.map(|attribute| (attribute, Agreement::Agrees))
@@ -458,7 +459,7 @@ mod tests {
         else {
             panic!("no match");
         };
-        assert_eq!(score_permille, 600);
+        assert_eq!(score_permille, 990);
         assert!(mirror.contains(&(Attribute::Phone, Agreement::Absent)));
     }
 
@@ -473,10 +474,10 @@ mod tests {
             }
         };
 
-        assert_eq!(score(&|_| {}), 600);
-        assert_eq!(score(&|sent| sent.phones = maria().phones), 700);
-        assert_eq!(score(&|sent| sent.addresses = maria().addresses), 800);
-        assert_eq!(score(&|sent| sent.identifiers = maria().identifiers), 990);
+        assert_eq!(score(&|_| {}), 990);
+        assert_eq!(score(&|sent| sent.phones = maria().phones), 995);
+        assert_eq!(score(&|sent| sent.addresses = maria().addresses), 997);
+        assert_eq!(score(&|sent| sent.identifiers = maria().identifiers), 1_000);
     }
 
     #[test]

@@ -34,6 +34,12 @@ impl Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
+}
+
 impl Timestamp {
     /// The time `span` later, or the end of time.
     #[must_use]

@@ -1,0 +1,94 @@
+//! Logs carry ids, codes, counts and times, and nothing of a patient (`decisions.md` 14).
+
+use crate::tree::{File, Finding};
+
+/// Macros that write a log line.
+const MACROS: &[&str] = &["error!(", "warn!(", "info!(", "debug!(", "trace!("];
+
+/// Fields a log line may have: each is an id of a node or member, a stable code, an error whose type
+/// carries no payload, an address of a node, a count or a time.
+const FIELDS: &[&str] = &[
+    "address",
+    "calls",
+    "code",
+    "error",
+    "from",
+    "last_good_record",
+    "member",
+    "news",
+    "node",
+    "peer",
+    "port",
+    "problem",
+    "record",
+    "rpc",
+    "start_ms",
+    "tasks",
+    "to",
+    "uid",
+];
+
+/// Checks one file of the daemon.
+pub(crate) fn check(file: &File) -> Vec<Finding> {
+    if !file.path.starts_with("node/src/") {
+        return Vec::new();
+    }
+    let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+    let mut found = Vec::new();
+    for part in code.split("tracing::").skip(1) {
+        let Some(rest) = MACROS.iter().find_map(|name| part.strip_prefix(name)) else {
+            continue;
+        };
+        for field in fields(rest) {
+            if !FIELDS.contains(&field.as_str()) {
+                found.push(Finding::new(
+                    &file.path,
+                    format!("a log line has the field `{field}`, which is on no list"),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Names of the fields before the text of a log macro.
+fn fields(call: &str) -> Vec<String> {
+    let head = call.split('"').next().unwrap_or_default();
+    let mut depth = 0_i32;
+    let mut names = vec![String::new()];
+    for letter in head.chars() {
+        match letter {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => names.push(String::new()),
+            _ if depth == 0 => names.last_mut().expect("never empty").push(letter),
+            _ => {}
+        }
+    }
+    let named = names.iter().map(|name| {
+        let name = name.split('=').next().unwrap_or_default();
+        name.trim().trim_start_matches(['%', '?']).to_owned()
+    });
+    named.filter(|name| !name.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_could_name_a_patient_is_found() {
+        let findings = |text: &str| check(&File::new("node/src/x.rs", text)).len();
+
+        assert_eq!(
+            findings(r#"tracing::warn!(%node, code = %e.code(a, b), "gone, at last");"#),
+            0
+        );
+        assert_eq!(findings(r#"tracing::info!("ready");"#), 0);
+        assert_eq!(
+            findings(r#"tracing::warn!(%node, name = %family, "gone");"#),
+            1
+        );
+        assert_eq!(findings(r#"tracing::debug!(?request, "came");"#), 1);
+    }
+}
