@@ -150,7 +150,7 @@ fn each_person_of_synthea_is_found_and_nobody_else() {
             panic!("person {index} is not found");
         };
         assert_eq!(id, *index);
-        assert_eq!(score_permille, 990);
+        assert_eq!(score_permille, 1_000);
     }
     let mut keys = BTreeSet::new();
     for (_, person) in &people {
