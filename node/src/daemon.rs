@@ -230,6 +230,7 @@ impl Daemon {
             seed: self.node.identity().node.seed(),
             network,
             listen,
+            directory: self.node.clone(),
         };
         let wanted = self.config.listen.0.clone();
         let path = self.folder.join(LISTENING);
@@ -271,6 +272,13 @@ impl Daemon {
         net.keep(members);
     }
 
+    /// Ends every call, stream and connection with a node at once.
+    pub fn disconnect(&self, node: NodeKey) {
+        if let Some(net) = self.net() {
+            net.disconnect(node);
+        }
+    }
+
     /// Says that members or the pending ticket changed.
     pub fn membership_changed(&self) {
         self.keep();
@@ -294,6 +302,15 @@ impl Daemon {
     fn greet_connected(self: &Arc<Self>, net: &Net) {
         for connection in net.connections() {
             self.spawn_greeting(connection.node);
+        }
+    }
+
+    /// Greets those this node stays connected to: a greeting keeps the others from falling idle.
+    fn greet_kept(self: &Arc<Self>, net: &Net) {
+        for connection in net.connections() {
+            if net.keeps(connection.node) {
+                self.spawn_greeting(connection.node);
+            }
         }
     }
 
@@ -401,8 +418,10 @@ impl Daemon {
     }
 
     async fn round(self: &Arc<Self>) {
+        // Who joined, was renewed or ran out since, also where a peer said so.
+        self.keep();
         if let Some(net) = self.net() {
-            self.greet_connected(&net);
+            self.greet_kept(&net);
         }
         if let Err(error) = self.node.write_counted().await {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");

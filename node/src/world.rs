@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use chartmesh_core::{
+    flows::Node,
     ports::{CallError, Clock, Dice, FetchPart, Journal, Peers, Records, Row, Rpc, Table, Work},
     records::{Batch, Place, Record, Recorded, StoreError},
     types::{FileId, NodeKey, Timestamp, limits::WORK_QUEUE_MAX},
@@ -17,7 +18,7 @@ use futures::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 
 use crate::{
-    net::{Parts, PeerCalls},
+    net::{Directory, Found, Parts, PeerCalls},
     store::Store,
     time::SteadyClock,
 };
@@ -159,6 +160,27 @@ impl Journal for RealWorld {
     async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
         // One clock: what a decision compares with the time of a record is the time it was stamped by.
         self.store.commit_at(self.now(), batch).await
+    }
+}
+
+impl Directory for Node<RealWorld> {
+    fn is_known(&self, node: NodeKey) -> bool {
+        self.is_member(node)
+            || self
+                .pending_ticket()
+                .is_some_and(|ticket| ticket.inviter == node)
+    }
+
+    fn own_record(&self) -> Option<Vec<u8>> {
+        self.own_node_record().map(Vec::from)
+    }
+
+    fn read_record(&self, node: NodeKey, record: &[u8]) -> Option<Found> {
+        let record = self.read_node_record(node, record)?;
+        Some(Found {
+            sequence: record.sequence,
+            addresses: record.addresses.iter().map(|a| a.to_vec()).collect(),
+        })
     }
 }
 

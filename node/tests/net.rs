@@ -16,7 +16,9 @@ use chartmesh_core::{
 };
 use chartmesh_node::{
     api::peer::{PeerService, serve},
-    net::{Net, NetConfig, NetError, NetEvent, PeerCalls, address_bytes},
+    net::{
+        Carrier, Directory, Found, Net, NetConfig, NetError, NetEvent, PeerCalls, address_bytes,
+    },
 };
 use chartmesh_proto::{body::Signed, peer::Sealed};
 use futures::{StreamExt, stream::BoxStream};
@@ -93,6 +95,26 @@ impl PeerService for Fake {
     }
 }
 
+/// To whom everybody is a member.
+struct Everybody;
+
+impl Directory for Everybody {
+    fn is_known(&self, _: NodeKey) -> bool {
+        true
+    }
+
+    fn own_record(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn read_record(&self, _: NodeKey, _: &[u8]) -> Option<Found> {
+        None
+    }
+}
+
+const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+
 struct Node {
     key: NodeKey,
     net: Net,
@@ -103,13 +125,12 @@ struct Node {
 
 impl Node {
     async fn start(seed: u8) -> Self {
-        Self::with(
-            seed,
-            NETWORK,
-            vec!["/ip4/127.0.0.1/tcp/0".into()],
-            Fake::default(),
-        )
-        .await
+        Self::at(seed, &[TCP]).await
+    }
+
+    async fn at(seed: u8, listen: &[&str]) -> Self {
+        let listen = listen.iter().map(|text| (*text).to_owned()).collect();
+        Self::with(seed, NETWORK, listen, Fake::default()).await
     }
 
     async fn with(seed: u8, network: NetworkId, listen: Vec<String>, fake: Fake) -> Self {
@@ -151,6 +172,7 @@ fn config(seed: u8, network: NetworkId, listen: Vec<String>) -> NetConfig {
         seed: SecretKey::new([seed; 32]),
         network,
         listen,
+        directory: Arc::new(Everybody),
     }
 }
 
@@ -231,47 +253,51 @@ async fn event(
 
 #[tokio::test]
 async fn every_call_reaches_the_service_with_the_proven_caller() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let calls = asker.to(&holder);
-    let signed: Bytes = Signed::default().encode_to_vec().into();
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let calls = asker.to(&holder);
+        let signed: Bytes = Signed::default().encode_to_vec().into();
 
-    for rpc in [Rpc::Hello, Rpc::Join] {
+        for rpc in [Rpc::Hello, Rpc::Join] {
+            assert_eq!(
+                calls.call(holder.key, rpc, signed.clone()).await,
+                Ok(signed.clone())
+            );
+        }
+        for rpc in [Rpc::Members, Rpc::Locate, Rpc::List, Rpc::Release] {
+            let body = sealed("hello");
+            assert_eq!(calls.call(holder.key, rpc, body.clone()).await, Ok(body));
+        }
+
+        let seen = holder.fake.callers.lock().expect("a list").clone();
+        assert!(seen.iter().all(|(from, _)| *from == asker.key));
+        let rpcs: Vec<Rpc> = seen.iter().map(|(_, rpc)| *rpc).collect();
         assert_eq!(
-            calls.call(holder.key, rpc, signed.clone()).await,
-            Ok(signed.clone())
+            rpcs,
+            [
+                Rpc::Hello,
+                Rpc::Join,
+                Rpc::Members,
+                Rpc::Locate,
+                Rpc::List,
+                Rpc::Release
+            ]
         );
     }
-    for rpc in [Rpc::Members, Rpc::Locate, Rpc::List, Rpc::Release] {
-        let body = sealed("hello");
-        assert_eq!(calls.call(holder.key, rpc, body.clone()).await, Ok(body));
-    }
-
-    let seen = holder.fake.callers.lock().expect("a list").clone();
-    assert!(seen.iter().all(|(from, _)| *from == asker.key));
-    let rpcs: Vec<Rpc> = seen.iter().map(|(_, rpc)| *rpc).collect();
-    assert_eq!(
-        rpcs,
-        [
-            Rpc::Hello,
-            Rpc::Join,
-            Rpc::Members,
-            Rpc::Locate,
-            Rpc::List,
-            Rpc::Release
-        ]
-    );
 }
 
 #[tokio::test]
 async fn a_fetch_brings_eight_mebibytes_in_order() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let calls = asker.to(&holder);
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let calls = asker.to(&holder);
 
-    let bytes = drain(&calls, holder.key, 32).await;
+        let bytes = drain(&calls, holder.key, 32).await;
 
-    assert_eq!(bytes, Ok(8 << 20));
-    let refused = calls.open(holder.key, fetch(32, "refuse")).await;
-    assert_eq!(refused.err(), Some(CallError::Refused(PeerCode::Denied)));
+        assert_eq!(bytes, Ok(8 << 20));
+        let refused = calls.open(holder.key, fetch(32, "refuse")).await;
+        assert_eq!(refused.err(), Some(CallError::Refused(PeerCode::Denied)));
+    }
 }
 
 #[tokio::test]
@@ -289,28 +315,30 @@ async fn every_peer_code_survives_the_trip() {
 
 #[tokio::test]
 async fn a_message_beyond_the_limit_is_refused_and_the_connection_lives() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let calls = asker.to(&holder);
-    let mut events = asker.net.events();
-    let most = limits::PEER_MESSAGE_MAX_BYTES - 64;
-    let fits = calls
-        .call(holder.key, Rpc::List, sealed_bytes(vec![1; most]))
-        .await;
-    assert!(fits.is_ok());
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let calls = asker.to(&holder);
+        let mut events = asker.net.events();
+        let most = limits::PEER_MESSAGE_MAX_BYTES - 64;
+        let fits = calls
+            .call(holder.key, Rpc::List, sealed_bytes(vec![1; most]))
+            .await;
+        assert!(fits.is_ok());
 
-    let beyond = calls
-        .call(holder.key, Rpc::List, sealed_bytes(vec![1; most + 65]))
-        .await;
+        let beyond = calls
+            .call(holder.key, Rpc::List, sealed_bytes(vec![1; most + 65]))
+            .await;
 
-    assert_eq!(beyond, Err(CallError::Refused(PeerCode::Malformed)));
-    assert!(
-        calls
-            .call(holder.key, Rpc::List, sealed("on"))
-            .await
-            .is_ok()
-    );
-    event(&mut events, NetEvent::Connected(holder.key)).await;
-    assert!(events.try_recv().is_err(), "one connection, never closed");
+        assert_eq!(beyond, Err(CallError::Refused(PeerCode::Malformed)));
+        assert!(
+            calls
+                .call(holder.key, Rpc::List, sealed("on"))
+                .await
+                .is_ok()
+        );
+        event(&mut events, NetEvent::Connected(holder.key)).await;
+        assert!(events.try_recv().is_err(), "one connection, never closed");
+    }
 }
 
 #[tokio::test]
@@ -340,80 +368,86 @@ async fn a_body_that_is_no_message_is_not_sent() {
 /// The hard case: the channel, the connection and the keeper all hold something of the dead node.
 #[tokio::test]
 async fn a_restarted_node_is_found_again_without_help() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let holder_key = holder.key;
-    let calls = asker.to(&holder);
-    let mut events = asker.net.events();
-    asker.net.keep(vec![(holder.key, holder.addresses())]);
-    event(&mut events, NetEvent::Connected(holder.key)).await;
-    assert!(
-        calls
-            .call(holder.key, Rpc::Locate, sealed(""))
-            .await
-            .is_ok()
-    );
-    let bound = holder.net.bound();
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let holder_key = holder.key;
+        let calls = asker.to(&holder);
+        let mut events = asker.net.events();
+        asker.net.keep(vec![(holder.key, holder.addresses())]);
+        event(&mut events, NetEvent::Connected(holder.key)).await;
+        assert!(
+            calls
+                .call(holder.key, Rpc::Locate, sealed(""))
+                .await
+                .is_ok()
+        );
+        let bound = holder.net.bound();
 
-    holder.stop().await;
-    event(&mut events, NetEvent::Disconnected(holder_key)).await;
-    let gone = calls.call(holder_key, Rpc::Locate, sealed("")).await;
-    let again = Node::with(2, NETWORK, bound.clone(), Fake::default()).await;
-    let took = event(&mut events, NetEvent::Connected(holder_key)).await;
+        holder.stop().await;
+        event(&mut events, NetEvent::Disconnected(holder_key)).await;
+        let gone = calls.call(holder_key, Rpc::Locate, sealed("")).await;
+        let again = Node::with(2, NETWORK, bound.clone(), Fake::default()).await;
+        let took = event(&mut events, NetEvent::Connected(holder_key)).await;
 
-    assert_eq!(gone, Err(CallError::Unreachable));
-    assert!(took < PATIENCE);
-    assert_eq!(again.net.bound(), bound);
-    assert!(
-        calls
-            .call(holder_key, Rpc::Locate, sealed(""))
-            .await
-            .is_ok()
-    );
+        assert_eq!(gone, Err(CallError::Unreachable));
+        assert!(took < PATIENCE);
+        assert_eq!(again.net.bound(), bound);
+        assert!(
+            calls
+                .call(holder_key, Rpc::Locate, sealed(""))
+                .await
+                .is_ok()
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_restarted_node_is_found_again_on_demand() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let holder_key = holder.key;
-    let calls = asker.to(&holder);
-    assert!(
-        calls
-            .call(holder.key, Rpc::Locate, sealed(""))
-            .await
-            .is_ok()
-    );
-    let bound = holder.net.bound();
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let holder_key = holder.key;
+        let calls = asker.to(&holder);
+        assert!(
+            calls
+                .call(holder.key, Rpc::Locate, sealed(""))
+                .await
+                .is_ok()
+        );
+        let bound = holder.net.bound();
 
-    holder.stop().await;
-    let _again = Node::with(2, NETWORK, bound, Fake::default()).await;
+        holder.stop().await;
+        let _again = Node::with(2, NETWORK, bound, Fake::default()).await;
 
-    assert!(eventually(&calls, holder_key).await < PATIENCE);
+        assert!(eventually(&calls, holder_key).await < PATIENCE);
+    }
 }
 
 #[tokio::test]
 async fn a_node_with_another_key_at_the_address_is_not_accepted() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let impostor = Node::start(3).await;
-    let calls = asker.to(&holder);
-    assert!(
-        calls
-            .call(holder.key, Rpc::Locate, sealed(""))
-            .await
-            .is_ok()
-    );
-    asker.net.forget(holder.key);
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let impostor = Node::at(3, &[listen]).await;
+        let calls = asker.to(&holder);
+        assert!(
+            calls
+                .call(holder.key, Rpc::Locate, sealed(""))
+                .await
+                .is_ok()
+        );
+        asker.net.disconnect(holder.key);
 
-    calls.learn(holder.key, &impostor.addresses());
-    let answer = calls.call(holder.key, Rpc::Locate, sealed("")).await;
+        calls.learn(holder.key, &impostor.addresses());
+        let answer = calls.call(holder.key, Rpc::Locate, sealed("")).await;
 
-    assert_eq!(answer, Err(CallError::Unreachable));
-    assert!(impostor.fake.callers.lock().expect("a list").is_empty());
+        assert_eq!(answer, Err(CallError::Unreachable));
+        assert!(impostor.fake.callers.lock().expect("a list").is_empty());
+    }
 }
 
 #[tokio::test]
 async fn a_node_of_another_network_is_incompatible() {
     let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+    let listen = vec![TCP.into()];
     let stranger = Node::with(3, NetworkId([8; 32]), listen, Fake::default()).await;
     let calls = asker.to(&holder);
     calls.learn(stranger.key, &stranger.addresses());
@@ -470,46 +504,50 @@ async fn nobody_at_the_address_is_told_within_the_time_to_connect() {
 /// rust-libp2p#5410: streams over Yamux were seen to deadlock; this is the probe of `spike.md` 1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_fetches_both_ways_at_once_all_end() {
-    let (one, other) = (Node::start(1).await, Node::start(2).await);
-    let (there, back) = (one.to(&other), other.to(&one));
-    let mut fetches = JoinSet::new();
-    for _ in 0..12 {
-        let (there, back, keys) = (there.clone(), back.clone(), (one.key, other.key));
-        fetches.spawn(async move { drain(&there, keys.1, 32).await });
-        fetches.spawn(async move { drain(&back, keys.0, 32).await });
+    for listen in [TCP, QUIC] {
+        let (one, other) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let (there, back) = (one.to(&other), other.to(&one));
+        let mut fetches = JoinSet::new();
+        for _ in 0..12 {
+            let (there, back, keys) = (there.clone(), back.clone(), (one.key, other.key));
+            fetches.spawn(async move { drain(&there, keys.1, 32).await });
+            fetches.spawn(async move { drain(&back, keys.0, 32).await });
+        }
+
+        let ended = tokio::time::timeout(PATIENCE, fetches.join_all()).await;
+
+        let bytes = ended.expect("no deadlock");
+        assert_eq!(bytes.len(), 24);
+        assert!(bytes.iter().all(|bytes| *bytes == Ok(8 << 20)));
     }
-
-    let ended = tokio::time::timeout(PATIENCE, fetches.join_all()).await;
-
-    let bytes = ended.expect("no deadlock");
-    assert_eq!(bytes.len(), 24);
-    assert!(bytes.iter().all(|bytes| *bytes == Ok(8 << 20)));
 }
 
 #[tokio::test]
 async fn a_handler_that_panics_ends_nothing_but_its_call() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let calls = asker.to(&holder);
-    let mut parts = calls
-        .open(holder.key, fetch(8, "panic"))
-        .await
-        .expect("parts");
-
-    let answer = calls.call(holder.key, Rpc::Locate, sealed("panic")).await;
-    let mut last = None;
-    while let Some(part) = parts.next().await {
-        last = part.err();
-    }
-
-    let unavailable = CallError::Refused(PeerCode::Unavailable);
-    assert_eq!(answer, Err(unavailable));
-    assert_eq!(last, Some(unavailable));
-    assert!(
-        calls
-            .call(holder.key, Rpc::Locate, sealed(""))
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let calls = asker.to(&holder);
+        let mut parts = calls
+            .open(holder.key, fetch(8, "panic"))
             .await
-            .is_ok()
-    );
+            .expect("parts");
+
+        let answer = calls.call(holder.key, Rpc::Locate, sealed("panic")).await;
+        let mut last = None;
+        while let Some(part) = parts.next().await {
+            last = part.err();
+        }
+
+        let unavailable = CallError::Refused(PeerCode::Unavailable);
+        assert_eq!(answer, Err(unavailable));
+        assert_eq!(last, Some(unavailable));
+        assert!(
+            calls
+                .call(holder.key, Rpc::Locate, sealed(""))
+                .await
+                .is_ok()
+        );
+    }
 }
 
 #[tokio::test]
@@ -562,7 +600,7 @@ async fn gated(seed: u8, gate: &Arc<Semaphore>) -> Node {
         gate: Some(gate.clone()),
         ..Fake::default()
     };
-    let listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+    let listen = vec![TCP.into()];
     Node::with(seed, NETWORK, listen, fake).await
 }
 
@@ -588,48 +626,52 @@ async fn reached(count: impl Fn() -> usize, wanted: usize) {
 }
 
 #[tokio::test]
-async fn a_forgotten_node_is_disconnected_and_not_dialled() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
-    let calls = asker.to(&holder);
-    let mut events = asker.net.events();
-    asker.net.keep(vec![(holder.key, holder.addresses())]);
-    event(&mut events, NetEvent::Connected(holder.key)).await;
-    assert!(
-        calls
-            .call(holder.key, Rpc::Locate, sealed(""))
-            .await
-            .is_ok()
-    );
+async fn a_node_that_is_disconnected_is_not_dialled() {
+    for listen in [TCP, QUIC] {
+        let (asker, holder) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let calls = asker.to(&holder);
+        let mut events = asker.net.events();
+        asker.net.keep(vec![(holder.key, holder.addresses())]);
+        event(&mut events, NetEvent::Connected(holder.key)).await;
+        assert!(
+            calls
+                .call(holder.key, Rpc::Locate, sealed(""))
+                .await
+                .is_ok()
+        );
 
-    asker.net.forget(holder.key);
-    event(&mut events, NetEvent::Disconnected(holder.key)).await;
-    let answer = calls.call(holder.key, Rpc::Locate, sealed("")).await;
+        asker.net.disconnect(holder.key);
+        event(&mut events, NetEvent::Disconnected(holder.key)).await;
+        let answer = calls.call(holder.key, Rpc::Locate, sealed("")).await;
 
-    assert_eq!(answer, Err(CallError::Unreachable));
-    assert!(asker.net.connections().is_empty());
+        assert_eq!(answer, Err(CallError::Unreachable));
+        assert!(asker.net.connections().is_empty());
+    }
 }
 
 /// Both dial at once, so that two connections may stand.
 #[tokio::test]
 async fn nodes_that_keep_each_other_call_each_other() {
-    let (one, other) = (Node::start(1).await, Node::start(2).await);
-    let (mut here, mut there) = (one.net.events(), other.net.events());
-    one.net.keep(vec![(other.key, other.addresses())]);
-    other.net.keep(vec![(one.key, one.addresses())]);
-    event(&mut here, NetEvent::Connected(other.key)).await;
-    event(&mut there, NetEvent::Connected(one.key)).await;
+    for listen in [TCP, QUIC] {
+        let (one, other) = (Node::at(1, &[listen]).await, Node::at(2, &[listen]).await);
+        let (mut here, mut there) = (one.net.events(), other.net.events());
+        one.net.keep(vec![(other.key, other.addresses())]);
+        other.net.keep(vec![(one.key, one.addresses())]);
+        event(&mut here, NetEvent::Connected(other.key)).await;
+        event(&mut there, NetEvent::Connected(one.key)).await;
 
-    let (calls, back) = (one.net.calls(), other.net.calls());
-    let bytes = tokio::join!(drain(&calls, other.key, 4), drain(&back, one.key, 4));
+        let (calls, back) = (one.net.calls(), other.net.calls());
+        let bytes = tokio::join!(drain(&calls, other.key, 4), drain(&back, one.key, 4));
 
-    assert_eq!(bytes, (Ok(4 * CHUNK), Ok(4 * CHUNK)));
+        assert_eq!(bytes, (Ok(4 * CHUNK), Ok(4 * CHUNK)));
+    }
 }
 
 #[tokio::test]
 async fn an_address_that_cannot_be_listened_on_does_not_stop_the_others() {
     // TEST-NET-1 (RFC 5737) is nobody's own address.
     let foreign = "/ip4/192.0.2.1/tcp/7420".to_owned();
-    let both = vec![foreign.clone(), "/ip4/127.0.0.1/tcp/0".to_owned()];
+    let both = vec![foreign.clone(), TCP.to_owned()];
 
     let node = Node::with(4, NETWORK, both, Fake::default()).await;
     let none = Net::start(config(5, NETWORK, vec![foreign.clone()])).await;
@@ -640,48 +682,97 @@ async fn an_address_that_cannot_be_listened_on_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn connections_tell_node_and_address() {
-    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
+async fn connections_tell_node_address_and_carrier() {
+    for (listen, carrier) in [(TCP, Carrier::Tcp), (QUIC, Carrier::Quic)] {
+        let (asker, holder) = (Node::start(1).await, Node::at(2, &[listen]).await);
+        let calls = asker.to(&holder);
+        assert!(
+            calls
+                .call(holder.key, Rpc::Locate, sealed(""))
+                .await
+                .is_ok()
+        );
+
+        let connections = asker.net.connections();
+
+        let [connection] = &connections[..] else {
+            panic!("{} connections", connections.len());
+        };
+        assert_eq!(connection.node, holder.key);
+        assert!(!connection.relayed);
+        assert_eq!(connection.carriers, [carrier]);
+        let [address] = &connection.addresses[..] else {
+            panic!("one address");
+        };
+        assert!(address.starts_with(&holder.net.listen_addresses()[0]));
+    }
+}
+
+/// Both addresses are dialled; one connection is kept.
+#[tokio::test]
+async fn a_node_that_listens_twice_is_connected_once() {
+    let (asker, holder) = (Node::start(1).await, Node::at(2, &[TCP, QUIC]).await);
+    assert_eq!(holder.addresses().len(), 2);
     let calls = asker.to(&holder);
-    assert!(
-        calls
-            .call(holder.key, Rpc::Locate, sealed(""))
-            .await
-            .is_ok()
-    );
+
+    for _ in 0..8 {
+        let answer = calls.call(holder.key, Rpc::Locate, sealed("")).await;
+        assert!(answer.is_ok());
+    }
 
     let connections = asker.net.connections();
+    assert_eq!(connections.len(), 1);
+    assert_eq!(connections[0].carriers.len(), 1);
+}
 
-    let [connection] = &connections[..] else {
-        panic!("{} connections", connections.len());
-    };
-    assert_eq!(connection.node, holder.key);
-    assert!(!connection.relayed);
-    let [address] = &connection.addresses[..] else {
-        panic!("one address");
-    };
-    assert!(address.starts_with(&holder.net.listen_addresses()[0]));
+/// A firewall that drops UDP, or TCP, leaves the other.
+#[tokio::test]
+async fn an_address_that_does_not_answer_leaves_the_other() {
+    let asker = Node::start(1).await;
+    for (seed, dead) in [
+        (2, "/ip4/127.0.0.1/tcp/9"),
+        (3, "/ip4/127.0.0.1/udp/9/quic-v1"),
+    ] {
+        let holder = Node::at(seed, &[TCP, QUIC]).await;
+        let calls = asker.net.calls();
+        let quic = dead.contains("tcp");
+        let mut addresses = vec![address_bytes(dead).expect("an address")];
+        let alive = holder.net.bound().into_iter();
+        let alive = alive.filter(|text| text.contains("quic") == quic);
+        addresses.extend(alive.map(|text| address_bytes(&text).expect("an address")));
+        calls.learn(holder.key, &addresses);
+
+        let answer = calls.call(holder.key, Rpc::Locate, sealed("")).await;
+
+        assert!(answer.is_ok());
+    }
 }
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_told() {
-    let holder = Node::start(2).await;
-    let taken = holder.net.bound();
-    let port = taken[0]
-        .rsplit('/')
-        .next()
-        .and_then(|port| port.parse().ok());
-    let free = Net::start(config(3, NETWORK, vec!["/ip4/127.0.0.1/tcp/0".into()])).await;
-    assert!(free.is_ok());
+    for listen in [TCP, QUIC] {
+        let holder = Node::at(2, &[listen]).await;
+        let taken = holder.net.bound();
+        let port = taken[0]
+            .split('/')
+            .nth(4)
+            .and_then(|port| port.parse().ok());
+        let free = Net::start(config(3, NETWORK, vec![listen.into()])).await;
+        assert!(free.is_ok());
 
-    let refused = Net::start(config(3, NETWORK, taken)).await.err();
+        let refused = Net::start(config(3, NETWORK, taken)).await.err();
 
-    assert!(matches!(refused, Some(NetError::PortTaken { port: told }) if Some(told) == port));
+        assert!(matches!(refused, Some(NetError::PortTaken { port: told }) if Some(told) == port));
+    }
 }
 
 #[tokio::test]
-async fn only_tcp_addresses_are_listened_on() {
-    for (text, malformed) in [("nonsense", true), ("/ip4/127.0.0.1/udp/0", false)] {
+async fn only_tcp_and_quic_addresses_are_listened_on() {
+    for (text, malformed) in [
+        ("nonsense", true),
+        ("/ip4/127.0.0.1/udp/0", false),
+        ("/ip4/127.0.0.1/tcp/0/ws", false),
+    ] {
         let refused = Net::start(config(3, NETWORK, vec![text.into()]))
             .await
             .err();

@@ -118,6 +118,7 @@ async fn a_daemon_stops_in_time_beside_a_member_that_never_answers() {
         seed,
         network,
         listen,
+        directory: founder.node.clone(),
     };
     let (silent, unserved) = Net::start(config).await.expect("its port is free");
     until(|| !own.connections().is_empty()).await;

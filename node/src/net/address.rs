@@ -1,6 +1,6 @@
 //! Addresses and identities: our types on one side, libp2p's on the other.
 
-use chartmesh_core::types::NodeKey;
+use chartmesh_core::types::{NodeKey, limits};
 use libp2p::{Multiaddr, PeerId, identity, multiaddr::Protocol};
 
 use super::NetError;
@@ -35,7 +35,7 @@ fn read(bytes: &[u8]) -> Result<Multiaddr, NetError> {
     Multiaddr::try_from(bytes.to_vec()).map_err(|_| NetError::Address)
 }
 
-/// An address at which `peer` can be dialled over TCP, without the peer's id at its end.
+/// An address at which `peer` can be dialled over TCP or QUIC, without the peer's id at its end.
 pub(super) fn dialable(peer: PeerId, bytes: &[u8]) -> Result<Multiaddr, NetError> {
     let mut address = read(bytes)?;
     if let Some(Protocol::P2p(named)) = address.iter().last() {
@@ -55,11 +55,31 @@ pub(super) fn dialable(peer: PeerId, bytes: &[u8]) -> Result<Multiaddr, NetError
                 | Protocol::Dns6(_)
         )
     );
-    let port = matches!(parts.next(), Some(Protocol::Tcp(1..)));
+    let port = match parts.next() {
+        Some(Protocol::Tcp(1..)) => true,
+        Some(Protocol::Udp(1..)) => parts.next() == Some(Protocol::QuicV1),
+        _ => false,
+    };
     if !host || !port || parts.next().is_some() {
         return Err(NetError::Unsupported);
     }
     Ok(address)
+}
+
+/// The addresses among those listened on that others are told: as many as a node may have, and loopback
+/// last, which helps nobody but another node of the same machine.
+pub(super) fn advertised(mut listening: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    listening.sort_by_key(is_loopback);
+    listening.truncate(limits::NODE_ADDRESSES_MAX);
+    listening
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
 }
 
 /// The libp2p identity of a node; none where the bytes are no Ed25519 key.
@@ -111,10 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn only_tcp_is_dialled() {
+    fn only_tcp_and_quic_are_dialled() {
         let peer = peer();
-        for refused in [
+        for dialled in [
             "/ip4/192.0.2.7/udp/7420/quic-v1",
+            "/ip6/2001:db8::1/tcp/7420",
+        ] {
+            let bytes = address_bytes(dialled).expect("an address");
+            assert!(dialable(peer, &bytes).is_ok(), "{dialled}");
+        }
+        for refused in [
+            "/ip4/192.0.2.7/udp/7420",
+            "/ip4/192.0.2.7/udp/0/quic-v1",
+            "/ip4/192.0.2.7/udp/7420/quic",
             "/ip4/192.0.2.7",
             "/ip4/192.0.2.7/tcp/0",
             "/ip4/192.0.2.7/tcp/80/ws",
@@ -123,6 +152,23 @@ mod tests {
             let bytes = address_bytes(refused).expect("an address");
             assert!(dialable(peer, &bytes).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn others_are_told_node_addresses_max_with_loopback_last() {
+        let listening = (0..limits::NODE_ADDRESSES_MAX as u16).flat_map(|port| {
+            ["127.0.0.1", "192.0.2.7"].map(|ip| {
+                let text = format!("/ip4/{ip}/tcp/{}", 7420 + port);
+                text.parse().expect("an address")
+            })
+        });
+
+        let told = advertised(listening.collect());
+
+        assert_eq!(told.len(), limits::NODE_ADDRESSES_MAX);
+        assert!(!told.iter().any(is_loopback));
+        let local: Multiaddr = "/ip6/::1/tcp/7420".parse().expect("an address");
+        assert_eq!(advertised(vec![local.clone()]), [local]);
     }
 
     #[test]

@@ -22,7 +22,11 @@ use futures::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use libp2p::PeerId;
 use prost::Message;
-use tokio_util::compat::FuturesAsyncReadCompatExt;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::{compat::FuturesAsyncReadCompatExt, sync::CancellationToken};
 use tonic::{
     Response, Status,
     transport::{Channel, Endpoint},
@@ -34,6 +38,7 @@ use super::{
     handle::readable,
     opener::{OpenError, Opener},
     status::{call_error, is_transport_failure},
+    swarm::Order,
 };
 
 /// HTTP/2 receive windows of a stream and of a connection, and the largest frame: measured for bulk
@@ -49,6 +54,8 @@ pub struct PeerCalls {
     own: PeerId,
     opener: Opener,
     book: Book,
+    orders: mpsc::Sender<Order>,
+    found: Arc<Mutex<BTreeMap<NodeKey, Instant>>>,
     channels: Arc<Mutex<BTreeMap<NodeKey, Slot>>>,
 }
 
@@ -57,14 +64,22 @@ pub struct PeerCalls {
 struct Slot {
     generation: u64,
     channel: Channel,
+    used: Instant,
 }
 
 impl PeerCalls {
-    pub(super) fn new(own: PeerId, opener: Opener, book: Book) -> Self {
+    pub(super) fn new(
+        own: PeerId,
+        opener: Opener,
+        book: Book,
+        orders: mpsc::Sender<Order>,
+    ) -> Self {
         Self {
             own,
             opener,
             book,
+            orders,
+            found: Arc::default(),
             channels: Arc::default(),
         }
     }
@@ -134,11 +149,14 @@ impl PeerCalls {
         if peer == self.own {
             return Err(CallError::Unreachable);
         }
-        bounded(|| self.opener.connect(peer)).await?;
+        self.connect(to, peer).await?;
         let slot = {
             let mut channels = self.lock();
-            match channels.get(&to) {
-                Some(slot) => slot.clone(),
+            match channels.get_mut(&to) {
+                Some(slot) => {
+                    slot.used = Instant::now();
+                    slot.clone()
+                }
                 None => {
                     let slot = self.dial(peer);
                     channels.insert(to, slot.clone());
@@ -149,6 +167,67 @@ impl PeerCalls {
         let client = PeerClient::new(slot.channel.clone())
             .max_decoding_message_size(limits::PEER_MESSAGE_MAX_BYTES);
         Ok((client, slot))
+    }
+
+    /// Waits until a connection stands; where none of the known addresses answers, the other members
+    /// are asked where the node is.
+    async fn connect(&self, to: NodeKey, peer: PeerId) -> Result<(), OpenError> {
+        let first = bounded(|| self.opener.connect(peer)).await;
+        if first != Err(OpenError::Unreachable) || !self.find(to, peer).await {
+            return first;
+        }
+        bounded(|| self.opener.connect(peer)).await
+    }
+
+    /// Looks for a node among the members, not too often; tells whether that brought anything to try.
+    async fn find(&self, node: NodeKey, peer: PeerId) -> bool {
+        if !self.may_look_for(node) {
+            return false;
+        }
+        let (answer, found) = oneshot::channel();
+        if self.orders.try_send(Order::Find(node, answer)).is_err() {
+            return false;
+        }
+        let most = Duration::from_millis(limits::FIND_MAX.0);
+        let Ok(Ok(Some(found))) = tokio::time::timeout(most, found).await else {
+            return false;
+        };
+        let addresses = readable(peer, &found.addresses);
+        if addresses.is_empty() || addresses == self.book.addresses(peer) {
+            return false;
+        }
+        tracing::info!(%node, "found by other members");
+        self.book.learn(peer, addresses);
+        true
+    }
+
+    fn may_look_for(&self, node: NodeKey) -> bool {
+        let now = Instant::now();
+        let again = Duration::from_millis(limits::FIND_AGAIN.0);
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.retain(|_, at| now.duration_since(*at) < again);
+        if found.contains_key(&node) || found.len() >= limits::MEMBERS_MAX {
+            return false;
+        }
+        found.insert(node, now);
+        true
+    }
+
+    /// Lets go of channels that nobody used for a while, so that connections which are not kept fall
+    /// idle. Calls under way go on.
+    pub(super) async fn sweep(self, stop: CancellationToken) {
+        let idle = Duration::from_millis(limits::CHANNEL_IDLE_MAX.0);
+        let mut round = tokio::time::interval(idle / 2);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = round.tick() => {}
+            }
+            let now = Instant::now();
+            self.lock()
+                .retain(|_, slot| now.duration_since(slot.used) < idle);
+        }
     }
 
     fn dial(&self, peer: PeerId) -> Slot {
@@ -172,6 +251,7 @@ impl PeerCalls {
         Slot {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             channel,
+            used: Instant::now(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -12,15 +11,23 @@ use std::{
 use chartmesh_core::types::limits;
 use libp2p::{
     Multiaddr, PeerId,
-    core::{Endpoint, transport::PortUse},
+    core::{ConnectedPoint, Endpoint, transport::PortUse},
     swarm::{
         CloseConnection, ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm,
         NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
         dial_opts::{DialOpts, PeerCondition},
-        dummy,
     },
 };
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep},
+};
+
+use super::{
+    keep_alive::{KeepAlive, Wanted},
+    links::Links,
+    neighbours::neighbours,
+};
 
 /// Pause after the first failure; it doubles up to [`limits::RECONNECT_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
@@ -31,14 +38,20 @@ const STEADY: Duration = Duration::from_secs(10);
 
 /// Addresses of nodes and the wish to stay connected, shared between callers and the swarm.
 #[derive(Clone)]
-pub(super) struct Book(Arc<Mutex<Entries>>);
+pub(super) struct Book {
+    entries: Arc<Mutex<Entries>>,
+    changes: watch::Sender<u64>,
+}
 
 struct Entries {
     own: PeerId,
     addresses: BTreeMap<PeerId, Vec<Multiaddr>>,
+    members: BTreeSet<PeerId>,
     kept: BTreeMap<PeerId, Kept>,
     due: BTreeSet<(Instant, PeerId)>,
-    connected: BTreeMap<PeerId, Connected>,
+    since: BTreeMap<PeerId, Instant>,
+    links: Links,
+    wanted: BTreeMap<ConnectionId, Wanted>,
     closing: BTreeSet<PeerId>,
     waker: Option<Waker>,
 }
@@ -50,48 +63,72 @@ struct Kept {
     at: Option<Instant>,
 }
 
-struct Connected {
-    since: Instant,
-    by: BTreeSet<ConnectionId>,
-}
-
 impl Book {
     /// An empty book of the node with this identity.
     pub(super) fn new(own: PeerId) -> Self {
-        Self(Arc::new(Mutex::new(Entries {
-            own,
-            addresses: BTreeMap::new(),
-            kept: BTreeMap::new(),
-            due: BTreeSet::new(),
-            connected: BTreeMap::new(),
-            closing: BTreeSet::new(),
-            waker: None,
-        })))
+        Self {
+            entries: Arc::new(Mutex::new(Entries {
+                own,
+                addresses: BTreeMap::new(),
+                members: BTreeSet::new(),
+                kept: BTreeMap::new(),
+                due: BTreeSet::new(),
+                since: BTreeMap::new(),
+                links: Links::new(own),
+                wanted: BTreeMap::new(),
+                closing: BTreeSet::new(),
+                waker: None,
+            })),
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// Remembers where a peer may be reached; the addresses replace those known before.
     pub(super) fn learn(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        self.lock().learn(peer, addresses);
+        let changed = self.lock().learn(peer, addresses);
+        if changed {
+            self.changed();
+        }
     }
 
-    /// Replaces the set of peers to stay connected to.
-    pub(super) fn keep(&self, peers: Vec<(PeerId, Vec<Multiaddr>)>) {
+    /// Where a peer may be reached.
+    pub(super) fn addresses(&self, peer: PeerId) -> Vec<Multiaddr> {
+        self.lock()
+            .addresses
+            .get(&peer)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Replaces the members, and chooses among them the peers to stay connected to. Gives those who are
+    /// members no more.
+    pub(super) fn keep(&self, members: Vec<(PeerId, Vec<Multiaddr>)>) -> Vec<PeerId> {
         let mut entries = self.lock();
-        let wanted: BTreeSet<PeerId> = peers.iter().map(|(peer, _)| *peer).collect();
-        let dropped: Vec<PeerId> = entries
-            .kept
-            .keys()
-            .filter(|peer| !wanted.contains(peer))
-            .copied()
-            .collect();
-        for peer in dropped {
-            entries.release(peer);
+        let own = entries.own;
+        let room = members.into_iter().take(limits::MEMBERS_MAX);
+        let members: BTreeMap<PeerId, Vec<Multiaddr>> =
+            room.filter(|(peer, _)| *peer != own).collect();
+        let peers: BTreeSet<PeerId> = members.keys().copied().collect();
+        let left = entries.members.difference(&peers).copied().collect();
+        let chosen = neighbours(own, &peers);
+        let before: Vec<PeerId> = entries.kept.keys().copied().collect();
+        for peer in before.iter().filter(|peer| !chosen.contains(peer)) {
+            entries.release(*peer);
         }
-        for (peer, addresses) in peers {
-            entries.keep(peer);
-            entries.learn(peer, addresses);
+        for peer in &chosen {
+            entries.keep(*peer);
+        }
+        let mut changed = entries.members != peers;
+        entries.members = peers;
+        for (peer, addresses) in members {
+            changed |= entries.learn(peer, addresses);
         }
         entries.wake();
+        drop(entries);
+        if changed {
+            self.changed();
+        }
+        left
     }
 
     /// Forgets a peer's addresses, stops keeping it, and closes its connections.
@@ -99,26 +136,54 @@ impl Book {
         let mut entries = self.lock();
         entries.release(peer);
         entries.addresses.remove(&peer);
+        entries.members.remove(&peer);
         // Whether or not it is connected: a dial under way is aborted with it.
         entries.closing.insert(peer);
         entries.wake();
+        drop(entries);
+        self.changed();
+    }
+
+    /// Whether this node stays connected to a peer.
+    pub(super) fn keeps(&self, peer: PeerId) -> bool {
+        self.lock().kept.contains_key(&peer)
+    }
+
+    /// The members and where each may be reached.
+    pub(super) fn members(&self) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let entries = self.lock();
+        let members = entries.members.iter();
+        members
+            .filter_map(|peer| Some((*peer, entries.addresses.get(peer)?.clone())))
+            .collect()
+    }
+
+    /// Tells whenever members or their addresses change.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes
+            .send_modify(|times| *times = times.wrapping_add(1));
     }
 
     /// Every entry is consistent after each step, so a panic elsewhere cannot spoil the book.
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Entries {
-    fn learn(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>) {
+    /// Tells whether that was anything new.
+    fn learn(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>) -> bool {
         let full = self.addresses.len() >= limits::MEMBERS_MAX;
         if peer == self.own || (full && !self.addresses.contains_key(&peer)) {
-            return;
+            return false;
         }
         addresses.truncate(limits::ADDRESSES_PER_NODE_MAX);
         if addresses.is_empty() || self.addresses.get(&peer) == Some(&addresses) {
-            return;
+            return false;
         }
         self.addresses.insert(peer, addresses);
         // A new address may be the one that answers, however often the old ones did not.
@@ -126,11 +191,11 @@ impl Entries {
             self.schedule(peer, 0, Instant::now());
         }
         self.wake();
+        true
     }
 
     fn keep(&mut self, peer: PeerId) {
-        let full = self.kept.len() >= limits::MEMBERS_MAX;
-        if peer == self.own || full || self.kept.contains_key(&peer) {
+        if self.kept.contains_key(&peer) {
             return;
         }
         let kept = Kept {
@@ -138,14 +203,27 @@ impl Entries {
             at: None,
         };
         self.kept.insert(peer, kept);
-        if !self.connected.contains_key(&peer) {
+        if !self.links.has(peer) {
             self.schedule(peer, 0, Instant::now());
         }
+        self.want(peer);
     }
 
     fn release(&mut self, peer: PeerId) {
         if let Some(at) = self.kept.remove(&peer).and_then(|kept| kept.at) {
             self.due.remove(&(at, peer));
+        }
+        self.want(peer);
+    }
+
+    /// Lets the best connection to a kept peer live, and every other end once it is idle.
+    fn want(&self, peer: PeerId) {
+        let best = self.links.best(peer);
+        let is_kept = self.kept.contains_key(&peer);
+        for link in self.links.of(peer) {
+            if let Some(wanted) = self.wanted.get(&link.id) {
+                wanted.set(is_kept && Some(link.id) == best);
+            }
         }
     }
 
@@ -166,40 +244,47 @@ impl Entries {
         }
     }
 
-    fn established(&mut self, peer: PeerId, connection: ConnectionId) {
-        let connected = self.connected.entry(peer).or_insert_with(|| Connected {
-            since: Instant::now(),
-            by: BTreeSet::new(),
-        });
-        connected.by.insert(connection);
+    fn established(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        if !self.links.has(peer) {
+            self.since.insert(peer, Instant::now());
+        }
+        self.links.add(peer, connection, endpoint);
         self.unschedule(peer);
+        self.want(peer);
     }
 
     fn ended(&mut self, peer: PeerId, connection: ConnectionId) {
-        let Some(connected) = self.connected.get_mut(&peer) else {
-            return;
-        };
-        connected.by.remove(&connection);
-        if !connected.by.is_empty() {
+        self.wanted.remove(&connection);
+        let was_last = self.links.remove(peer, connection);
+        self.want(peer);
+        if !was_last {
             return;
         }
-        let steady = connected.since.elapsed() >= STEADY;
-        self.connected.remove(&peer);
+        let since = self.since.remove(&peer);
         let Some(kept) = self.kept.get(&peer) else {
             return;
         };
-        let failures = if steady { 0 } else { kept.failures + 1 };
+        let steady = since.is_some_and(|since| since.elapsed() >= STEADY);
+        let failures = if steady {
+            0
+        } else {
+            kept.failures.saturating_add(1)
+        };
         self.schedule(peer, failures, Instant::now() + pause(failures));
     }
 
     fn failed(&mut self, peer: PeerId) {
-        if self.connected.contains_key(&peer) {
+        if self.links.has(peer) {
             return;
         }
         if let Some(kept) = self.kept.get(&peer) {
             let failures = kept.failures.saturating_add(1);
             self.schedule(peer, failures, Instant::now() + pause(failures));
         }
+    }
+
+    fn keep_alive(&mut self, connection: ConnectionId) -> KeepAlive {
+        KeepAlive(self.wanted.entry(connection).or_default().clone())
     }
 
     fn wake(&mut self) {
@@ -236,8 +321,8 @@ impl Keeper {
 }
 
 impl NetworkBehaviour for Keeper {
-    type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = Infallible;
+    type ConnectionHandler = KeepAlive;
+    type ToSwarm = std::convert::Infallible;
 
     fn handle_pending_outbound_connection(
         &mut self,
@@ -255,39 +340,49 @@ impl NetworkBehaviour for Keeper {
 
     fn handle_established_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(dummy::ConnectionHandler)
+        Ok(self.book.lock().keep_alive(id))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(dummy::ConnectionHandler)
+        Ok(self.book.lock().keep_alive(id))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         let mut entries = self.book.lock();
         match event {
             FromSwarm::ConnectionEstablished(event) => {
-                entries.established(event.peer_id, event.connection_id);
+                entries.established(event.peer_id, event.connection_id, event.endpoint);
             }
             FromSwarm::ConnectionClosed(event) => {
                 entries.ended(event.peer_id, event.connection_id);
             }
             FromSwarm::DialFailure(DialFailure {
-                peer_id: Some(peer),
+                peer_id,
                 error,
-                ..
-            }) if !matches!(error, DialError::DialPeerConditionFalse(_)) => entries.failed(peer),
+                connection_id,
+            }) => {
+                entries.wanted.remove(&connection_id);
+                if let Some(peer) = peer_id
+                    && !matches!(error, DialError::DialPeerConditionFalse(_))
+                {
+                    entries.failed(peer);
+                }
+            }
+            FromSwarm::ListenFailure(event) => {
+                entries.wanted.remove(&event.connection_id);
+            }
             _ => {}
         }
     }
@@ -354,6 +449,14 @@ mod tests {
         format!("/ip4/192.0.2.1/tcp/{port}")
             .parse()
             .expect("an address")
+    }
+
+    fn dialled() -> ConnectedPoint {
+        ConnectedPoint::Dialer {
+            address: address(1),
+            role_override: Endpoint::Dialer,
+            port_use: PortUse::New,
+        }
     }
 
     fn known(book: &Book, peer: PeerId) -> Option<Vec<Multiaddr>> {
@@ -434,13 +537,13 @@ mod tests {
 
         let connection = ConnectionId::new_unchecked(1);
         for _ in 0..10 {
-            entries.established(peer, connection);
+            entries.established(peer, connection, &dialled());
             entries.ended(peer, connection);
         }
         let flighty = entries.kept[&peer].failures;
-        entries.established(peer, connection);
-        let connected = entries.connected.get_mut(&peer).expect("a connection");
-        connected.since = Instant::now().checked_sub(STEADY).expect("a past");
+        entries.established(peer, connection, &dialled());
+        let past = Instant::now().checked_sub(STEADY).expect("a past");
+        entries.since.insert(peer, past);
         entries.ended(peer, connection);
 
         assert_eq!(flighty, 10);
@@ -455,8 +558,8 @@ mod tests {
             ConnectionId::new_unchecked(1),
             ConnectionId::new_unchecked(2),
         );
-        book.lock().established(peer, one);
-        book.lock().established(peer, other);
+        book.lock().established(peer, one, &dialled());
+        book.lock().established(peer, other, &dialled());
 
         book.lock().ended(peer, one);
         assert!(book.lock().due.is_empty());

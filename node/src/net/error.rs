@@ -8,8 +8,10 @@ pub enum NetError {
     /// The text or the bytes are no multiaddress.
     #[error("not a multiaddress")]
     Address,
-    /// An address to listen on is not of the form `/ip4/…/tcp/…` or `/ip6/…/tcp/…`.
-    #[error("an address to listen on is no ip address with a tcp port")]
+    /// An address to listen on is not of the form `/ip…/tcp/…` or `/ip…/udp/…/quic-v1`.
+    #[error(
+        "an address to listen on is no ip address with a tcp port, or with a udp port for quic-v1"
+    )]
     Unsupported,
     /// Another process listens on the port.
     #[error("port {port} is taken")]

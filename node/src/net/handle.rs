@@ -1,25 +1,32 @@
 //! The network as the rest of the daemon holds it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chartmesh_core::{
     crypto::SecretKey,
-    types::{NetworkId, NodeKey},
+    types::{NetworkId, NodeKey, limits},
 };
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    Incoming, NetError, PeerCalls,
-    address::{dialable, node_key, peer_id},
+    ConnectionInfo, Directory, Incoming, NetError, PeerCalls,
+    address::{advertised, dialable, node_key, peer_id},
+    cut::Cuts,
     dial::Book,
-    swarm::{self, Built, Observed},
+    listen::{listen, probe},
+    observed::Observed,
+    swarm::{self, Built, Identity, Runner},
 };
 
 /// Events kept for a slow listener; older ones are lost to it.
 const EVENTS_MAX: usize = 256;
+
+/// How long a port may take to be free again, and how often that is looked at.
+const PORT_FREE_MAX: Duration = Duration::from_secs(3);
+const PORT_LOOK: Duration = Duration::from_millis(10);
 
 /// What a node needs to speak in a network.
 pub struct NetConfig {
@@ -29,6 +36,8 @@ pub struct NetConfig {
     pub network: NetworkId,
     /// Multiaddresses to listen on; port 0 takes a free one.
     pub listen: Vec<String>,
+    /// Whom the node knows.
+    pub directory: Arc<dyn Directory>,
 }
 
 /// A change of whom this node is connected to.
@@ -40,25 +49,13 @@ pub enum NetEvent {
     Disconnected(NodeKey),
 }
 
-/// What is known of the connections to one node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConnectionInfo {
-    /// Which node.
-    pub node: NodeKey,
-    /// Round trip in milliseconds, once measured.
-    pub rtt_ms: Option<f64>,
-    /// Whether every connection goes through a relay.
-    pub relayed: bool,
-    /// The other ends, as text.
-    pub addresses: Vec<String>,
-}
-
 /// A running network; cheap to clone. It runs until [`Self::stop`].
 #[derive(Clone)]
 pub struct Net {
     own: NodeKey,
     calls: PeerCalls,
     book: Book,
+    cuts: Cuts,
     observed: Arc<Observed>,
     bound: Arc<[Multiaddr]>,
     events: broadcast::Sender<NetEvent>,
@@ -79,25 +76,42 @@ impl Net {
             .iter()
             .map(|text| text.parse().map_err(|_| NetError::Address))
             .collect::<Result<Vec<Multiaddr>, _>>()?;
+        let identity = Identity::new(&config.seed, config.network, config.directory)?;
         let Built {
             mut swarm,
             opener,
             accepted,
             book,
-        } = swarm::build(&config.seed, config.network)?;
+            cuts,
+            finder,
+        } = swarm::build(&identity)?;
         let observed = Arc::new(Observed::default());
-        let bound = swarm::listen(&mut swarm, &observed, &wanted).await?;
+        let bound = listen(&mut swarm, &observed, &wanted).await?;
         let peer = *swarm.local_peer_id();
         let own = node_key(peer).ok_or(NetError::Key)?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (orders, asked) = mpsc::channel(limits::LOOK_UPS_MAX);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let run = swarm::run(swarm, observed.clone(), events.clone(), stop.clone());
-        tasks.spawn(run.instrument(tracing::info_span!("net", node = %peer)));
+        let calls = PeerCalls::new(peer, opener, book.clone(), orders);
+        let runner = Runner {
+            swarm,
+            own,
+            finder,
+            book: book.clone(),
+            calls: calls.clone(),
+            orders: asked,
+            observed: observed.clone(),
+            events: events.clone(),
+        };
+        let span = tracing::info_span!("net", node = %peer);
+        tasks.spawn(runner.run(stop.clone()).instrument(span));
+        tasks.spawn(calls.clone().sweep(stop.clone()));
         tasks.close();
         let net = Self {
             own,
-            calls: PeerCalls::new(peer, opener, book.clone()),
+            calls,
             book,
+            cuts,
             observed,
             bound: bound.into(),
             events,
@@ -128,14 +142,15 @@ impl Net {
         addresses.iter().map(Multiaddr::to_string).collect()
     }
 
-    /// Every concrete address listened on, loopback included, in binary.
+    /// The addresses others are told, in binary: those listened on, as many as a node may have.
     pub fn listen_addresses_binary(&self) -> Vec<Vec<u8>> {
-        let addresses = self.observed.listening();
+        let addresses = advertised(self.observed.listening());
         addresses.iter().map(Multiaddr::to_vec).collect()
     }
 
-    /// Replaces the set of nodes to stay connected to, each with its binary multiaddresses. A node that
-    /// is no longer in the set keeps its connection until it idles.
+    /// Replaces the members, each with its binary multiaddresses, and stays connected to as many as
+    /// one keeps; the others are dialled when they are called. One that is a member no more loses
+    /// everything that runs with it.
     pub fn keep(&self, members: Vec<(NodeKey, Vec<Vec<u8>>)>) {
         let peers = members
             .into_iter()
@@ -144,14 +159,24 @@ impl Net {
                 Some((peer, readable(peer, &addresses)))
             })
             .collect();
-        self.book.keep(peers);
+        for peer in self.book.keep(peers) {
+            if let Some(node) = node_key(peer) {
+                self.disconnect(node);
+            }
+        }
     }
 
-    /// Drops the channel to a node, closes its connections and dials it no more.
-    pub fn forget(&self, node: NodeKey) {
+    /// Whether this node stays connected to another.
+    pub fn keeps(&self, node: NodeKey) -> bool {
+        peer_id(node).is_some_and(|peer| self.book.keeps(peer))
+    }
+
+    /// Ends every call, stream and connection with a node at once, both ways, and dials it no more.
+    pub fn disconnect(&self, node: NodeKey) {
         self.calls.hang_up(node);
         if let Some(peer) = peer_id(node) {
             self.book.forget(peer);
+            self.cuts.cut(peer);
         }
     }
 
@@ -171,6 +196,15 @@ impl Net {
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
+        // QUIC keeps its socket until its last words had time to arrive.
+        let freed = async {
+            while self.bound.iter().any(|address| probe(address).is_err()) {
+                tokio::time::sleep(PORT_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(PORT_FREE_MAX, freed).await.is_err() {
+            tracing::warn!("a port that was listened on is still taken");
+        }
     }
 }
 

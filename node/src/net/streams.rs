@@ -31,6 +31,8 @@ use tokio_util::sync::PollSender;
 
 use super::{
     Slots,
+    directory::{Directory, knows},
+    links::Links,
     opener::{Ask, OpenError, Opener, Reply, StreamReply},
 };
 
@@ -68,36 +70,16 @@ pub(super) struct Inbound {
     pub(super) slot: OwnedSemaphorePermit,
 }
 
-#[derive(Clone, Copy)]
-struct Connection {
-    id: ConnectionId,
-    path: Path,
-}
-
-/// Better paths first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Path {
-    Direct,
-    Relayed,
-}
-
-/// Direct before relayed, then the youngest; connections stand in the order they were made.
-fn best(connections: &[Connection]) -> Option<ConnectionId> {
-    connections
-        .iter()
-        .rev()
-        .min_by_key(|connection| connection.path)
-        .map(|connection| connection.id)
-}
-
 /// The behaviour.
 pub(super) struct Streams {
     protocol: StreamProtocol,
     limits: StreamLimits,
     inbound: mpsc::Sender<Inbound>,
     asks: mpsc::Receiver<Ask>,
-    connections: BTreeMap<PeerId, Vec<Connection>>,
+    directory: Arc<dyn Directory>,
+    links: Links,
     slots: Slots<PeerId>,
+    strangers: Slots<PeerId>,
     dialling: BTreeMap<PeerId, Vec<Reply>>,
     events: VecDeque<ToSwarm<Infallible, StreamReply>>,
 }
@@ -105,8 +87,10 @@ pub(super) struct Streams {
 impl Streams {
     /// The behaviour, the way out and the way in.
     pub(super) fn new(
+        own: PeerId,
         protocol: StreamProtocol,
         limits: StreamLimits,
+        directory: Arc<dyn Directory>,
     ) -> (Self, Opener, mpsc::Receiver<Inbound>) {
         let (inbound, accepted) = mpsc::channel(limits.inbound_queue);
         let (opener, asks) = Opener::new(limits);
@@ -115,8 +99,10 @@ impl Streams {
             limits,
             inbound,
             asks,
-            connections: BTreeMap::new(),
+            directory,
+            links: Links::new(own),
             slots: Slots::new(limits.inbound_per_peer),
+            strangers: Slots::new(limits::STRANGER_STREAMS_MAX),
             dialling: BTreeMap::new(),
             events: VecDeque::new(),
         };
@@ -128,7 +114,9 @@ impl Streams {
             peer,
             protocol: self.protocol.clone(),
             negotiation: self.limits.negotiation,
+            directory: self.directory.clone(),
             slots: self.slots.of(peer),
+            stranger: self.strangers.of(peer),
             inbound: PollSender::new(self.inbound.clone()),
             accepted: VecDeque::new(),
             opening: VecDeque::new(),
@@ -136,8 +124,7 @@ impl Streams {
     }
 
     fn answer(&mut self, peer: PeerId, reply: Reply) {
-        let connection = self.connections.get(&peer).and_then(|all| best(all));
-        match (connection, reply) {
+        match (self.links.best(peer), reply) {
             // The opener bounds requests for a peer, so the queue of the connection never fills and
             // the swarm never waits for it.
             (Some(connection), Reply::Opened(reply)) => {
@@ -169,19 +156,8 @@ impl Streams {
     }
 
     fn established(&mut self, event: &ConnectionEstablished<'_>) {
-        let path = if event.endpoint.is_relayed() {
-            Path::Relayed
-        } else {
-            Path::Direct
-        };
-        let connection = Connection {
-            id: event.connection_id,
-            path,
-        };
-        self.connections
-            .entry(event.peer_id)
-            .or_default()
-            .push(connection);
+        self.links
+            .add(event.peer_id, event.connection_id, event.endpoint);
         for reply in self.dialling.remove(&event.peer_id).unwrap_or_default() {
             self.answer(event.peer_id, reply);
         }
@@ -189,20 +165,12 @@ impl Streams {
 
     /// Opens no more streams over a connection.
     pub(super) fn give_up(&mut self, peer: PeerId, id: ConnectionId) {
-        let Some(all) = self.connections.get_mut(&peer) else {
-            return;
-        };
-        all.retain(|connection| connection.id != id);
-        if all.is_empty() {
-            self.connections.remove(&peer);
-        }
+        self.links.remove(peer, id);
     }
 
     fn dial_failed(&mut self, peer: PeerId, error: &DialError) {
         // Somebody else's dial to this peer goes on and will be told of.
-        if matches!(error, DialError::DialPeerConditionFalse(_))
-            || self.connections.contains_key(&peer)
-        {
+        if matches!(error, DialError::DialPeerConditionFalse(_)) || self.links.has(peer) {
             return;
         }
         for reply in self.dialling.remove(&peer).unwrap_or_default() {
@@ -286,7 +254,9 @@ pub(super) struct Handler {
     peer: PeerId,
     protocol: StreamProtocol,
     negotiation: Duration,
+    directory: Arc<dyn Directory>,
     slots: Arc<Semaphore>,
+    stranger: Arc<Semaphore>,
     inbound: PollSender<Inbound>,
     accepted: VecDeque<Inbound>,
     opening: VecDeque<StreamReply>,
@@ -294,7 +264,12 @@ pub(super) struct Handler {
 
 impl Handler {
     fn accept(&mut self, stream: Stream) {
-        match self.slots.clone().try_acquire_owned() {
+        let slots = if knows(&*self.directory, self.peer) {
+            &self.slots
+        } else {
+            &self.stranger
+        };
+        match slots.clone().try_acquire_owned() {
             Ok(slot) => self.accepted.push_back(Inbound {
                 peer: self.peer,
                 stream,
@@ -405,7 +380,7 @@ mod tests {
     };
     use tokio::{sync::oneshot, task::JoinSet};
 
-    use super::*;
+    use super::{super::directory::tests::Everybody, *};
 
     const PROTOCOL: StreamProtocol = StreamProtocol::new("/chartmesh/test/grpc/1");
 
@@ -427,7 +402,8 @@ mod tests {
         async fn start(protocol: StreamProtocol, limits: StreamLimits) -> Self {
             let key = identity::Keypair::generate_ed25519();
             let peer = key.public().to_peer_id();
-            let (streams, opener, accepted) = Streams::new(protocol, limits);
+            let (streams, opener, accepted) =
+                Streams::new(peer, protocol, limits, Arc::new(Everybody));
             let transport = MemoryTransport::default()
                 .upgrade(upgrade::Version::V1)
                 .authenticate(noise::Config::new(&key).expect("noise"))
@@ -497,6 +473,12 @@ mod tests {
                 },
             }
         }
+    }
+
+    /// A behaviour that no swarm runs.
+    fn unconnected() -> (Streams, Opener, mpsc::Receiver<Inbound>) {
+        let limits = StreamLimits::default();
+        Streams::new(PeerId::random(), PROTOCOL, limits, Arc::new(Everybody))
     }
 
     async fn pair(limits: StreamLimits) -> (Node, Node) {
@@ -658,7 +640,7 @@ mod tests {
     #[tokio::test]
     async fn more_requests_than_may_wait_for_a_peer_are_told_so() {
         let (opener, peer, _asks) = {
-            let (streams, opener, _) = Streams::new(PROTOCOL, StreamLimits::default());
+            let (streams, opener, _) = unconnected();
             let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
             (opener, peer, streams)
         };
@@ -678,7 +660,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_swarm_is_asked_for_a_few_streams_of_a_peer_at_a_time() {
-        let (mut streams, opener, _accepted) = Streams::new(PROTOCOL, StreamLimits::default());
+        let (mut streams, opener, _accepted) = unconnected();
         let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
         let mut waiting = Vec::new();
         for _ in 0..limits::OPEN_QUEUE_MAX {
@@ -698,26 +680,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_stopped_swarm_is_an_error_and_no_wait() {
-        let (streams, opener, _accepted) = Streams::new(PROTOCOL, StreamLimits::default());
+        let (streams, opener, _accepted) = unconnected();
         let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
 
         drop(streams);
 
         assert_eq!(opener.open(peer).await.err(), Some(OpenError::Closed));
-    }
-
-    #[test]
-    fn the_best_connection_is_direct_and_then_young() {
-        let connection = |id, path| Connection {
-            id: ConnectionId::new_unchecked(id),
-            path,
-        };
-        let (old, young) = (connection(1, Path::Direct), connection(2, Path::Direct));
-        let relayed = connection(3, Path::Relayed);
-
-        assert_eq!(best(&[old, young, relayed]), Some(young.id));
-        assert_eq!(best(&[old, relayed]), Some(old.id));
-        assert_eq!(best(&[relayed]), Some(relayed.id));
-        assert_eq!(best(&[]), None);
     }
 }

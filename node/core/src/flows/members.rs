@@ -4,19 +4,40 @@ use bytes::Bytes;
 
 use super::{call::AskError, node::Node};
 use crate::{
-    membership::{Credential, Offered},
+    membership::{Credential, NodeRecord, Offered, verify_node_record},
     ports::{Rpc, World},
     types::{
         MemberId, NodeKey, PeerCode,
         limits::{CALL_TIME_MAX, MEMBERS_MAX, MEMBERS_PAGE_MAX},
     },
-    wire::{MembersAnswer, MembersRequest},
+    wire::{self, MembersAnswer, MembersRequest},
 };
 
 impl<W: World> Node<W> {
     /// Whether a node key is an active member's.
     pub fn is_member(&self, node: NodeKey) -> bool {
         self.state().peer(node, self.now()).is_some()
+    }
+
+    /// Where an active member says it is, in a record that somebody else handed on; none where the record
+    /// is not that member's, or does not hold.
+    pub fn read_node_record(&self, node: NodeKey, record: &[u8]) -> Option<NodeRecord> {
+        let envelope = wire::decode_envelope(record).ok()?;
+        let now = self.now();
+        let (network, credential) = {
+            let state = self.state();
+            // Whoever is no active member is nobody to be found.
+            let peer = state.peer(node, now)?;
+            let member = state.members.get(&peer.member)?;
+            (state.network.as_ref()?.id, member.credential().clone())
+        };
+        verify_node_record(&envelope, &network, &credential, now).ok()
+    }
+
+    /// This node's own record as signed; none before it is a member.
+    pub fn own_node_record(&self) -> Option<Bytes> {
+        let state = self.state();
+        state.node_record.as_ref().map(wire::encode_envelope)
     }
 
     /// Takes over what a member knows of the others. What does not hold is passed over: a liar

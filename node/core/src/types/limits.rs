@@ -98,6 +98,24 @@ pub const SNAPSHOTS_MAX: usize = 1_000;
 pub const STREAMS_PER_PEER_MAX: usize = 8;
 /// Accepted streams waiting for the server.
 pub const STREAM_QUEUE_MAX: usize = 64;
+/// Streams a node that is no active member may hold open here.
+pub const STRANGER_STREAMS_MAX: usize = 1;
+/// Bytes a second, each way, of everything that the connections of such a node carry.
+pub const STRANGER_BYTES_PER_SECOND_MAX: u64 = 4 << 10;
+/// Bytes such a node may be ahead of that: to connect, to say Hello and to ask to join.
+pub const STRANGER_BURST_BYTES: u64 = 32 << 10;
+/// Connections that nodes which are no active members hold in all.
+pub const STRANGER_CONNECTIONS_MAX: usize = 256;
+/// Connections of such nodes that come from one host.
+pub const STRANGER_CONNECTIONS_PER_HOST_MAX: usize = 16;
+/// Streams of one Yamux or QUIC connection: calls both ways, and what keeps the network together.
+pub const MUXED_STREAMS_MAX: usize = 128;
+/// Streams of one connection whose protocol is being agreed on.
+pub const STREAMS_NEGOTIATING_MAX: usize = 32;
+/// Bytes that may be under way on one QUIC stream.
+pub const QUIC_STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// Bytes that may be under way on one QUIC connection.
+pub const QUIC_CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Requests to open a stream that wait, in all and for one peer being dialled.
 pub const OPEN_QUEUE_MAX: usize = 64;
 /// Concurrent calls on one HTTP/2 connection.
@@ -108,6 +126,20 @@ pub const CONNECTIONS_MAX: u32 = 2_000;
 pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 /// Connections from outside whose handshake is under way.
 pub const CONNECTIONS_PENDING_MAX: u32 = 128;
+/// Connections from one host whose handshake is under way.
+pub const CONNECTIONS_PENDING_PER_HOST_MAX: usize = 64;
+/// Members that a node stays connected to; the others are dialled when they are called.
+pub const NEIGHBOURS_MAX: usize = 32;
+/// How long an HTTP/2 connection that nobody calls over is kept.
+pub const CHANNEL_IDLE_MAX: Span = Span::seconds(60);
+/// How long other members are asked where one of them is.
+pub const FIND_MAX: Span = Span::seconds(3);
+/// After which they are asked again about the same member.
+pub const FIND_AGAIN: Span = Span::minutes(1);
+/// Members that are looked for at a time.
+pub const LOOK_UPS_MAX: usize = 32;
+/// Bytes of one signed node record.
+pub const NODE_RECORD_MAX_BYTES: usize = 8 << 10;
 /// Streams being opened to one peer at a time; as many as libp2p queues for one connection.
 pub const OPENS_PER_PEER_MAX: usize = 8;
 /// Addresses of one node that are tried.

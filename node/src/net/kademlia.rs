@@ -1,0 +1,250 @@
+//! Kademlia among members: it finds where a member is whom nobody here can reach, and holds nothing but
+//! node records their own members signed.
+
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chartmesh_core::types::{NetworkId, NodeKey, limits};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol,
+    kad::{
+        self, BucketInserts, Caching, GetRecordOk, InboundRequest, QueryId, QueryResult, Quorum,
+        Record, RecordKey, StoreInserts,
+        store::{MemoryStore, MemoryStoreConfig, RecordStore},
+    },
+};
+use tokio::sync::oneshot;
+
+use super::{
+    NetError,
+    address::{node_key, peer_id},
+    directory::{Directory, Found},
+    members_only::MembersOnly,
+};
+
+/// Members asked at a time for one record.
+const PARALLEL: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
+/// Bytes of one message: an answer names up to 20 members with their addresses.
+const MESSAGE_MAX_BYTES: usize = 64 << 10;
+/// How often this node's own record is put where others find it; who holds it forgets it on a restart.
+pub(super) const PUBLISH_EVERY: Duration = Duration::from_secs(3600);
+
+/// The behaviour.
+pub(super) type Kad = kad::Behaviour<MemoryStore>;
+
+/// Builds the behaviour of a node in a network.
+///
+/// # Errors
+///
+/// [`NetError::Key`] where the network has no name for a protocol.
+pub(super) fn behaviour(
+    own: PeerId,
+    network: NetworkId,
+    directory: Arc<dyn Directory>,
+) -> Result<MembersOnly<Kad>, NetError> {
+    let protocol = format!("/chartmesh/{}/kad/1", network.short());
+    let protocol = StreamProtocol::try_from_owned(protocol).map_err(|_| NetError::Key)?;
+    let store = MemoryStoreConfig {
+        max_records: limits::MEMBERS_MAX,
+        max_value_bytes: limits::NODE_RECORD_MAX_BYTES,
+        max_provided_keys: 0,
+        max_providers_per_key: 0,
+    };
+    let mut config = kad::Config::new(protocol);
+    config
+        // Only members enter the table, and only those this node knows.
+        .set_kbucket_inserts(BucketInserts::Manual)
+        // Nothing is stored before it was verified.
+        .set_record_filtering(StoreInserts::FilterBoth)
+        .set_caching(Caching::Disabled)
+        .set_periodic_bootstrap_interval(None)
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None)
+        .set_record_ttl(Some(Duration::from_millis(limits::NODE_RECORD_LIFE.0)))
+        .set_query_timeout(Duration::from_millis(limits::FIND_MAX.0))
+        .set_substreams_timeout(Duration::from_millis(limits::FIND_MAX.0))
+        .set_max_packet_size(MESSAGE_MAX_BYTES)
+        .set_parallelism(PARALLEL);
+    let mut kad = Kad::with_config(own, MemoryStore::with_config(own, store), config);
+    kad.set_mode(Some(kad::Mode::Server));
+    Ok(MembersOnly::new(kad, directory))
+}
+
+/// Where a member is, as far as the others know.
+pub(super) type Answer = oneshot::Sender<Option<Found>>;
+
+struct LookUp {
+    query: QueryId,
+    node: NodeKey,
+    best: Option<Found>,
+    asked_by: Vec<Answer>,
+}
+
+/// Looks for members and judges the records of others.
+pub(super) struct Finder {
+    directory: Arc<dyn Directory>,
+    look_ups: Vec<LookUp>,
+}
+
+impl Finder {
+    pub(super) fn new(directory: Arc<dyn Directory>) -> Self {
+        Self {
+            directory,
+            look_ups: Vec::new(),
+        }
+    }
+
+    /// Looks for a member; where too many are being looked for, the answer is none.
+    pub(super) fn find(&mut self, kad: &mut Kad, node: NodeKey, answer: Answer) {
+        if let Some(under_way) = self.look_ups.iter_mut().find(|known| known.node == node) {
+            under_way.asked_by.retain(|answer| !answer.is_closed());
+            under_way.asked_by.push(answer);
+            return;
+        }
+        if self.look_ups.len() >= limits::LOOK_UPS_MAX {
+            // Dropping the answer says so.
+            return;
+        }
+        self.look_ups.push(LookUp {
+            query: kad.get_record(RecordKey::new(&node.0)),
+            node,
+            best: None,
+            asked_by: vec![answer],
+        });
+    }
+
+    /// Puts this node's own record where others find it.
+    pub(super) fn publish(&self, kad: &mut Kad, own: NodeKey) {
+        let Some(value) = self.directory.own_record() else {
+            return;
+        };
+        let record = Record::new(RecordKey::new(&own.0), value);
+        if let Err(error) = kad.put_record(record, Quorum::One) {
+            tracing::warn!(%error, "this node's record cannot be published");
+        }
+    }
+
+    /// Makes the table hold these members and no others, and nothing of those who left.
+    pub(super) fn replace(&self, kad: &mut Kad, members: &[(PeerId, Vec<Multiaddr>)]) {
+        let wanted = |peer: &PeerId| members.iter().find(|(member, _)| member == peer);
+        let known: Vec<PeerId> = kad
+            .kbuckets()
+            .flat_map(|bucket| {
+                let peers = bucket.iter().map(|entry| *entry.node.key.preimage());
+                peers.collect::<Vec<_>>()
+            })
+            .collect();
+        for peer in known.iter().filter(|peer| wanted(peer).is_none()) {
+            kad.remove_peer(peer);
+        }
+        for (peer, addresses) in members {
+            for address in addresses {
+                kad.add_address(peer, address.clone());
+            }
+        }
+        let directory = &self.directory;
+        kad.store_mut()
+            .retain(|key, _| node_of(key).is_some_and(|node| directory.is_known(node)));
+    }
+
+    /// Takes part in what the behaviour tells.
+    pub(super) fn on_event(&mut self, kad: &mut Kad, event: kad::Event) {
+        match event {
+            kad::Event::InboundRequest {
+                request:
+                    InboundRequest::PutRecord {
+                        source,
+                        record: Some(record),
+                        ..
+                    },
+            } => {
+                let code = if self.take(kad, record) {
+                    "taken"
+                } else {
+                    "refused"
+                };
+                tracing::debug!(peer = %source, code, "a node record was offered");
+            }
+            kad::Event::OutboundQueryProgressed {
+                id, result, step, ..
+            } => self.progressed(id, result, step.last),
+            _ => {}
+        }
+    }
+
+    /// Stores a record that holds and is newer than the one held.
+    fn take(&self, kad: &mut Kad, record: Record) -> bool {
+        let Some(node) = node_of(&record.key) else {
+            return false;
+        };
+        let Some(offered) = self.read(node, &record.value) else {
+            return false;
+        };
+        let held = kad
+            .store_mut()
+            .get(&record.key)
+            .and_then(|held| self.read(node, &held.value));
+        if held.is_some_and(|held| held.sequence >= offered.sequence) {
+            return false;
+        }
+        let life = Duration::from_millis(limits::NODE_RECORD_LIFE.0);
+        let record = Record {
+            // What else came with it is the sender's word only.
+            expires: Instant::now().checked_add(life),
+            publisher: None,
+            ..record
+        };
+        kad.store_mut().put(record).is_ok()
+    }
+
+    fn read(&self, node: NodeKey, record: &[u8]) -> Option<Found> {
+        if record.len() > limits::NODE_RECORD_MAX_BYTES {
+            return None;
+        }
+        self.directory.read_record(node, record)
+    }
+
+    fn progressed(&mut self, query: QueryId, result: QueryResult, last: bool) {
+        let found = match result {
+            QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) => Some(found.record),
+            QueryResult::PutRecord(Err(error)) => {
+                tracing::debug!(%error, "this node's record was stored nowhere");
+                return;
+            }
+            _ => None,
+        };
+        let Some(place) = self.look_ups.iter().position(|known| known.query == query) else {
+            return;
+        };
+        let node = self.look_ups[place].node;
+        let found = found
+            .filter(|record| node_of(&record.key) == Some(node))
+            .and_then(|record| self.read(node, &record.value));
+        let look_up = &mut self.look_ups[place];
+        if let Some(found) = found
+            && look_up
+                .best
+                .as_ref()
+                .is_none_or(|best| best.sequence < found.sequence)
+        {
+            look_up.best = Some(found);
+        }
+        if last {
+            let done = self.look_ups.swap_remove(place);
+            for answer in done.asked_by {
+                // Who asked may have gone away.
+                let _ = answer.send(done.best.clone());
+            }
+        }
+    }
+}
+
+/// Whom a key is about; none where it is no node key.
+fn node_of(key: &RecordKey) -> Option<NodeKey> {
+    let node = NodeKey(key.as_ref().try_into().ok()?);
+    peer_id(node).and_then(node_key)
+}
