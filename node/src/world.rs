@@ -131,8 +131,12 @@ impl Records for RealWorld {
         self.store.records(places).await
     }
 
-    async fn put_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
-        self.store.put_file(file, bytes).await
+    async fn append_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
+        self.store.append_file(file, bytes).await
+    }
+
+    async fn sync_file(&self, file: FileId) -> Result<(), StoreError> {
+        self.store.sync_file(file).await
     }
 
     async fn read_file(&self, file: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
@@ -147,8 +151,17 @@ impl Records for RealWorld {
         self.store.append_part(part, bytes).await
     }
 
-    async fn read_part(&self, part: [u8; 32]) -> Result<Option<Bytes>, StoreError> {
-        self.store.read_part(part).await
+    async fn part_len(&self, part: [u8; 32]) -> Result<Option<u64>, StoreError> {
+        self.store.part_len(part).await
+    }
+
+    async fn read_part(
+        &self,
+        part: [u8; 32],
+        offset: u64,
+        len: usize,
+    ) -> Result<Bytes, StoreError> {
+        self.store.read_part(part, offset, len).await
     }
 
     async fn remove_part(&self, part: [u8; 32]) -> Result<(), StoreError> {

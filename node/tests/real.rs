@@ -13,7 +13,7 @@ use chartmesh_core::{
     crypto::SecretKey,
     flows::{
         Actor, Description, Fetch, FlowError, Imported, Mode, Node as Flows, Search, Statement,
-        Wanted,
+        Told, Wanted, in_memory,
     },
     locator::{Answer, Line},
     membership::{Founding, JoinState, Organization, Rules, Template},
@@ -482,7 +482,7 @@ impl Node {
         };
         let added = self
             .flows()
-            .add_document(&actor(), patient, report.clone(), description)
+            .add_document(&actor(), patient, in_memory(report.clone()), description)
             .await;
         assert!(added.is_ok());
         (patient, report)
@@ -568,8 +568,10 @@ impl Node {
         };
         let fetching = async {
             loop {
-                match self.flows().fetch(&actor(), fetch, &|_, _| {}).await {
-                    Ok(fetched) => return Ok(fetched.received.bytes),
+                let mut bytes = Vec::new();
+                let told: Told<'_> = (&|_, _| {}, &|| true);
+                match self.flows().fetch(&actor(), fetch, told, &mut bytes).await {
+                    Ok(_) => return Ok(bytes),
                     // A node that was started anew is found again a moment later.
                     Err(FlowError::Unreachable { .. }) => {}
                     Err(error) => return Err(error.code()),

@@ -201,10 +201,16 @@ impl Records for SimWorld {
         places.into_iter().map(read).collect()
     }
 
-    async fn put_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
-        let stored = self.disk().replace(&named("files", &file.0), &bytes);
+    async fn append_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
+        let appended = self.disk().append(&named("files", &file.0), &bytes);
         self.need_power().await;
-        stored
+        appended
+    }
+
+    async fn sync_file(&self, file: FileId) -> Result<(), StoreError> {
+        let synced = self.disk().sync(&named("files", &file.0));
+        self.need_power().await;
+        synced
     }
 
     async fn read_file(&self, file: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
@@ -223,13 +229,18 @@ impl Records for SimWorld {
         self.disk().append(&named("parts", &part), &bytes)
     }
 
-    async fn read_part(&self, part: [u8; 32]) -> Result<Option<Bytes>, StoreError> {
-        let name = named("parts", &part);
-        let Some(len) = self.store.disk.len(&name)? else {
-            return Ok(None);
-        };
-        let bytes = self.store.disk.read(&name, 0, len as usize)?;
-        Ok(Some(bytes.into()))
+    async fn part_len(&self, part: [u8; 32]) -> Result<Option<u64>, StoreError> {
+        self.store.disk.len(&named("parts", &part))
+    }
+
+    async fn read_part(
+        &self,
+        part: [u8; 32],
+        offset: u64,
+        len: usize,
+    ) -> Result<Bytes, StoreError> {
+        let bytes = self.store.disk.read(&named("parts", &part), offset, len)?;
+        Ok(bytes.into())
     }
 
     async fn remove_part(&self, part: [u8; 32]) -> Result<(), StoreError> {

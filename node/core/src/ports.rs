@@ -189,12 +189,15 @@ pub trait Records {
         places: Vec<Place>,
     ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 
-    /// Stores a sealed document file durably under its random name.
-    fn put_file(
+    /// Adds to a sealed document file under its random name.
+    fn append_file(
         &self,
         file: FileId,
         bytes: Bytes,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes a sealed document file durable, its name too.
+    fn sync_file(&self, file: FileId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads part of a sealed document file; fewer bytes where it ends.
     fn read_file(
@@ -214,11 +217,19 @@ pub trait Records {
         bytes: Bytes,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Reads a whole part file; none where there is none.
+    /// Length of a part file in bytes; none where there is none.
+    fn part_len(
+        &self,
+        part: [u8; 32],
+    ) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
+
+    /// Reads part of a part file; fewer bytes where it ends.
     fn read_part(
         &self,
         part: [u8; 32],
-    ) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
+        offset: u64,
+        len: usize,
+    ) -> impl Future<Output = Result<Bytes, StoreError>> + Send;
 
     /// Removes a part file.
     fn remove_part(&self, part: [u8; 32]) -> impl Future<Output = Result<(), StoreError>> + Send;

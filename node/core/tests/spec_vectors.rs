@@ -625,14 +625,19 @@ impl<'a> Talk<'a> {
         let told = head(talk, signed_manifest.clone());
         let verified = signed_manifest.verify::<Manifest>(&network.id).unwrap();
         let holder = network.holder.member;
-        let mut receive = Receive::begin(holder, HANDLE, &told, verified, Vec::new()).unwrap();
+        let mut receive = Receive::begin(holder, HANDLE, &told, verified, 0).unwrap();
         receive.handle_leaves(&file.leaves.concat()).unwrap();
-        for (index, chunk) in (0..).zip(chunks) {
+        for (index, chunk) in (0..).zip(&chunks) {
             receive.handle_chunk(index, chunk).unwrap();
         }
         let key = SecretKey::new(CONTENT_KEY);
-        let received = receive.finish(network.asker.member, &key, statement);
-        assert!(received.ok().unwrap().bytes == plain);
+        let opening = receive.finish(network.asker.member, key, statement);
+        let opening = opening.ok().unwrap();
+        let mut checking = opening.check(&chunks[0]).ok().unwrap();
+        checking.take(&chunks[1]).unwrap();
+        checking.finish().unwrap();
+        let opened = opening.open(&chunks[0]).ok().unwrap().open(&chunks[1]);
+        assert!(*opened.unwrap() == plain);
         let document = json!({ "plain": hex(&plain), "file": hex(&file.bytes) });
         (fetch, release, document)
     }

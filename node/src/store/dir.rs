@@ -87,6 +87,19 @@ impl DirDisk {
         })
     }
 
+    /// Makes a file durable whoever appended to it, and its name with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] or [`StoreError::Failed`].
+    pub fn sync_whole(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path(name)?;
+        let synced = File::open(&path).and_then(|file| {
+            file.sync_all()?;
+            sync_folder(folder_of(&path))
+        });
+        synced.map_err(told)
+    }
+
     fn demand_space(&self, len: usize) -> Result<(), StoreError> {
         let space = self.space()?;
         if space.free_bytes.saturating_sub(len as u64) < space.reserve_bytes {

@@ -9,9 +9,14 @@ use data_encoding::HEXLOWER;
 
 use super::DirDisk;
 
-/// Stores a sealed file durably.
-pub(super) fn put(disk: &DirDisk, file: FileId, bytes: &[u8]) -> Result<(), StoreError> {
-    disk.another().replace(&file_name(file), bytes)
+/// Adds to a sealed file.
+pub(super) fn append(disk: &DirDisk, file: FileId, bytes: &[u8]) -> Result<(), StoreError> {
+    disk.another().append(&file_name(file), bytes)
+}
+
+/// Makes a sealed file durable, its name too.
+pub(super) fn sync(disk: &DirDisk, file: FileId) -> Result<(), StoreError> {
+    disk.sync_whole(&file_name(file))
 }
 
 /// Reads part of a sealed file; fewer bytes where it ends.
@@ -34,15 +39,19 @@ pub(super) fn append_part(disk: &DirDisk, part: [u8; 32], bytes: &[u8]) -> Resul
     disk.another().append(&part_name(part), bytes)
 }
 
-/// Reads a whole part file.
-pub(super) fn read_part(disk: &DirDisk, part: [u8; 32]) -> Result<Option<Bytes>, StoreError> {
-    let name = part_name(part);
-    let Some(len) = disk.len(&name)? else {
-        return Ok(None);
-    };
-    let len = usize::try_from(len).map_err(|_| StoreError::TooLarge)?;
-    disk.read(&name, 0, len)
-        .map(|bytes| Some(Bytes::from(bytes)))
+/// Length of a part file.
+pub(super) fn part_len(disk: &DirDisk, part: [u8; 32]) -> Result<Option<u64>, StoreError> {
+    disk.len(&part_name(part))
+}
+
+/// Reads part of a part file; fewer bytes where it ends.
+pub(super) fn read_part(
+    disk: &DirDisk,
+    part: [u8; 32],
+    offset: u64,
+    len: usize,
+) -> Result<Bytes, StoreError> {
+    disk.read(&part_name(part), offset, len).map(Bytes::from)
 }
 
 /// Removes a part file.

@@ -295,12 +295,21 @@ impl Store {
         .await
     }
 
-    /// See [`chartmesh_core::ports::Records::put_file`].
+    /// See [`chartmesh_core::ports::Records::append_file`].
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Failed`].
-    pub async fn put_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
-        self.blocking(move |inner| inner.noting(files::put(&inner.disk, file, &bytes)))
+    pub async fn append_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
+        self.blocking(move |inner| inner.noting(files::append(&inner.disk, file, &bytes)))
+            .await
+    }
+
+    /// See [`chartmesh_core::ports::Records::sync_file`].
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Failed`].
+    pub async fn sync_file(&self, file: FileId) -> Result<(), StoreError> {
+        self.blocking(move |inner| inner.noting(files::sync(&inner.disk, file)))
             .await
     }
 
@@ -336,12 +345,26 @@ impl Store {
             .await
     }
 
-    /// See [`chartmesh_core::ports::Records::read_part`].
+    /// See [`chartmesh_core::ports::Records::part_len`].
     ///
     /// # Errors
     /// [`StoreError::Failed`].
-    pub async fn read_part(&self, part: [u8; 32]) -> Result<Option<Bytes>, StoreError> {
-        self.blocking(move |inner| files::read_part(&inner.disk, part))
+    pub async fn part_len(&self, part: [u8; 32]) -> Result<Option<u64>, StoreError> {
+        self.blocking(move |inner| files::part_len(&inner.disk, part))
+            .await
+    }
+
+    /// See [`chartmesh_core::ports::Records::read_part`].
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Failed`].
+    pub async fn read_part(
+        &self,
+        part: [u8; 32],
+        offset: u64,
+        len: usize,
+    ) -> Result<Bytes, StoreError> {
+        self.blocking(move |inner| files::read_part(&inner.disk, part, offset, len))
             .await
     }
 
@@ -783,7 +806,7 @@ mod tests {
         let (store, _) = node.open().unwrap();
         store.commit(batch(&["one"])).await.unwrap();
         store
-            .put_file(FileId([1; 16]), Bytes::from_static(b"sealed"))
+            .append_file(FileId([1; 16]), Bytes::from_static(b"sealed"))
             .await
             .unwrap();
         node.stop(store).await;
@@ -793,7 +816,7 @@ mod tests {
 
         let refused = store.commit(batch(&["two"])).await;
         assert_eq!(refused.err(), Some(StoreError::Full));
-        let refused = store.put_file(FileId([2; 16]), Bytes::new()).await;
+        let refused = store.append_file(FileId([2; 16]), Bytes::new()).await;
         assert_eq!(refused, Err(StoreError::Full));
         assert_eq!(values(&store).await, ["one"]);
         assert!(store.read_file(FileId([1; 16]), 0, 9).await.is_ok());
@@ -824,9 +847,14 @@ mod tests {
         let (file, part) = (FileId([0xab; 16]), [0xcd; 32]);
 
         store
-            .put_file(file, Bytes::from_static(b"sealed"))
+            .append_file(file, Bytes::from_static(b"sea"))
             .await
             .unwrap();
+        store
+            .append_file(file, Bytes::from_static(b"led"))
+            .await
+            .unwrap();
+        store.sync_file(file).await.unwrap();
         store
             .append_part(part, Bytes::from_static(b"one"))
             .await
@@ -838,14 +866,15 @@ mod tests {
 
         assert!(node.path(&format!("files/ab/{}", "ab".repeat(16))).exists());
         assert_eq!(store.read_file(file, 2, 3).await.unwrap(), "ale");
-        assert_eq!(store.read_part(part).await.unwrap().unwrap(), "onetwo");
+        assert_eq!(store.read_part(part, 2, 9).await.unwrap(), "etwo");
+        assert_eq!(store.part_len(part).await, Ok(Some(6)));
         store.remove_file(file).await.unwrap();
         store.remove_part(part).await.unwrap();
         assert_eq!(
             store.read_file(file, 0, 1).await.err(),
             Some(StoreError::Missing)
         );
-        assert_eq!(store.read_part(part).await.unwrap(), None);
+        assert_eq!(store.part_len(part).await, Ok(None));
         assert_eq!(store.remove_part(part).await, Ok(()));
     }
 

@@ -1,9 +1,8 @@
 //! What was acknowledged is there after the power went, and nothing else is.
 
-use bytes::Bytes;
 use chartmesh_core::{
     audit::Kind as Audited,
-    flows::Description,
+    flows::{Description, in_memory},
     records::Tail,
     types::{Code, Purpose},
 };
@@ -29,7 +28,7 @@ async fn what_was_acknowledged_is_there_after_a_crash_and_nothing_else() {
         let pending = {
             let clinic = clinic.shared();
             tokio::spawn(async move {
-                let body = Bytes::from_static(b"never acknowledged");
+                let body = in_memory(&b"never acknowledged"[..]);
                 let description = Description::default();
                 clinic
                     .add_document(&clinician(), rosa, body, description)

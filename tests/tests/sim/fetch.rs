@@ -8,10 +8,11 @@ use std::sync::{
 use chartmesh_core::{
     audit::Kind as Audited,
     crypto::{OpeningKey, SealContext, SessionKeys, accept_session},
+    flows::FlowError,
     ports::Rpc,
     types::{
         Code,
-        limits::{CHUNK_BYTES, DOCUMENT_MAX_BYTES},
+        limits::{CHUNK_BYTES, FETCH_MEMORY_MAX_BYTES, FETCH_STEP_CHUNKS},
     },
     wire,
 };
@@ -21,7 +22,7 @@ use crate::scenario::*;
 
 async fn large() -> (Scene, Vec<u8>) {
     let mut scene = three().await;
-    let bytes: Vec<u8> = (0..CHUNK_BYTES * 4 + 100)
+    let bytes: Vec<u8> = (0..FETCH_MEMORY_MAX_BYTES as usize + 100)
         .map(|at| (at % 251) as u8)
         .collect();
     scene.document = attach(&scene.world.clinic, scene.rosa, &bytes).await;
@@ -56,10 +57,46 @@ async fn a_fetch_that_is_cut_resumes_and_is_one_disclosure() {
     let fetched = fetch(urgent, handle, scene.document).await.unwrap();
 
     assert_eq!(fetched, bytes);
-    assert_eq!(chunks_sent(&scene.world)[0], 3, "what was here stayed");
+    let sent = chunks_sent(&scene.world);
+    assert_eq!(sent[0], 3, "what was here stayed");
+    assert!(
+        sent.last() > Some(&FETCH_STEP_CHUNKS),
+        "it is read in steps"
+    );
     assert_eq!(audited(clinic, Audited::Disclosed).await.len(), 1);
     let files = urgent.disk().files();
     assert!(!files.keys().any(|name| name.starts_with("parts/")));
+}
+
+/// Beside the large one, whose part file a cut leaves.
+#[tokio::test(start_paused = true)]
+async fn a_small_document_is_kept_in_memory_while_it_comes() {
+    let (scene, _) = large().await;
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    let small = attach(clinic, scene.rosa, &[7; 2 * CHUNK_BYTES]).await;
+    let handle = located(urgent, clinic).await;
+    let parts = || {
+        let files = urgent.disk().files();
+        files
+            .keys()
+            .filter(|name| name.starts_with("parts/"))
+            .count()
+    };
+    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
+        Kind::Chunk(2) => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+
+    let cut = fetch(urgent, handle, small).await;
+    assert_eq!(code(cut), Some(Code::PeerUnreachable));
+    assert_eq!(parts(), 0);
+    let cut = fetch(urgent, handle, scene.document).await;
+    assert_eq!(code(cut), Some(Code::PeerUnreachable));
+    assert_eq!(parts(), 1);
+
+    net.between(None);
+    let fetched = fetch(urgent, handle, small).await;
+    assert_eq!(fetched.unwrap(), [7; 2 * CHUNK_BYTES]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,18 +253,28 @@ async fn a_holder_that_answers_about_somebody_else_is_caught() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_above_the_limit_is_refused() {
+async fn content_that_is_cut_is_no_document_and_leaves_no_file() {
     let Scene { world, rosa, .. } = three().await;
     let clinic = &world.clinic;
-    let description = chartmesh_core::flows::Description::default();
-    let whole = vec![0; DOCUMENT_MAX_BYTES + 1];
+    let description = chartmesh_core::flows::Description::default;
+    let pages = |end: Result<bytes::Bytes, FlowError>| {
+        let page = bytes::Bytes::from(vec![1; 2 * CHUNK_BYTES]);
+        futures::stream::iter([Ok(page), end])
+    };
+    let files = || document_files(clinic);
+    let before = files();
+    let actor = clinician();
 
-    let told = clinic
-        .add_document(&clinician(), rosa, whole.into(), description)
-        .await;
+    let whole = pages(Ok("the end".into()));
+    let added = clinic.add_document(&actor, rosa, whole, description());
+    assert!(added.await.is_ok());
+    assert_eq!(files(), before + 1);
+    let cut = pages(Err(FlowError::Usage { code: Code::Usage }));
+    let told = clinic.add_document(&actor, rosa, cut, description());
 
-    assert_eq!(told.err().map(|error| error.code()), Some(Code::TooLarge));
-    assert_eq!(clinic.documents(rosa).len(), 1);
+    assert_eq!(code(told.await.map(|_| ())), Some(Code::Usage));
+    assert_eq!(files(), before + 1);
+    assert_eq!(clinic.documents(rosa).len(), 2);
 }
 
 /// A holder that takes the question and never sends a head, and a user who went away meanwhile.
@@ -249,8 +296,10 @@ async fn a_fetch_of_a_silent_holder_ends_and_so_does_one_that_nobody_wants() {
         purpose: chartmesh_core::types::Purpose::Treat,
     };
     let told: chartmesh_core::flows::Told<'_> = (&|_, _| {}, &|| false);
-    let unwanted = urgent.fetch_while(&clinician(), asked, told).await;
+    let mut nobody = Vec::new();
+    let unwanted = urgent.fetch(&clinician(), asked, told, &mut nobody).await;
     assert_eq!(code(unwanted), Some(Code::Deadline));
+    assert!(nobody.is_empty());
     assert!(audited(clinic, Audited::Disclosed).await.is_empty());
     assert_eq!(fetch(urgent, handle, scene.document).await.unwrap(), bytes);
 }

@@ -1,7 +1,7 @@
 //! Imports: once, whole, and about one person.
 
 use chartmesh_core::{
-    flows::{Description, Mode, Wanted},
+    flows::{Description, Mode, Wanted, in_memory},
     membership::{Rules, Template},
     records::{Demographics, Name, StoreError},
     types::{
@@ -278,15 +278,15 @@ async fn files_go_with_an_import_that_surely_failed_and_stay_where_that_is_unkno
         for write in 0..6 {
             let Scene { world, rosa, .. } = three().await;
             let clinic = &world.clinic;
-            let before = files(clinic);
+            let before = document_files(clinic);
             clinic.disk().fail_write(write, fault);
             let outcome = clinic.import(&admin(), input().into(), Mode::Store).await;
-            let stored = files(clinic);
+            let stored = document_files(clinic);
             clinic.crash(usize::MAX);
             let clinic = clinic.restarted();
 
             let documents = clinic.documents(rosa);
-            assert_eq!(files(&clinic), stored);
+            assert_eq!(document_files(&clinic), stored);
             if outcome.is_ok() {
                 assert_eq!(documents.len(), 2);
                 continue;
@@ -321,18 +321,18 @@ async fn fetches_of_one_record_make_one_snapshot_and_failed_ones_leave_no_file()
         located(&world.urgent, clinic).await,
         located(&world.hospital, clinic).await,
     );
-    let stored = files(clinic);
+    let stored = document_files(clinic);
 
     // The file is the first write, its record the second.
     clinic.disk().fail_write(1, Fault::Full);
     assert!(fetch(&world.urgent, first, summary).await.is_err());
-    assert_eq!(files(clinic), stored);
+    assert_eq!(document_files(clinic), stored);
     let both = tokio::join!(
         fetch(&world.urgent, first, summary),
         fetch(&world.hospital, second, summary)
     );
     assert!(both.0.is_ok() && both.1.is_ok());
-    assert_eq!(files(clinic), stored + 1);
+    assert_eq!(document_files(clinic), stored + 1);
 
     let changed = bundle(
         &person("Rosalinda", "Portillo", "1937-02-13", ROSA_MRN),
@@ -341,7 +341,7 @@ async fn fetches_of_one_record_make_one_snapshot_and_failed_ones_leave_no_file()
     add_to(clinic, changed).await;
     clinic.fold().halt(StoreError::Failed);
     assert!(fetch(&world.urgent, first, summary).await.is_err());
-    assert_eq!(files(clinic), stored + 1);
+    assert_eq!(document_files(clinic), stored + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,7 +351,7 @@ async fn the_file_of_a_superseded_snapshot_goes_when_its_release_is_no_longer_aw
     grant(clinic, rosa, urgent).await;
     let summary = clinic.patient(rosa).unwrap().summary;
     let handle = located(urgent, clinic).await;
-    let stored = files(clinic);
+    let stored = document_files(clinic);
     let change = |text: &str| {
         bundle(
             &person("Rosalinda", "Portillo", "1937-02-13", ROSA_MRN),
@@ -362,28 +362,25 @@ async fn the_file_of_a_superseded_snapshot_goes_when_its_release_is_no_longer_aw
 
     add_to(clinic, change("Body height")).await;
     assert!(fetch(urgent, handle, summary).await.is_ok());
-    assert_eq!(files(clinic), stored + 2, "its release may be asked for");
+    assert_eq!(
+        document_files(clinic),
+        stored + 2,
+        "its release may be asked for"
+    );
     pass(RELEASE_WAIT_MAX.0).await;
     add_to(clinic, change("Body weight")).await;
     assert!(fetch(urgent, handle, summary).await.is_ok());
 
-    assert_eq!(files(clinic), stored + 1);
+    assert_eq!(document_files(clinic), stored + 1);
     let clinic = clinic.restarted();
     clinic.greet(urgent.node_key()).await.unwrap();
     assert!(fetch(urgent, handle, summary).await.is_ok());
-    assert_eq!(files(&clinic), stored + 1);
+    assert_eq!(document_files(&clinic), stored + 1);
 }
 
 async fn add_to(node: &SimNode, bundle: String) {
     let added = node.import(&admin(), bundle.into(), Mode::Store).await;
     assert!(added.is_ok());
-}
-
-/// How many document files lie on a node's disk.
-fn files(node: &SimNode) -> usize {
-    let files = node.disk().files();
-    let named = files.keys().filter(|name| name.starts_with("files/"));
-    named.count()
 }
 
 fn human(id: &str, given: &str, family: &str, birth: &str, number: &str) -> String {
@@ -531,7 +528,7 @@ async fn a_document_no_reader_would_take_is_refused_and_leaves_no_file() {
         ..Description::default()
     };
     let most = TEXT_CHARS_MAX;
-    let stored = files(clinic);
+    let stored = document_files(clinic);
 
     for description in [
         describe(most + 1, 1, "text/plain"),
@@ -539,15 +536,15 @@ async fn a_document_no_reader_would_take_is_refused_and_leaves_no_file() {
         describe(1, 1, "text/\u{1b}plain"),
     ] {
         let refused = clinic
-            .add_document(&admin(), rosa, "A note.".into(), description)
+            .add_document(&admin(), rosa, in_memory("A note."), description)
             .await;
         assert_eq!(code(refused), Some(Code::TooLarge));
     }
 
-    assert_eq!(files(clinic), stored);
+    assert_eq!(document_files(clinic), stored);
     let taken = describe(most, most, "text/plain");
     let added = clinic
-        .add_document(&admin(), rosa, "A note.".into(), taken)
+        .add_document(&admin(), rosa, in_memory("A note."), taken)
         .await;
     assert!(added.is_ok());
     assert_eq!(clinic.documents(rosa).len(), 2);
@@ -571,7 +568,7 @@ async fn a_list_that_is_too_long_for_one_message_is_cut_and_says_so() {
         };
         let note = format!("Note {number}.");
         let added = clinic
-            .add_document(&admin(), rosa, note.into(), description)
+            .add_document(&admin(), rosa, in_memory(note), description)
             .await;
         assert!(added.is_ok());
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use chartmesh_core::{
     audit::{Entry, Kind as Audited},
-    flows::{Actor, Description, Fetch, FlowError, Mode, Search, Statement},
+    flows::{Actor, Description, Fetch, FlowError, Mode, Search, Statement, Told, in_memory},
     locator::{Answer, Ledger},
     membership::{Founding, JoinState, Organization, Rules, Template, Ticket},
     records::{ConsentForm, Demographics, Identifier, Name, Provision, Target},
@@ -177,7 +177,7 @@ pub(crate) async fn attach(node: &SimNode, patient: PatientId, bytes: &[u8]) -> 
     node.add_document(
         &clinician(),
         patient,
-        Bytes::copy_from_slice(bytes),
+        in_memory(Bytes::copy_from_slice(bytes)),
         description,
     )
     .await
@@ -326,8 +326,18 @@ pub(crate) async fn fetch_for(
         document,
         purpose,
     };
-    let fetched = asker.fetch(&clinician(), fetch, &|_, _| ()).await?;
-    Ok(fetched.received.bytes)
+    let mut bytes = Vec::new();
+    let told: Told<'_> = (&|_, _| (), &|| true);
+    let fetched = asker.fetch(&clinician(), fetch, told, &mut bytes).await?;
+    assert_eq!(fetched.received.manifest.size, bytes.len() as u64);
+    Ok(bytes)
+}
+
+/// How many document files lie on a node's disk.
+pub(crate) fn document_files(node: &SimNode) -> usize {
+    let files = node.disk().files();
+    let named = files.keys().filter(|name| name.starts_with("files/"));
+    named.count()
 }
 
 pub(crate) fn code<T>(outcome: Result<T, FlowError>) -> Option<Code> {

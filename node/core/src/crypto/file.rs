@@ -11,6 +11,7 @@ use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::{SecretKey, hash::expand, tree};
 use crate::types::limits::CHUNK_BYTES;
@@ -69,35 +70,107 @@ pub struct SealedFile {
 /// Seals a document. The content key is 32 random bytes for this document alone, a retry takes a
 /// new one; the nonce is 16 random bytes.
 pub fn seal_file(content_key: &SecretKey, nonce: &[u8; 16], plain: &[u8]) -> SealedFile {
-    let keys = FileKeys::new(content_key, nonce);
-    let padded = padded_len(plain.len() as u64);
     let mut bytes = Vec::with_capacity(sealed_len(plain.len() as u64) as usize);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(nonce);
-    bytes.extend_from_slice(&keys.commitment[..]);
-    let chunks = payload_chunks(padded);
-    for index in 0..chunks {
-        let start = bytes.len();
-        let from = (index as usize) * CHUNK_BYTES;
-        let till = (from + CHUNK_BYTES).min(padded as usize);
-        bytes.extend_from_slice(&plain[from.min(plain.len())..till.min(plain.len())]);
-        bytes.resize(start + till - from, 0);
-        let tag = keys
+    let mut sealer = FileSealer::new(content_key, nonce);
+    sealer.push(plain, &mut bytes);
+    let sealed = sealer.finish(&mut bytes);
+    SealedFile {
+        root: tree::root(&sealed.leaves),
+        commitment: sealed.commitment,
+        leaves: sealed.leaves,
+        bytes: bytes.into(),
+    }
+}
+
+/// Seals a document as it comes, whatever its length turns out to be.
+pub struct FileSealer {
+    keys: FileKeys,
+    nonce: [u8; 16],
+    leaves: Vec<[u8; 32]>,
+    plain_len: u64,
+    /// Content of the chunk that is not sealed yet: only the next byte tells that it is not the last.
+    held: Zeroizing<Vec<u8>>,
+}
+
+/// What is known of a file once all of it is sealed.
+pub struct SealedWhole {
+    /// Leaf hash of the header and of each chunk.
+    pub leaves: Vec<[u8; 32]>,
+    /// Its commitment to the content key.
+    pub commitment: [u8; 32],
+    /// Bytes of the document.
+    pub size: u64,
+}
+
+impl FileSealer {
+    /// Starts a file; key and nonce as for [`seal_file`].
+    pub fn new(content_key: &SecretKey, nonce: &[u8; 16]) -> Self {
+        Self {
+            keys: FileKeys::new(content_key, nonce),
+            nonce: *nonce,
+            leaves: Vec::new(),
+            plain_len: 0,
+            held: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES)),
+        }
+    }
+
+    /// Takes the next bytes of the document and appends what is sealed by them to the file.
+    pub fn push(&mut self, mut plain: &[u8], file: &mut Vec<u8>) {
+        self.plain_len += plain.len() as u64;
+        while !plain.is_empty() {
+            if self.held.len() == CHUNK_BYTES {
+                self.seal_held(Place::Before, file);
+            }
+            let (taken, rest) = plain.split_at(plain.len().min(CHUNK_BYTES - self.held.len()));
+            self.held.extend_from_slice(taken);
+            plain = rest;
+        }
+    }
+
+    /// Pads the document and appends the rest of the file.
+    pub fn finish(mut self, file: &mut Vec<u8>) -> SealedWhole {
+        let size = self.plain_len;
+        let mut padding = padded_len(size) - size;
+        while padding > 0 {
+            if self.held.len() == CHUNK_BYTES {
+                self.seal_held(Place::Before, file);
+            }
+            let filled = padding.min((CHUNK_BYTES - self.held.len()) as u64);
+            let len = self.held.len() + filled as usize;
+            self.held.resize(len, 0);
+            padding -= filled;
+        }
+        self.seal_held(Place::Last, file);
+        SealedWhole {
+            leaves: self.leaves,
+            commitment: *self.keys.commitment,
+            size,
+        }
+    }
+
+    fn seal_held(&mut self, place: Place, file: &mut Vec<u8>) {
+        if self.leaves.is_empty() {
+            let start = file.len();
+            file.extend_from_slice(&MAGIC);
+            file.extend_from_slice(&self.nonce);
+            file.extend_from_slice(&self.keys.commitment[..]);
+            self.leaves.push(tree::leaf_hash(&file[start..]));
+        }
+        let index = self.leaves.len() as u64 - 1;
+        let start = file.len();
+        file.extend_from_slice(&self.held);
+        let tag = self
+            .keys
             .cipher
             .encrypt_inout_detached(
-                &chunk_nonce(index, chunks).into(),
+                &chunk_nonce(index, place).into(),
                 b"",
-                (&mut bytes[start..]).into(),
+                (&mut file[start..]).into(),
             )
             .expect("a chunk is shorter than the 256 GiB of the cipher");
-        bytes.extend_from_slice(&tag);
-    }
-    let leaves: Vec<[u8; 32]> = leaves_of(&bytes).collect();
-    SealedFile {
-        root: tree::root(&leaves),
-        commitment: *keys.commitment,
-        leaves,
-        bytes: bytes.into(),
+        file.extend_from_slice(&tag);
+        self.leaves.push(tree::leaf_hash(&file[start..]));
+        self.held.clear();
     }
 }
 
@@ -111,39 +184,86 @@ pub fn open_file(content_key: &SecretKey, bytes: &[u8], size: u64) -> Result<Vec
     let Some((header, payload)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Err(FileError::Length { len_bytes });
     };
-    if header[..8] != MAGIC {
-        return Err(FileError::Header);
-    }
-    let chunks = chunk_count(len_bytes).ok_or(FileError::Length { len_bytes })? - 1;
-    let keys = FileKeys::new(content_key, &header[NONCE]);
-    if !bool::from(keys.commitment[..].ct_eq(&header[COMMITMENT])) {
-        return Err(FileError::Commitment);
-    }
-    if sealed_len(size) != len_bytes {
-        return Err(FileError::Padding { size });
-    }
+    let mut opener = FileOpener::new(content_key, header, len_bytes, size)?;
     let mut plain = Vec::with_capacity(payload.len());
-    for (index, sealed) in (0..).zip(payload.chunks(SEALED_CHUNK_BYTES)) {
+    for sealed in payload.chunks(SEALED_CHUNK_BYTES) {
+        plain.extend_from_slice(&opener.open(sealed)?);
+    }
+    Ok(plain)
+}
+
+/// Opens a document file chunk by chunk. What a chunk held is worth showing only when the last one
+/// has opened too: a file may be cut or changed behind it.
+pub struct FileOpener {
+    keys: FileKeys,
+    chunks: u64,
+    next: u64,
+    size: u64,
+}
+
+impl FileOpener {
+    /// Starts with the header of a file of `sealed_size` bytes that holds a document of `size` bytes.
+    ///
+    /// # Errors
+    /// [`FileError`], of the header, the commitment, or two sizes that do not belong together.
+    pub fn new(
+        content_key: &SecretKey,
+        header: &[u8; HEADER_BYTES],
+        sealed_size: u64,
+        size: u64,
+    ) -> Result<Self, FileError> {
+        if header[..8] != MAGIC {
+            return Err(FileError::Header);
+        }
+        let len_bytes = sealed_size;
+        let chunks = chunk_count(len_bytes).ok_or(FileError::Length { len_bytes })? - 1;
+        let keys = FileKeys::new(content_key, &header[NONCE]);
+        if !bool::from(keys.commitment[..].ct_eq(&header[COMMITMENT])) {
+            return Err(FileError::Commitment);
+        }
+        if sealed_len(size) != sealed_size {
+            return Err(FileError::Padding { size });
+        }
+        Ok(Self {
+            keys,
+            chunks,
+            next: 0,
+            size,
+        })
+    }
+
+    /// Opens the next chunk behind the header and returns what it holds of the document.
+    ///
+    /// # Errors
+    /// [`FileError::Chunk`] or [`FileError::Padding`].
+    pub fn open(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let index = self.next;
         let damaged = FileError::Chunk { index: index + 1 };
         let (content, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(damaged)?;
-        let start = plain.len();
-        plain.extend_from_slice(content);
-        keys.cipher
+        let mut plain = Zeroizing::new(content.to_vec());
+        self.keys
+            .cipher
             .decrypt_inout_detached(
-                &chunk_nonce(index, chunks).into(),
+                &chunk_nonce(index, Place::of(index, self.chunks)).into(),
                 b"",
-                (&mut plain[start..]).into(),
+                (&mut plain[..]).into(),
                 tag.into(),
             )
             .map_err(|_| damaged)?;
+        self.next += 1;
+        let before = index * CHUNK_BYTES as u64;
+        let kept = self.size.saturating_sub(before).min(plain.len() as u64) as usize;
+        if plain[kept..].iter().any(|byte| *byte != 0) {
+            return Err(FileError::Padding { size: self.size });
+        }
+        plain.truncate(kept);
+        Ok(plain)
     }
-    let size_bytes = usize::try_from(size).map_err(|_| FileError::Padding { size })?;
-    let padding = plain.get(size_bytes..).ok_or(FileError::Padding { size })?;
-    if padding.iter().any(|byte| *byte != 0) {
-        return Err(FileError::Padding { size });
+
+    /// Whether the last chunk has opened.
+    pub fn is_done(&self) -> bool {
+        self.next == self.chunks
     }
-    plain.truncate(size_bytes);
-    Ok(plain)
 }
 
 /// The leaf hashes of a whole file; the header is leaf 0.
@@ -232,11 +352,28 @@ impl FileKeys {
     }
 }
 
+/// Where a chunk stands in its file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Before,
+    Last,
+}
+
+impl Place {
+    fn of(index: u64, chunks: u64) -> Self {
+        if index + 1 == chunks {
+            Self::Last
+        } else {
+            Self::Before
+        }
+    }
+}
+
 /// Eleven bytes of counter and the mark of the last chunk (c2sp.org/age, payload).
-fn chunk_nonce(index: u64, chunks: u64) -> [u8; 12] {
+fn chunk_nonce(index: u64, place: Place) -> [u8; 12] {
     let mut nonce = [0; 12];
     nonce[3..11].copy_from_slice(&index.to_be_bytes());
-    nonce[11] = u8::from(index + 1 == chunks);
+    nonce[11] = u8::from(place == Place::Last);
     nonce
 }
 
@@ -266,7 +403,11 @@ mod tests {
         for (index, chunk) in (0..).zip(padded.chunks(CHUNK_BYTES)) {
             let mut sealed = chunk.to_vec();
             keys.cipher
-                .encrypt_in_place(&chunk_nonce(index, chunks).into(), b"", &mut sealed)
+                .encrypt_in_place(
+                    &chunk_nonce(index, Place::of(index, chunks)).into(),
+                    b"",
+                    &mut sealed,
+                )
                 .unwrap();
             bytes.extend(sealed);
         }

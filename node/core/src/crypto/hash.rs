@@ -2,7 +2,7 @@
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use subtle::ConstantTimeEq;
 
 use super::SecretKey;
@@ -10,21 +10,57 @@ use crate::types::Handle;
 
 /// SHA-256 over the parts, one after the other.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Sha256::new();
+    let mut hash = Sha256::default();
     for part in parts {
         hash.update(part);
     }
-    hash.finalize().into()
+    hash.finish()
+}
+
+/// SHA-256 over what comes bit by bit.
+#[derive(Clone, Default)]
+pub struct Sha256(sha2::Sha256);
+
+impl Sha256 {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash over everything taken.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
 }
 
 /// HMAC-SHA256 (RFC 2104) over the parts, one after the other; the caller sees to it that they
 /// cannot be divided another way.
 pub fn keyed_hash(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    let mut hash = KeyedHash::new(key);
     for part in parts {
-        mac.update(part);
+        hash.update(part);
     }
-    mac.finalize().into_bytes().into()
+    hash.finish()
+}
+
+/// HMAC-SHA256 (RFC 2104) over what comes bit by bit.
+pub struct KeyedHash(Hmac<sha2::Sha256>);
+
+impl KeyedHash {
+    /// Starts under a key.
+    pub fn new(key: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash over everything taken.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into_bytes().into()
+    }
 }
 
 /// Whether [`keyed_hash`] gives these bytes; takes the same time wherever they differ.
@@ -38,7 +74,7 @@ pub fn derive(key: &SecretKey, label: &str) -> SecretKey {
 }
 
 /// The first 32 bytes of an HKDF.
-pub(super) fn expand(hkdf: &Hkdf<Sha256>, info: &[u8]) -> SecretKey {
+pub(super) fn expand(hkdf: &Hkdf<sha2::Sha256>, info: &[u8]) -> SecretKey {
     let mut out = SecretKey::default();
     hkdf.expand(info, &mut *out)
         .expect("HKDF gives up to 255 blocks of 32 bytes");

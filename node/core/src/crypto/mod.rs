@@ -10,10 +10,12 @@ pub mod tree;
 mod wrap;
 
 pub use file::{
-    FileError, HEADER_BYTES, SealedFile, chunk_count, chunk_range, leaf_hashes, open_file,
-    padded_len, seal_file, sealed_len,
+    FileError, FileOpener, FileSealer, HEADER_BYTES, SealedFile, SealedWhole, chunk_count,
+    chunk_range, leaf_hashes, open_file, padded_len, seal_file, sealed_len,
 };
-pub use hash::{derive, keyed_hash, keyed_hash_matches, receipt, sha256, subject_of};
+pub use hash::{
+    KeyedHash, Sha256, derive, keyed_hash, keyed_hash_matches, receipt, sha256, subject_of,
+};
 pub use row::{RowAad, RowError};
 pub use sealed::{
     ENCAPSULATED_BYTES, OpeningKey, OuterHeader, SEALING_KEY_BYTES, SUITE_XWING, SealContext,

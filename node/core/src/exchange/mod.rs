@@ -4,6 +4,6 @@ mod receive;
 mod release;
 mod turn;
 
-pub use receive::{Receive, ReceiveError, Received};
+pub use receive::{Checking, Opening, Receive, ReceiveError, Received};
 pub use release::Release;
 pub use turn::{Turn, TurnGuard, Turns};

@@ -1,9 +1,9 @@
 //! The asker's end of a fetch as a state machine: head, leaves, chunks, key, and only then bytes.
 
-use bytes::Bytes;
+use std::ops::Range;
 
 use crate::{
-    crypto::{self, SecretKey, Signed},
+    crypto::{self, FileOpener, HEADER_BYTES, SecretKey, Sha256, Signed},
     records::{Disclosure, Manifest},
     types::{
         DisclosureId, Handle, MemberId,
@@ -35,10 +35,8 @@ pub enum ReceiveError {
     TooLarge,
 }
 
-/// A verified document.
+/// What was signed of a document that came.
 pub struct Received {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
     /// What the holder signed of it.
     pub manifest: Manifest,
     /// SHA-256 of the manifest's body.
@@ -50,18 +48,19 @@ pub struct Received {
 }
 
 /// Ciphertext on its way in. Chunks are checked one by one against the root that the holder
-/// signed, so that a resumed part file never holds a byte that was not.
+/// signed, so that a resumed part file never holds a byte that was not. It keeps none of them.
 pub struct Receive {
     manifest: Signed<Manifest>,
     disclosure: DisclosureId,
     chunks: u64,
     leaves: Vec<[u8; 32]>,
-    bytes: Vec<u8>,
+    /// Chunks that lie here from an earlier try and were not compared yet.
+    unchecked: Range<u64>,
     next: u64,
 }
 
 impl Receive {
-    /// Starts with a head that answered the question, and what is here of the same file already.
+    /// Starts with a head that answered the question, and how many chunks of the same file are here.
     ///
     /// # Errors
     /// [`ReceiveError::Subject`], [`ReceiveError::Foreign`], [`ReceiveError::TooLarge`].
@@ -70,7 +69,7 @@ impl Receive {
         handle: Handle,
         head: &FetchHead,
         manifest: Signed<Manifest>,
-        part: Vec<u8>,
+        chunks_here: u64,
     ) -> Result<Self, ReceiveError> {
         if head.subject != crypto::subject_of(&handle) {
             return Err(ReceiveError::Subject);
@@ -79,7 +78,7 @@ impl Receive {
         if value.member != holder {
             return Err(ReceiveError::Foreign);
         }
-        let largest = crypto::sealed_len(DOCUMENT_MAX_BYTES as u64);
+        let largest = crypto::sealed_len(DOCUMENT_MAX_BYTES);
         if value.sealed_size > largest || value.size > value.sealed_size {
             return Err(ReceiveError::TooLarge);
         }
@@ -87,33 +86,20 @@ impl Receive {
         if head.chunks != chunks || head.from_chunk > chunks {
             return Err(ReceiveError::Foreign);
         }
-        let have = if head.from_chunk == 0 {
-            0
-        } else {
-            crypto::chunk_range(value.sealed_size, head.from_chunk - 1)
-                .ok_or(ReceiveError::Foreign)?
-                .end
-        };
-        let Ok(have) = usize::try_from(have) else {
-            return Err(ReceiveError::TooLarge);
-        };
-        if part.len() < have {
+        if head.from_chunk > chunks_here {
             return Err(ReceiveError::Part);
         }
-        let mut bytes = part;
-        bytes.truncate(have);
         Ok(Self {
             disclosure: head.disclosure,
+            unchecked: 0..head.from_chunk,
             next: head.from_chunk,
             chunks,
             manifest,
             leaves: Vec::new(),
-            bytes,
         })
     }
 
-    /// Takes a part of the leaf list. Once whole it must give the signed root, and what was here
-    /// already must agree with it.
+    /// Takes a part of the leaf list. Once whole it must give the signed root.
     ///
     /// # Errors
     /// [`ReceiveError::Foreign`] or [`ReceiveError::Integrity`].
@@ -127,35 +113,51 @@ impl Receive {
             return Err(ReceiveError::Foreign);
         }
         self.leaves.extend_from_slice(leaves);
-        if self.leaves.len() < wanted {
-            return Ok(());
-        }
-        if crypto::tree::root(&self.leaves) != self.manifest.value().root {
+        if self.leaves.len() == wanted
+            && crypto::tree::root(&self.leaves) != self.manifest.value().root
+        {
             return Err(ReceiveError::Integrity);
-        }
-        for index in 0..self.next {
-            let bytes = self.chunk(index)?;
-            if crypto::tree::leaf_hash(bytes) != self.leaves[index as usize] {
-                return Err(ReceiveError::Part);
-            }
         }
         Ok(())
     }
 
-    /// Takes the next chunk and returns it once it is checked, to be kept in a part file.
+    /// The next chunk that lies here from an earlier try and must be compared, once the leaves are
+    /// whole.
+    pub fn to_compare(&self) -> Option<u64> {
+        let are_whole = self.leaves.len() as u64 == self.chunks;
+        self.unchecked.clone().next().filter(|_| are_whole)
+    }
+
+    /// Compares that chunk.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Part`] where it is another.
+    pub fn compare(&mut self, data: &[u8]) -> Result<(), ReceiveError> {
+        match self.unchecked.next() {
+            Some(index) if self.is_leaf(index, data) => Ok(()),
+            Some(_) | None => Err(ReceiveError::Part),
+        }
+    }
+
+    /// Takes the next chunk; once checked it may be kept.
     ///
     /// # Errors
     /// [`ReceiveError::Foreign`] out of order or before the leaves, [`ReceiveError::Integrity`].
-    pub fn handle_chunk(&mut self, index: u64, data: Bytes) -> Result<Bytes, ReceiveError> {
-        if index != self.next || self.leaves.len() as u64 != self.chunks || index >= self.chunks {
+    pub fn handle_chunk(&mut self, index: u64, data: &[u8]) -> Result<(), ReceiveError> {
+        let are_whole = self.leaves.len() as u64 == self.chunks && self.unchecked.is_empty();
+        if index != self.next || !are_whole || index >= self.chunks {
             return Err(ReceiveError::Foreign);
         }
-        if crypto::tree::leaf_hash(&data) != self.leaves[index as usize] {
+        if !self.is_leaf(index, data) {
             return Err(ReceiveError::Integrity);
         }
-        self.bytes.extend_from_slice(&data);
         self.next += 1;
-        Ok(data)
+        Ok(())
+    }
+
+    fn is_leaf(&self, index: u64, data: &[u8]) -> bool {
+        let leaf = self.leaves.get(index as usize);
+        leaf == Some(&crypto::tree::leaf_hash(data))
     }
 
     /// Whether every chunk is here.
@@ -163,7 +165,8 @@ impl Receive {
     /// # Errors
     /// [`ReceiveError::Cut`] where some are missing.
     pub fn complete(&self) -> Result<(), ReceiveError> {
-        if self.next == self.chunks && self.leaves.len() as u64 == self.chunks {
+        let is_whole = self.next == self.chunks && self.leaves.len() as u64 == self.chunks;
+        if is_whole && self.unchecked.is_empty() {
             Ok(())
         } else {
             Err(ReceiveError::Cut)
@@ -179,16 +182,16 @@ impl Receive {
         )
     }
 
-    /// Opens with the key that was released, checks everything, and only then hands over.
+    /// Takes the key that was released, and what the holder says of it.
     ///
     /// # Errors
     /// See [`ReceiveError`].
     pub fn finish(
         self,
         asker: MemberId,
-        key: &SecretKey,
+        key: SecretKey,
         statement: Disclosure,
-    ) -> Result<Received, ReceiveError> {
+    ) -> Result<Opening, ReceiveError> {
         self.complete()?;
         let manifest_hash = self.manifest.hash();
         let manifest = self.manifest.into_value();
@@ -200,25 +203,85 @@ impl Receive {
         if !named {
             return Err(ReceiveError::Foreign);
         }
-        let bytes = crypto::open_file(key, &self.bytes, manifest.size)
-            .map_err(|_| ReceiveError::Integrity)?;
-        if crypto::sha256(&[&bytes]) != manifest.plain_sha256 {
-            return Err(ReceiveError::Integrity);
-        }
-        Ok(Received {
-            bytes,
+        let received = Received {
             manifest,
             manifest_hash,
             disclosure: self.disclosure,
             statement,
+        };
+        Ok(Opening { received, key })
+    }
+}
+
+/// A document that is all here and can be opened.
+pub struct Opening {
+    received: Received,
+    key: SecretKey,
+}
+
+impl Opening {
+    /// What was signed of it, at the end.
+    pub fn into_received(self) -> Received {
+        self.received
+    }
+
+    /// What was signed of it.
+    pub fn received(&self) -> &Received {
+        &self.received
+    }
+
+    /// Starts to check that all of it opens and is what was signed.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Integrity`].
+    pub fn check(&self, header: &[u8]) -> Result<Checking, ReceiveError> {
+        Ok(Checking {
+            opener: self.open(header)?,
+            hash: Sha256::default(),
+            plain_sha256: self.received.manifest.plain_sha256,
         })
     }
 
-    fn chunk(&self, index: u64) -> Result<&[u8], ReceiveError> {
-        let range = crypto::chunk_range(self.manifest.value().sealed_size, index)
-            .ok_or(ReceiveError::Foreign)?;
-        self.bytes
-            .get(range.start as usize..range.end as usize)
-            .ok_or(ReceiveError::Cut)
+    /// Starts to read what was checked; each chunk still opens only as it was sealed.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Integrity`].
+    pub fn open(&self, header: &[u8]) -> Result<FileOpener, ReceiveError> {
+        let header: &[u8; HEADER_BYTES] = header.try_into().map_err(|_| ReceiveError::Integrity)?;
+        let manifest = &self.received.manifest;
+        FileOpener::new(&self.key, header, manifest.sealed_size, manifest.size)
+            .map_err(|_| ReceiveError::Integrity)
+    }
+}
+
+/// A document being checked from its first chunk to its last.
+pub struct Checking {
+    opener: FileOpener,
+    hash: Sha256,
+    plain_sha256: [u8; 32],
+}
+
+impl Checking {
+    /// Takes the next chunk behind the header.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Integrity`].
+    pub fn take(&mut self, sealed: &[u8]) -> Result<(), ReceiveError> {
+        let opened = self.opener.open(sealed);
+        let plain = opened.map_err(|_| ReceiveError::Integrity)?;
+        self.hash.update(&plain);
+        Ok(())
+    }
+
+    /// Whether everything was read and is what was signed.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Integrity`].
+    pub fn finish(self) -> Result<(), ReceiveError> {
+        if self.opener.is_done() && self.hash.finish() == self.plain_sha256 {
+            Ok(())
+        } else {
+            Err(ReceiveError::Integrity)
+        }
     }
 }

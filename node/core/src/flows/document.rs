@@ -1,6 +1,9 @@
 //! Documents of this node: sealed once when they come in, and the on-demand bundle when it is asked for.
 
+use std::pin::pin;
+
 use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
 
 use super::{
     apply::Locator,
@@ -10,7 +13,9 @@ use super::{
 };
 use crate::{
     audit,
-    crypto::{self, Body, Envelope, SecretKey, WrapContext},
+    crypto::{
+        self, Body, Envelope, FileSealer, KeyedHash, SealedWhole, SecretKey, Sha256, WrapContext,
+    },
     formats,
     ports::{Rng, Table, World},
     records::{Batch, Coding, Document, KeyId, Manifest, RecordKind, Recorded, Scope, StoreError},
@@ -54,40 +59,37 @@ pub struct Added {
 }
 
 impl<W: World> Node<W> {
-    /// Adds a local document to a patient's record; the same content once.
+    /// Adds a local document to a patient's record; the same content once. It is sealed as it comes.
     ///
     /// # Errors
-    /// [`Code::PatientUnknown`]; [`Code::TooLarge`], also of a text; [`FlowError::Store`].
+    /// [`Code::PatientUnknown`]; [`Code::TooLarge`], also of a text; [`FlowError::Store`]; what the
+    /// content fails with.
     pub async fn add_document(
         &self,
         actor: &Actor,
         patient: PatientId,
-        bytes: Bytes,
+        content: impl Stream<Item = Result<Bytes, FlowError>> + Send,
         description: Description,
     ) -> Result<Added, FlowError> {
-        if bytes.len() > DOCUMENT_MAX_BYTES {
-            return Err(FlowError::Usage {
-                code: Code::TooLarge,
-            });
-        }
-        let _registration = self.registration().await;
         let key = self.patient_key(patient)?;
-        let size = bytes.len() as u64;
-        let sha256 = crypto::sha256(&[&bytes]);
-        if let Some(document) = self.same_content(patient, &key, &bytes) {
+        let coding = description.coding.clone();
+        let content_type = description.content_type.clone();
+        let document = self
+            .seal_document(patient, &key, content, description, None)
+            .await?;
+        let manifest = manifest_of(&document)?;
+        let (file, size, sha256) = (manifest.file, manifest.size, manifest.plain_sha256);
+        // Only from here on does anybody else wait: the content may come slowly.
+        let _registration = self.registration().await;
+        if let Some(document) = self.with_content(patient, &document.content) {
+            self.discard(&[file]).await;
             return Ok(Added {
                 document,
                 size,
                 sha256,
             });
         }
-        let coding = description.coding.clone();
-        let content_type = description.content_type.clone();
-        let document = self
-            .seal_document(patient, &key, bytes, description, None)
-            .await?;
         let id = document.id;
-        let file = file_of(&document)?;
         let mut batch = Batch::default();
         batch.push(
             RecordKind::Document,
@@ -136,12 +138,15 @@ impl<W: World> Node<W> {
         key: &SecretKey,
         bytes: &[u8],
     ) -> Option<DocumentId> {
-        let content = content_hash(key, bytes);
+        self.with_content(patient, &content_hash(key, bytes))
+    }
+
+    fn with_content(&self, patient: PatientId, content: &[u8; 32]) -> Option<DocumentId> {
         self.state()
             .documents
             .get(&patient)?
             .values()
-            .find(|document| document.snapshot.is_none() && document.content == content)
+            .find(|document| document.snapshot.is_none() && document.content == *content)
             .map(|document| document.id)
     }
 
@@ -170,12 +175,13 @@ impl<W: World> Node<W> {
         }
     }
 
-    /// Seals bytes under a fresh content key and stores the file durably, before any record names it.
+    /// Seals content under a fresh content key and stores the file durably, before any record names
+    /// it. Where that fails, no file is left.
     pub(super) async fn seal_document(
         &self,
         patient: PatientId,
         key: &SecretKey,
-        bytes: Bytes,
+        content: impl Stream<Item = Result<Bytes, FlowError>> + Send,
         description: Description,
         snapshot: Option<(u64, Timestamp)>,
     ) -> Result<Document, FlowError> {
@@ -183,30 +189,56 @@ impl<W: World> Node<W> {
         if let Some(problem) = self.fold.problem() {
             return Err(problem.into());
         }
+        let file = FileId(self.random());
+        let sealed = self
+            .seal_content(patient, key, file, content, description, snapshot)
+            .await;
+        if sealed.is_err() {
+            self.discard(&[file]).await;
+        }
+        sealed
+    }
+
+    async fn seal_content(
+        &self,
+        patient: PatientId,
+        key: &SecretKey,
+        file: FileId,
+        content: impl Stream<Item = Result<Bytes, FlowError>> + Send,
+        description: Description,
+        snapshot: Option<(u64, Timestamp)>,
+    ) -> Result<Document, FlowError> {
         let now = self.now();
         let content_key = SecretKey::new(self.random());
-        let nonce = self.random();
-        let file = FileId(self.random());
-        let content = content_hash(key, &bytes);
-        let size = bytes.len() as u64;
-        let (sealed, plain_sha256) = {
-            let content_key = content_key.clone();
-            self.world
-                .run(move || {
-                    let sealed = crypto::seal_file(&content_key, &nonce, &bytes);
-                    (sealed, crypto::sha256(&[&bytes]))
+        let mut sealing = Sealing::new(key, &content_key, &self.random());
+        let mut content = pin!(content);
+        while let Some(bytes) = content.next().await {
+            let sealed;
+            (sealing, sealed) = self
+                .world
+                .run({
+                    let bytes = bytes?;
+                    move || {
+                        let sealed = sealing.take(&bytes);
+                        (sealing, sealed)
+                    }
                 })
-                .await
-        };
-        let sealed_size = sealed.bytes.len() as u64;
+                .await;
+            self.world.append_file(file, sealed?.into()).await?;
+        }
+        let (rest, sealed) = self.world.run(move || sealing.finish()).await;
+        let sealed_size = crypto::sealed_len(sealed.whole.size);
+        self.world.append_file(file, rest.into()).await?;
+        self.world.sync_file(file).await?;
+        let (size, plain_sha256) = (sealed.whole.size, sealed.sha256);
         let date = description.date.unwrap_or(now);
         let manifest = Manifest {
             member: self.member(),
             file,
-            root: sealed.root,
+            root: crypto::tree::root(&sealed.whole.leaves),
             sealed_size,
             size,
-            commitment: sealed.commitment,
+            commitment: sealed.whole.commitment,
             plain_sha256,
             coding: description.coding,
             format: description.format,
@@ -241,11 +273,10 @@ impl<W: World> Node<W> {
                 description.author_organization,
                 &self.identity.organization.name,
             ),
-            content,
+            content: sealed.content,
             snapshot,
         };
         check_readable(&document)?;
-        self.world.put_file(file, sealed.bytes).await?;
         Ok(document)
     }
 
@@ -261,10 +292,7 @@ impl<W: World> Node<W> {
         let integrity = || FlowError::State {
             code: Code::Integrity,
         };
-        let manifest = document
-            .manifest
-            .claims::<Manifest>()
-            .map_err(|_| integrity())?;
+        let manifest = manifest_of(document)?;
         let key = self.patient_key(document.patient)?;
         crypto::unwrap_key(
             &key,
@@ -342,15 +370,96 @@ fn check_readable(document: &Document) -> Result<(), FlowError> {
 
 /// The file of a document of this node.
 pub(super) fn file_of(document: &Document) -> Result<FileId, FlowError> {
-    let manifest = document.manifest.claims::<Manifest>();
-    manifest
-        .map(|manifest| manifest.file)
-        .map_err(|_| FlowError::State {
-            code: Code::Integrity,
-        })
+    manifest_of(document).map(|manifest| manifest.file)
+}
+
+fn manifest_of(document: &Document) -> Result<Manifest, FlowError> {
+    document.manifest.claims().map_err(|_| FlowError::State {
+        code: Code::Integrity,
+    })
 }
 
 /// What *same content once* compares: under the patient's key, so that it never crosses patients.
 pub(super) fn content_hash(key: &SecretKey, bytes: &[u8]) -> [u8; 32] {
-    crypto::keyed_hash(&key[..], &[b"chartmesh/1/content\0", bytes])
+    let mut hash = content_hasher(key);
+    hash.update(bytes);
+    hash.finish()
+}
+
+fn content_hasher(key: &SecretKey) -> KeyedHash {
+    let mut hash = KeyedHash::new(&key[..]);
+    hash.update(b"chartmesh/1/content\0");
+    hash
+}
+
+/// Content that lies in memory.
+pub fn in_memory(bytes: impl Into<Bytes>) -> impl Stream<Item = Result<Bytes, FlowError>> + Send {
+    stream::iter([Ok(bytes.into())])
+}
+
+/// A document being sealed as it comes, with everything that is said of its content.
+struct Sealing {
+    sealer: FileSealer,
+    sha256: Sha256,
+    content: KeyedHash,
+    len_bytes: u64,
+}
+
+/// What is known of content once all of it is sealed.
+struct Sealed {
+    whole: SealedWhole,
+    sha256: [u8; 32],
+    content: [u8; 32],
+}
+
+impl Sealing {
+    fn new(key: &SecretKey, content_key: &SecretKey, nonce: &[u8; 16]) -> Self {
+        Self {
+            sealer: FileSealer::new(content_key, nonce),
+            sha256: Sha256::default(),
+            content: content_hasher(key),
+            len_bytes: 0,
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, FlowError> {
+        self.len_bytes += bytes.len() as u64;
+        if self.len_bytes > DOCUMENT_MAX_BYTES {
+            return Err(FlowError::Usage {
+                code: Code::TooLarge,
+            });
+        }
+        self.sha256.update(bytes);
+        self.content.update(bytes);
+        let mut sealed = Vec::new();
+        self.sealer.push(bytes, &mut sealed);
+        Ok(sealed)
+    }
+
+    fn finish(self) -> (Vec<u8>, Sealed) {
+        let mut rest = Vec::new();
+        let sealed = Sealed {
+            whole: self.sealer.finish(&mut rest),
+            sha256: self.sha256.finish(),
+            content: self.content.finish(),
+        };
+        (rest, sealed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_may_have_the_most_bytes_and_not_one_more() {
+        let key = SecretKey::new([7; 32]);
+        let mut sealing = Sealing::new(&key, &key, &[1; 16]);
+        sealing.len_bytes = DOCUMENT_MAX_BYTES - 1;
+
+        assert!(sealing.take(b"x").is_ok());
+        let refused = sealing.take(b"y").err();
+
+        assert_eq!(refused.map(|error| error.code()), Some(Code::TooLarge));
+    }
 }

@@ -1,16 +1,18 @@
 //! The asker's fetch: ciphertext in, checked chunk by chunk, then the key, then bytes.
 
+use bytes::Bytes;
 use futures::StreamExt;
 
 use super::{
     call::{AskError, Asked},
     error::FlowError,
+    kept::Kept,
     list::verified_manifest,
     node::{Actor, Node, push_audit},
 };
 use crate::{
     audit, crypto,
-    exchange::{Receive, ReceiveError, Received},
+    exchange::{Opening, Receive, ReceiveError, Received},
     ports::{FetchPart, Rpc, World},
     records::{Batch, Disclosure},
     types::{Code, DocumentId, Handle, MemberId, NetworkId, NodeKey, PeerCode, Purpose, Span},
@@ -19,9 +21,6 @@ use crate::{
 
 /// Longest silence of a holder during a fetch.
 const SILENCE: Span = Span::seconds(30);
-
-/// Root and sealed size, which stand before the chunks of a part file.
-const PART_HEADER_BYTES: usize = 40;
 
 /// Who is told how far a fetch is, and who says whether it is still wanted.
 pub type Told<'a> = (
@@ -40,9 +39,9 @@ pub struct Fetch {
     pub purpose: Purpose,
 }
 
-/// A verified document and who it came from.
+/// What was signed of a verified document, and who it came from.
 pub struct Fetched {
-    /// The document and what was signed of it.
+    /// What was signed of it.
     pub received: Received,
     /// The holder.
     pub holder: MemberId,
@@ -50,65 +49,41 @@ pub struct Fetched {
     pub node: NodeKey,
 }
 
-/// Chunks of an earlier try.
-#[derive(Default)]
-struct Part {
-    root: [u8; 32],
-    bytes: Vec<u8>,
-    chunks: u64,
+/// Who takes a verified document, bit by bit.
+pub trait Recipient: Send {
+    /// Takes the next bytes; says whether more are wanted.
+    fn take(&mut self, bytes: Bytes) -> impl Future<Output = bool> + Send;
 }
 
-impl Part {
-    /// Reads a part file; anything unusable is as if there were none.
-    fn read(file: &[u8]) -> Self {
-        let Some((header, bytes)) = file.split_first_chunk::<PART_HEADER_BYTES>() else {
-            return Self::default();
-        };
-        let (root, size) = header.split_at(32);
-        let mut part = Self {
-            bytes: bytes.to_vec(),
-            ..Self::default()
-        };
-        part.root.copy_from_slice(root);
-        let mut sealed_size = [0; 8];
-        sealed_size.copy_from_slice(size);
-        let sealed_size = u64::from_be_bytes(sealed_size);
-        while crypto::chunk_range(sealed_size, part.chunks)
-            .is_some_and(|range| range.end <= bytes.len() as u64)
-        {
-            part.chunks += 1;
-        }
-        part
+impl Recipient for Vec<u8> {
+    async fn take(&mut self, bytes: Bytes) -> bool {
+        self.extend_from_slice(&bytes);
+        true
     }
+}
+
+/// A document that is all here, with what was signed of it.
+struct Arrived {
+    kept: Kept,
+    opening: Opening,
 }
 
 impl<W: World> Node<W> {
     /// Fetches one document and hands it over only when everything about it was checked and the
-    /// receipt is on our own disk. A fetch that is cut resumes with the next one.
+    /// receipt is on our own disk. A fetch that is cut resumes with the next one. One that nobody
+    /// waits for any more ends with the next part, or when the holder is silent, and is recorded as
+    /// any fetch that was cut.
     ///
     /// # Errors
     /// [`Code::HandleUnknown`], [`FlowError::Denied`], [`FlowError::Unreachable`],
-    /// [`FlowError::Deadline`]; [`FlowError::Forged`] with [`Code::SubjectMismatch`],
-    /// [`Code::Integrity`] or [`Code::Signature`].
+    /// [`FlowError::Deadline`], also where nobody wanted it any more; [`FlowError::Forged`] with
+    /// [`Code::SubjectMismatch`], [`Code::Integrity`] or [`Code::Signature`].
     pub async fn fetch(
         &self,
         actor: &Actor,
         fetch: Fetch,
-        progress: &(dyn Fn(u64, u64) + Send + Sync),
-    ) -> Result<Fetched, FlowError> {
-        self.fetch_while(actor, fetch, (progress, &|| true)).await
-    }
-
-    /// As [`Self::fetch`], for as long as somebody wants it: one that nobody waits for any more ends
-    /// with the next part, or when the holder is silent, and is recorded as any fetch that was cut.
-    ///
-    /// # Errors
-    /// As [`Self::fetch`]; [`FlowError::Deadline`] where nobody wanted it any more.
-    pub async fn fetch_while(
-        &self,
-        actor: &Actor,
-        fetch: Fetch,
         told: Told<'_>,
+        recipient: &mut impl Recipient,
     ) -> Result<Fetched, FlowError> {
         let holder = self.holder_of(fetch.handle)?;
         let network = self.network()?.id;
@@ -156,15 +131,56 @@ impl<W: World> Node<W> {
             outcome,
             Err(FlowError::Unreachable { .. } | FlowError::Deadline { .. })
         );
+        let handed_over = match outcome {
+            Ok(arrived) => self
+                .hand_over(node, &arrived, recipient)
+                .await
+                .map(|()| arrived.opening.into_received()),
+            Err(error) => Err(error),
+        };
         let keep = own && cut;
         if !keep {
             self.world.remove_part(part).await?;
         }
         Ok(Fetched {
-            received: outcome?,
+            received: handed_over?,
             holder,
             node,
         })
+    }
+
+    /// Reads a document that was checked, for as long as somebody takes it.
+    async fn hand_over(
+        &self,
+        node: NodeKey,
+        arrived: &Arrived,
+        recipient: &mut impl Recipient,
+    ) -> Result<(), FlowError> {
+        let header = arrived.kept.header(&self.world).await?;
+        let damaged = |_| forged(node, ReceiveError::Integrity);
+        let mut opener = arrived.opening.open(&header).map_err(damaged)?;
+        let mut next = 1;
+        loop {
+            let sealed = arrived.kept.step(&self.world, next).await?;
+            if sealed.is_empty() {
+                return Ok(());
+            }
+            next += sealed.len() as u64;
+            let opened;
+            (opener, opened) = self
+                .world
+                .run(move || {
+                    let opened: Result<Vec<_>, _> =
+                        sealed.iter().map(|chunk| opener.open(chunk)).collect();
+                    (opener, opened)
+                })
+                .await;
+            for mut plain in opened.map_err(|_| forged(node, ReceiveError::Integrity))? {
+                if !recipient.take(std::mem::take(&mut *plain).into()).await {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     async fn transfer(
@@ -174,32 +190,24 @@ impl<W: World> Node<W> {
         (holder, node, network): (MemberId, NodeKey, NetworkId),
         part: [u8; 32],
         (progress, wanted): Told<'_>,
-    ) -> Result<Received, Cut> {
-        let had = self.world.read_part(part).await?;
-        let had = had.map(|file| Part::read(&file)).unwrap_or_default();
-        let resume = (had.chunks > 0).then_some((had.root, had.chunks));
+    ) -> Result<Arrived, Cut> {
+        let had = Kept::find(&self.world, part).await?;
+        let resume = had.as_ref().and_then(Kept::resume);
         let (mut parts, head) = self.open_fetch(actor, fetch, holder, resume).await?;
         let manifest =
             verified_manifest(&head.manifest, &network, node).ok_or(FlowError::Forged {
                 node,
                 code: Code::Signature,
             })?;
-        let resumed = head.from_chunk > 0;
-        if resumed && (Some((manifest.value().root, head.from_chunk)) != resume) {
-            return Err(forged(node, ReceiveError::Foreign).into());
-        }
-        if !resumed {
-            self.world.remove_part(part).await?;
-            self.world
-                .append_part(
-                    part,
-                    part_header(&manifest.value().root, manifest.value().sealed_size).into(),
-                )
-                .await?;
-        }
-        let bytes = if resumed { had.bytes } else { Vec::new() };
-        let mut receive = Receive::begin(holder, fetch.handle, &head, manifest, bytes)
+        let (root, sealed_size) = (manifest.value().root, manifest.value().sealed_size);
+        let chunks_here = resume.map_or(0, |(_, chunks)| chunks);
+        let mut receive = Receive::begin(holder, fetch.handle, &head, manifest, chunks_here)
             .map_err(|error| Cut::of(node, error))?;
+        let mut kept = match had.filter(|_| head.from_chunk > 0) {
+            Some(had) if Some((root, head.from_chunk)) == resume => had,
+            Some(_) => return Err(forged(node, ReceiveError::Foreign).into()),
+            None => Kept::begin(&self.world, part, root, sealed_size).await?,
+        };
         loop {
             let next = self.until(self.now().plus(SILENCE), parts.next()).await;
             let next = next
@@ -214,26 +222,67 @@ impl<W: World> Node<W> {
                 Some(Ok(FetchPart::Head(_))) => {
                     return Err(forged(node, ReceiveError::Foreign).into());
                 }
-                Some(Ok(FetchPart::Leaves(leaves))) => receive
-                    .handle_leaves(&leaves)
-                    .map_err(|error| Cut::of(node, error))?,
+                Some(Ok(FetchPart::Leaves(leaves))) => {
+                    receive
+                        .handle_leaves(&leaves)
+                        .map_err(|error| Cut::of(node, error))?;
+                    self.compare(node, &kept, &mut receive).await?;
+                }
                 Some(Ok(FetchPart::Chunk { index, data })) => {
-                    let checked = receive
-                        .handle_chunk(index, data)
+                    receive
+                        .handle_chunk(index, &data)
                         .map_err(|error| forged(node, error))?;
-                    self.world.append_part(part, checked).await?;
+                    kept.add(&self.world, data).await?;
                     progress(index + 1, head.chunks);
                 }
             }
         }
-        match receive.complete() {
-            // The stream ended early without a reason: what is here is kept for the next try.
-            Err(_) => Err(FlowError::Unreachable { node }.into()),
-            Ok(()) => self
-                .release(actor, fetch, (holder, node, network), receive)
-                .await
-                .map_err(Cut::Failed),
+        // The stream ended early without a reason: what is here is kept for the next try.
+        receive
+            .complete()
+            .map_err(|_| FlowError::Unreachable { node })?;
+        let opening = self
+            .release(actor, fetch, (holder, node, network), receive)
+            .await?;
+        self.check(node, &kept, &opening).await?;
+        Ok(Arrived { kept, opening })
+    }
+
+    /// Compares what an earlier try left with what is signed.
+    async fn compare(&self, node: NodeKey, kept: &Kept, receive: &mut Receive) -> Result<(), Cut> {
+        while let Some(index) = receive.to_compare() {
+            for chunk in kept.step(&self.world, index).await? {
+                receive
+                    .compare(&chunk)
+                    .map_err(|error| Cut::of(node, error))?;
+            }
         }
+        Ok(())
+    }
+
+    /// Checks that all of a document opens and is what was signed, before any of it is shown.
+    async fn check(&self, node: NodeKey, kept: &Kept, opening: &Opening) -> Result<(), FlowError> {
+        let header = kept.header(&self.world).await?;
+        let damaged = |error| forged(node, error);
+        let mut checking = opening.check(&header).map_err(damaged)?;
+        let mut next = 1;
+        loop {
+            let sealed = kept.step(&self.world, next).await?;
+            if sealed.is_empty() {
+                break;
+            }
+            next += sealed.len() as u64;
+            let taken;
+            (checking, taken) = self
+                .world
+                .run(move || {
+                    let taken = sealed.iter().try_for_each(|chunk| checking.take(chunk));
+                    (checking, taken)
+                })
+                .await;
+            taken.map_err(damaged)?;
+        }
+        checking.finish().map_err(damaged)
     }
 
     async fn open_fetch(
@@ -273,7 +322,7 @@ impl<W: World> Node<W> {
     async fn first_part(
         &self,
         holder: MemberId,
-        bytes: bytes::Bytes,
+        bytes: Bytes,
         asked: &Asked,
     ) -> Result<(W::Parts, FetchHead), AskError> {
         let mut parts = self
@@ -299,7 +348,7 @@ impl<W: World> Node<W> {
         fetch: Fetch,
         (holder, node, network): (MemberId, NodeKey, NetworkId),
         receive: Receive,
-    ) -> Result<Received, FlowError> {
+    ) -> Result<Opening, FlowError> {
         let (disclosure, manifest_hash, root) = receive.names();
         let asking = self.ask::<_, ReleaseAnswer>(holder, Rpc::Release, |head| ReleaseRequest {
             head,
@@ -323,10 +372,8 @@ impl<W: World> Node<W> {
                 node,
                 code: Code::Signature,
             })?;
-        let me = self.member();
-        self.world
-            .run(move || receive.finish(me, &answer.content_key, statement.into_value()))
-            .await
+        receive
+            .finish(self.member(), answer.content_key, statement.into_value())
             .map_err(|error| forged(node, error))
     }
 }
@@ -357,27 +404,26 @@ impl<E: Into<FlowError>> From<E> for Cut {
     }
 }
 
-fn received_entry(outcome: &Result<Received, FlowError>) -> audit::Entry {
+fn received_entry(outcome: &Result<Arrived, FlowError>) -> audit::Entry {
     let entry = audit::Entry::new(audit::Kind::Received);
     match outcome {
         Err(error) => audit::Entry {
             code: Some(error.code()),
             ..entry
         },
-        Ok(received) => audit::Entry {
-            disclosure: Some(received.disclosure),
-            receipt: Some(received.statement.receipt),
-            consent: received.statement.consent,
-            query_hash: Some(received.statement.query_hash),
-            peer_leaf: Some(received.statement.audit_leaf),
-            ..entry
+        Ok(arrived) => {
+            let received = arrived.opening.received();
+            audit::Entry {
+                disclosure: Some(received.disclosure),
+                receipt: Some(received.statement.receipt),
+                consent: received.statement.consent,
+                query_hash: Some(received.statement.query_hash),
+                peer_leaf: Some(received.statement.audit_leaf),
+                ..entry
+            }
+            .describe(&received.manifest.content_type, &received.manifest.coding)
         }
-        .describe(&received.manifest.content_type, &received.manifest.coding),
     }
-}
-
-fn part_header(root: &[u8; 32], sealed_size: u64) -> Vec<u8> {
-    [&root[..], &sealed_size.to_be_bytes()].concat()
 }
 
 fn forged(node: NodeKey, error: ReceiveError) -> FlowError {
@@ -388,37 +434,4 @@ fn forged(node: NodeKey, error: ReceiveError) -> FlowError {
         ReceiveError::TooLarge => Code::TooLarge,
     };
     FlowError::Forged { node, code }
-}
-
-#[cfg(test)]
-mod tests {
-    use data_encoding::HEXLOWER;
-
-    use super::*;
-
-    /// A part file with the header and first chunk of a file of 256 sealed bytes more, as it lies.
-    const VECTOR: &str = include_str!("../../../../tests/vectors/store-part.json");
-
-    fn field(name: &str) -> Vec<u8> {
-        let vector: serde_json::Value = serde_json::from_str(VECTOR).unwrap();
-        HEXLOWER
-            .decode(vector[name].as_str().unwrap().as_bytes())
-            .unwrap()
-    }
-
-    #[test]
-    fn a_part_file_is_written_and_read_as_its_vector_says() {
-        let root: [u8; 32] = field("root").try_into().unwrap();
-        let sealed_size = crypto::sealed_len(100_000);
-        let header = part_header(&root, sealed_size);
-        assert_eq!(header, field("header"));
-
-        let mut file = header;
-        file.extend_from_slice(&[7; crypto::HEADER_BYTES]);
-        let whole = Part::read(&file);
-        assert_eq!((whole.root, whole.chunks), (root, 1));
-        file.pop();
-        assert_eq!(Part::read(&file).chunks, 0, "half a chunk is none");
-        assert_eq!(Part::read(&file[..39]).chunks, 0);
-    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     apply::{Locator, resource_key},
-    document::{Description, content_hash, file_of},
+    document::{Description, content_hash, file_of, in_memory},
     error::FlowError,
     node::{Actor, Node, push_audit},
     state::State,
@@ -336,7 +336,7 @@ impl<W: World> Node<W> {
                 .seal_document(
                     patient,
                     key,
-                    attachment.bytes.clone(),
+                    in_memory(attachment.bytes.clone()),
                     described(attachment),
                     None,
                 )

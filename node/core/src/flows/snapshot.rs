@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    document::{Description, file_of},
+    document::{Description, file_of, in_memory},
     error::FlowError,
     list::{FHIR_JSON, record_coding},
     node::Node,
@@ -55,7 +55,7 @@ impl<W: World> Node<W> {
         };
         let shows = Some((known.revision, now.plus(SNAPSHOT_LIFE)));
         let document = self
-            .seal_document(patient, &key, bytes.into(), description, shows)
+            .seal_document(patient, &key, in_memory(bytes), description, shows)
             .await?;
         let before = kept(&self.state());
         let mut batch = Batch::default();

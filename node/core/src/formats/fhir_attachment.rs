@@ -13,7 +13,7 @@ use crate::{
     records::Coding,
     types::{
         Code, Timestamp,
-        limits::{CODE_CHARS_MAX, CODES_MAX, DOCUMENT_MAX_BYTES, TEXT_CHARS_MAX},
+        limits::{CODE_CHARS_MAX, CODES_MAX, RESOURCE_MAX_BYTES, TEXT_CHARS_MAX},
     },
 };
 
@@ -197,7 +197,7 @@ fn decode(data: &str, at: At) -> Result<Bytes, FormatError> {
     specification.ignore = " \t\r\n".to_owned();
     let encoding = specification.encoding().map_err(|_| malformed)?;
     let bytes = encoding.decode(data.as_bytes()).map_err(|_| malformed)?;
-    if bytes.len() > DOCUMENT_MAX_BYTES {
+    if bytes.len() > RESOURCE_MAX_BYTES {
         return Err(too_large(at));
     }
     Ok(bytes.into())
@@ -205,7 +205,7 @@ fn decode(data: &str, at: At) -> Result<Bytes, FormatError> {
 
 /// Refuses by the length of the base64 text, before memory is asked for.
 fn check_len(len_chars: usize, at: At) -> Result<(), FormatError> {
-    if len_chars / 4 > DOCUMENT_MAX_BYTES / 3 + 1 {
+    if len_chars / 4 > RESOURCE_MAX_BYTES / 3 + 1 {
         return Err(too_large(at));
     }
     Ok(())
@@ -213,7 +213,7 @@ fn check_len(len_chars: usize, at: At) -> Result<(), FormatError> {
 
 fn too_large(at: At) -> FormatError {
     FormatError::TooLarge {
-        max_bytes: DOCUMENT_MAX_BYTES,
+        max_bytes: RESOURCE_MAX_BYTES,
         at,
     }
 }
@@ -532,7 +532,7 @@ mod tests {
 
     #[test]
     fn data_beyond_the_limit_is_refused_before_it_is_decoded() {
-        let chars = DOCUMENT_MAX_BYTES / 3 * 4;
+        let chars = RESOURCE_MAX_BYTES / 3 * 4;
 
         assert_eq!(check_len(chars, At::default()), Ok(()));
         let error = check_len(chars + 12, At::default()).err();

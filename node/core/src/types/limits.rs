@@ -14,8 +14,13 @@ pub const JSON_NUMBER_CHARS_MAX: usize = 64;
 pub const BUNDLE_ENTRIES_MAX: usize = 50_000;
 /// Bytes of one resource.
 pub const RESOURCE_MAX_BYTES: usize = 16 << 20;
-/// Bytes of one document.
-pub const DOCUMENT_MAX_BYTES: usize = 128 << 20;
+/// Bytes of one document. It is sealed, sent, checked and opened bit by bit, so this bounds the disk
+/// and not the memory.
+pub const DOCUMENT_MAX_BYTES: u64 = 4 << 30;
+/// Bytes of one sealed file up to which a fetch keeps it in memory, without a part file.
+pub const FETCH_MEMORY_MAX_BYTES: u64 = 1 << 20;
+/// Chunks of a part file that are read and opened in one step.
+pub const FETCH_STEP_CHUNKS: u64 = 16;
 /// Bytes of one value in the index (storage.md 3).
 pub const INDEX_VALUE_MAX_BYTES: usize = 4 << 10;
 /// Plaintext bytes of a chunk of a document file (c2sp.org/age payload).

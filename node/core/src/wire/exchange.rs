@@ -251,7 +251,7 @@ impl Wire for Manifest {
     }
 
     fn from_proto(proto: proto::Manifest) -> Result<Self, WireError> {
-        if proto.size > limits::DOCUMENT_MAX_BYTES as u64 || proto.size > proto.sealed_size {
+        if proto.size > limits::DOCUMENT_MAX_BYTES || proto.size > proto.sealed_size {
             return Err(WireError::Limit);
         }
         Ok(Self {

@@ -1,7 +1,8 @@
 //! Locating, listing and fetching at other nodes.
 
+use bytes::Bytes;
 use chartmesh_core::{
-    flows::{Fetch, Search, Wanted},
+    flows::{Fetch, Fetched, Recipient, Search, Wanted},
     locator::{Answer, Ledger},
     matching::{Agreement, Attribute},
     records::{Address, Demographics, Identifier, Name},
@@ -124,47 +125,60 @@ impl Admin {
             let reader = events.clone();
             let stop = daemon.shutdown().clone();
             let wanted = move || !reader.is_closed() && !stop.is_cancelled();
-            let fetching = daemon.node.fetch_while(&actor, fetch, (&progress, &wanted));
-            match fetching.await {
-                Ok(fetched) => hand_over(fetched, &events).await,
-                Err(error) => {
-                    let _user_gone = events.send(Err(flow(error))).await;
-                }
-            }
+            let told = (&progress as _, &wanted as _);
+            let mut recipient = Reader {
+                events: events.clone(),
+                waiting: Vec::new(),
+            };
+            let fetched = daemon.node.fetch(&actor, fetch, told, &mut recipient).await;
+            let event = match fetched {
+                Ok(fetched) if recipient.flush().await => Ok(result(fetched)),
+                Ok(_user_gone) => return,
+                Err(error) => Err(flow(error)),
+            };
+            let _user_gone = events.send(event).await;
         });
         Ok(ReceiverStream::new(waiting).boxed())
     }
 }
 
-/// Sends a verified document in parts, then what it is.
-async fn hand_over(
-    fetched: chartmesh_core::flows::Fetched,
-    events: &mpsc::Sender<Result<FetchEvent, Status>>,
-) {
-    let received = fetched.received;
-    for part in received.bytes.chunks(ADMIN_PART_MAX_BYTES / 2) {
-        let event = fetch_event::Event::Data(part.to_vec());
-        if events
-            .send(Ok(FetchEvent { event: Some(event) }))
-            .await
-            .is_err()
-        {
-            return;
+/// Gathers a verified document into parts of the size the socket takes best.
+struct Reader {
+    events: mpsc::Sender<Result<FetchEvent, Status>>,
+    waiting: Vec<u8>,
+}
+
+impl Reader {
+    async fn flush(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            return true;
         }
+        let event = fetch_event::Event::Data(std::mem::take(&mut self.waiting));
+        let sent = self.events.send(Ok(FetchEvent { event: Some(event) }));
+        sent.await.is_ok()
     }
+}
+
+impl Recipient for Reader {
+    async fn take(&mut self, bytes: Bytes) -> bool {
+        self.waiting.extend_from_slice(&bytes);
+        self.waiting.len() < ADMIN_PART_MAX_BYTES / 2 || self.flush().await
+    }
+}
+
+fn result(fetched: Fetched) -> FetchEvent {
+    let received = fetched.received;
     let result = fetch_event::Event::Result(FetchReply {
-        bytes: received.bytes.len() as u64,
+        bytes: received.manifest.size,
         sha256: HEXLOWER.encode(&received.manifest.plain_sha256),
         verified: true,
         source: fetched.node.to_string(),
         disclosure: received.disclosure.to_string(),
         content_type: received.manifest.content_type,
     });
-    let _user_gone = events
-        .send(Ok(FetchEvent {
-            event: Some(result),
-        }))
-        .await;
+    FetchEvent {
+        event: Some(result),
+    }
 }
 
 fn no_session(break_glass: &str) -> Result<(), Status> {

@@ -6,24 +6,24 @@ use bytes::Bytes;
 use chartmesh_core::{
     flows::{Description, FlowError, Imported, Mode, Patient},
     records::Coding,
-    types::{
-        Code, PatientId,
-        limits::{DOCUMENT_MAX_BYTES, INPUT_MAX_BYTES},
-    },
+    types::{Code, PatientId, limits::INPUT_MAX_BYTES},
 };
 use chartmesh_proto::admin::{
-    DocumentAddReply, DocumentPart, DocumentStart, IdentifierView, ImportEvent, ImportPart,
-    ImportReply, ImportReport, ImportStart, LocalDocument, PatientDetail, PatientListReply,
-    PatientSummary, Progress, document_part, import_event, import_part,
+    DocumentAddReply, DocumentPart, IdentifierView, ImportEvent, ImportPart, ImportReply,
+    ImportReport, ImportStart, LocalDocument, PatientDetail, PatientListReply, PatientSummary,
+    Progress, document_part, import_event, import_part,
 };
-use futures::{StreamExt, stream::BoxStream};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::{
     Admin,
-    error::{flow, status, usage},
+    error::{flow, usage},
     text,
 };
 use crate::daemon::Daemon;
@@ -102,30 +102,12 @@ impl Admin {
         mut parts: Streaming<DocumentPart>,
     ) -> Result<DocumentAddReply, Status> {
         let (daemon, actor) = self.acting()?;
-        let mut start: Option<DocumentStart> = None;
-        let mut bytes = Vec::new();
-        while let Some(part) = parts.next().await {
-            match part?.part {
-                Some(document_part::Part::Start(first)) if start.is_none() => start = Some(first),
-                Some(document_part::Part::Data(data)) if start.is_some() => {
-                    if bytes.len() + data.len() > DOCUMENT_MAX_BYTES {
-                        return Err(status(
-                            tonic::Code::FailedPrecondition,
-                            Code::TooLarge,
-                            "the document is larger than 128 MiB",
-                        ));
-                    }
-                    bytes.extend_from_slice(&data);
-                }
-                _ => {
-                    return Err(usage(
-                        Code::Usage,
-                        "the parts of the document are out of order",
-                    ));
-                }
-            }
-        }
-        let start = start.ok_or_else(|| usage(Code::Usage, "no document was named"))?;
+        let out_of_order = || usage(Code::Usage, "the parts of the document are out of order");
+        let start = match parts.next().await.transpose()?.and_then(|part| part.part) {
+            Some(document_part::Part::Start(start)) => start,
+            Some(document_part::Part::Data(_)) => return Err(out_of_order()),
+            None => return Err(usage(Code::Usage, "no document was named")),
+        };
         let patient: PatientId = text::id(&start.patient)?;
         if !is_loinc(&start.r#type) {
             return Err(usage(
@@ -133,8 +115,13 @@ impl Admin {
                 "the type is no LOINC code such as 18842-5",
             ));
         }
+        let first = match parts.next().await.transpose()?.map(|part| part.part) {
+            Some(Some(document_part::Part::Data(data))) => Bytes::from(data),
+            Some(_) => return Err(out_of_order()),
+            None => Bytes::new(),
+        };
         let content_type = if start.content_type.is_empty() {
-            content_type(&bytes).to_owned()
+            content_type(&first).to_owned()
         } else {
             start.content_type
         };
@@ -153,10 +140,16 @@ impl Admin {
             author: start.author,
             ..Description::default()
         };
+        let rest = parts.map(|part| match part.map(|part| part.part) {
+            Ok(Some(document_part::Part::Data(data))) => Ok(Bytes::from(data)),
+            // Cut, or out of order: what came of it is no document.
+            Ok(_) | Err(_) => Err(FlowError::Usage { code: Code::Usage }),
+        });
+        let content = stream::iter([Ok(first)]).chain(rest);
         let node = daemon.node.clone();
         let added = self
             .spawned(async move {
-                node.add_document(&actor, patient, bytes.into(), description)
+                node.add_document(&actor, patient, content, description)
                     .await
             })
             .await?;
@@ -395,11 +388,20 @@ fn content_type(bytes: &[u8]) -> &'static str {
         "image/tiff"
     } else if starts(b"<?xml") || starts(b"<ClinicalDocument") {
         "application/xml"
-    } else if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) {
+    } else if is_text(bytes) {
         "text/plain; charset=utf-8"
     } else {
         "application/octet-stream"
     }
+}
+
+/// Whether the beginning of a document is text; its last character may be cut.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_utf8 = match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    is_utf8 && !bytes.contains(&0)
 }
 
 #[cfg(test)]
