@@ -17,6 +17,7 @@ const PLACES: &[(&str, &[&str])] = &[
             "cli/",
             "proto/",
             "node/tests/",
+            "tests/peers/",
         ],
     ),
 ];
