@@ -10,8 +10,10 @@ use super::value;
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  chartmesh import export/\n  chartmesh import a.json b.json --dry-run --output json\n\n\
-        In a folder, files without the suffix of a known format are skipped.\n\
-        Exit 6 if any input was refused; the rest is in. Sizes are in bytes."
+        A file holds one FHIR R4 resource or bundle as JSON, or one resource a line (NDJSON, as bulk\n\
+        data comes). A transaction or document is about one patient, a collection about any number.\n\
+        In a folder, files without the suffix of a known format (json, ndjson, jsonl) are skipped.\n\
+        Exit 6 if any input was refused, or a line of one; the rest is in. Sizes are in bytes."
 )]
 pub(crate) struct ImportArgs {
     /// Files and folders.

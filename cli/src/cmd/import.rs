@@ -18,6 +18,9 @@ use crate::{
 
 use super::inputs::{self, Input, PARTS_AHEAD};
 
+/// Issues of one input that the table shows.
+const ISSUES_SHOWN: usize = 3;
+
 /// Imports files and folders; one bad file does not stop the rest.
 ///
 /// # Errors
@@ -112,6 +115,8 @@ impl Plan {
                 Err(error) => *input = Input::Unreadable(path.clone(), error.to_string()),
             }
         }
+        plan.files
+            .sort_by_cached_key(|(path, _)| !inputs::is_patients(path));
         plan
     }
 }
@@ -207,7 +212,7 @@ fn table(reply: &ImportReply) -> String {
             &report.status,
             &report.patients.to_string(),
             &report.resources.to_string(),
-            &report.issues.join("; "),
+            &told(&report.issues),
         ]);
     }
     let sums = text::lines([
@@ -220,6 +225,17 @@ fn table(reply: &ImportReply) -> String {
         ("unchanged", &reply.unchanged.to_string()),
     ]);
     format!("{}\n{sums}", table.or("no inputs"))
+}
+
+/// The first issues of many; all of them are in the JSON.
+fn told(issues: &[String]) -> String {
+    let first = issues.iter().take(ISSUES_SHOWN).map(String::as_str);
+    let mut text = first.collect::<Vec<_>>().join("; ");
+    let more = issues.len().saturating_sub(ISSUES_SHOWN);
+    if more > 0 {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
 }
 
 #[cfg(test)]

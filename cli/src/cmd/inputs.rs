@@ -1,7 +1,8 @@
 //! The user's files: what is in a folder, and a file in pieces.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +15,11 @@ pub(super) const PARTS_AHEAD: usize = 4;
 /// Size of a piece, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
 /// Suffixes of known formats, lower case.
-const SUFFIXES: [&str; 1] = ["json"];
+const SUFFIXES: [&str; 3] = ["json", "ndjson", "jsonl"];
+/// Suffixes of files with one resource a line.
+const LINES: [&str; 2] = ["ndjson", "jsonl"];
+/// How much of a file is looked at to learn what it begins with, in bytes.
+const BEGINNING_BYTES: u64 = 64 << 10;
 
 /// What a path on the command line leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,12 +71,38 @@ fn unreadable(path: &Path, error: &io::Error) -> Input {
 }
 
 fn is_known(path: &Path) -> bool {
+    has_suffix(path, &SUFFIXES)
+}
+
+fn has_suffix(path: &Path, suffixes: &[&str]) -> bool {
     let suffix = path.extension().and_then(|suffix| suffix.to_str());
     suffix.is_some_and(|suffix| {
-        SUFFIXES
+        suffixes
             .iter()
             .any(|known| suffix.eq_ignore_ascii_case(known))
     })
+}
+
+/// Whether a file of lines begins with a Patient: sent first, so that the lines of other files find whom
+/// they are about.
+pub(super) fn is_patients(path: &Path) -> bool {
+    if !has_suffix(path, &LINES) {
+        return false;
+    }
+    let mut beginning = Vec::new();
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(BEGINNING_BYTES).read_to_end(&mut beginning));
+    // A file that cannot be read is told where it is sent.
+    read.is_ok() && first_line_is_patient(&beginning)
+}
+
+fn first_line_is_patient(beginning: &[u8]) -> bool {
+    let mut lines = beginning.split(|byte| *byte == b'\n');
+    let line = lines.find(|line| !line.trim_ascii().is_empty());
+    let mut packed = line.unwrap_or_default().to_vec();
+    packed.retain(|byte| !byte.is_ascii_whitespace());
+    let name = b"\"resourceType\":\"Patient\"";
+    packed.windows(name.len()).any(|window| window == name)
 }
 
 /// A file's size in bytes.
@@ -133,7 +164,15 @@ mod tests {
         let room = tempfile::tempdir().expect("a folder");
         let at = |name: &str| room.path().join(name);
         fs::create_dir(at("b")).expect("a folder");
-        for name in ["c.json", "a.JSON", "b/x.json", "b/notes.txt", "README"] {
+        for name in [
+            "c.json",
+            "a.JSON",
+            "b/x.json",
+            "b/y.ndjson",
+            "b/z.jsonl",
+            "b/notes.txt",
+            "README",
+        ] {
             fs::write(at(name), "{}").expect("written");
         }
         std::os::unix::fs::symlink(room.path(), at("b/loop.json")).expect("a link");
@@ -148,9 +187,28 @@ mod tests {
                 Input::Skipped(at("b/loop.json")),
                 Input::Skipped(at("b/notes.txt")),
                 Input::File(at("b/x.json")),
+                Input::File(at("b/y.ndjson")),
+                Input::File(at("b/z.jsonl")),
                 Input::File(at("c.json")),
             ]
         );
+    }
+
+    #[test]
+    fn files_of_patients_are_told_by_their_first_line() {
+        for (first, expected) in [
+            (
+                "\u{feff}\n{\"id\":\"1\", \"resourceType\" : \"Patient\"}\n{",
+                true,
+            ),
+            (
+                "{\"resourceType\":\"Observation\"}\n{\"resourceType\":\"Patient\"}",
+                false,
+            ),
+            ("", false),
+        ] {
+            assert_eq!(first_line_is_patient(first.as_bytes()), expected, "{first}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     node::{Node, PATIENCE, text},
@@ -44,6 +44,75 @@ fn one_bad_input_does_not_stop_the_rest() {
     world.file("in/a.json", &good);
     let again = node.ok(&["import", &folder]);
     assert_eq!(counts(&again), (3, 0, 0, 0), "{again}");
+}
+
+/// Bulk data comes in whatever the order of its files, and a bad line stops no other.
+///
+/// The hard case is a line about somebody who comes later, in the same file and in another.
+#[test]
+fn lines_are_imported_each_for_itself() {
+    let world = World::new();
+    let mut node = world.node("clinic", "Maple Family Clinic", "clinic");
+    node.start();
+    fs::create_dir_all(world.path("bulk")).expect("made");
+    let allergy = |id: &str, patient: &str| {
+        json!({"resourceType": "AllergyIntolerance", "id": id, "code": {"text": "Peanut"},
+               "patient": {"reference": format!("Patient/{patient}")}})
+    };
+    let mut first = String::from("\u{feff}\r\n");
+    for line in [allergy("a1", ROSA.mrn), allergy("a2", TOMAS.mrn)] {
+        first += &format!("{line}\r\n");
+    }
+    let mixed = format!(
+        "{}\n\nnot json\n{}\n{}",
+        allergy("a3", TOMAS.mrn),
+        allergy("a4", "nobody"),
+        TOMAS.resource()
+    );
+    world.file("bulk/AllergyIntolerance.ndjson", first.as_bytes());
+    world.file("bulk/Mixed.JSONL", mixed.as_bytes());
+    world.file(
+        "bulk/Patient.ndjson",
+        format!("{}\n", ROSA.resource()).as_bytes(),
+    );
+    let folder = world.out("bulk");
+
+    let dry = node.run(&["import", &folder, "--dry-run"]).expect(6).json;
+    assert_eq!(counts(&dry), (2, 1, 2, 5), "{dry}");
+    assert_eq!(stored(&node), 0);
+    let report = node.run(&["import", &folder]).expect(6).json;
+
+    assert_eq!(counts(&report), (2, 1, 2, 5), "{report}");
+    let said = &report["reports"][1];
+    assert!(text(&said["input"]).ends_with("Mixed.JSONL"), "{report}");
+    assert_eq!(said["status"], "partial");
+    assert_eq!(
+        (&said["lines"], &said["lines_refused"]),
+        (&json!(4), &json!(2))
+    );
+    let issues: Vec<String> = lines(&said["issues"]).map(text).collect();
+    assert!(
+        issues[0].starts_with("JSON_MALFORMED: line 3: "),
+        "{issues:?}"
+    );
+    assert!(
+        issues[1].starts_with("SUBJECT_UNKNOWN: line 4: "),
+        "{issues:?}"
+    );
+    let again = node.run(&["import", &folder]).expect(6).json;
+    assert_eq!(counts(&again), (2, 1, 0, 0), "{again}");
+    assert_eq!(again["unchanged"], 5);
+
+    let named = world.file("list.txt", mixed.replace("not json\n", "").as_bytes());
+    let named = node.run(&["import", &named]).expect(6).json;
+    assert_eq!(
+        named["reports"][0]["status"], "partial",
+        "told by its content"
+    );
+    let people = json!({"resourceType": "Bundle", "type": "collection", "entry": [
+        {"resource": ROSA.resource()}, {"resource": crate::people::RITA.resource()}]});
+    let collection = world.file("people.json", people.to_string().as_bytes());
+    assert_eq!(counts(&node.ok(&["import", &collection])), (1, 0, 1, 1));
 }
 
 /// Inputs imported while the daemon is killed: as many as the kill finds under way.

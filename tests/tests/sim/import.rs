@@ -1,7 +1,7 @@
 //! Imports: once, whole, and about one person.
 
 use chartmesh_core::{
-    flows::{Description, Mode, Wanted, in_memory},
+    flows::{Description, Met, Mode, Wanted, in_memory},
     membership::{Rules, Template},
     records::{Demographics, Name, StoreError},
     types::{
@@ -86,6 +86,115 @@ async fn a_bundle_with_a_resource_of_somebody_else_is_refused_whole() {
         .await
         .unwrap();
     assert_eq!((whole.patients, whole.resources), (1, 2));
+}
+
+fn observation_of(id: &str, patient: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Observation","id":"{id}","status":"final","code":{{"text":"Pulse"}},"subject":{{"reference":"Patient/{patient}"}}}}"#
+    )
+}
+
+/// Each line stands for itself, and all of them are one commit.
+///
+/// The hard cases are a line about somebody of an earlier line, which nothing stores yet, and a refused line
+/// that named a person before it was refused.
+#[tokio::test(start_paused = true)]
+async fn lines_come_in_each_for_itself() {
+    let world = network(Kind::Clinic, Rules::of(Template::OptIn)).await;
+    let clinic = &world.clinic;
+    let lines = |lines: &[&str]| {
+        let lines = lines.iter().map(|line| line.to_string().into());
+        lines.collect::<Vec<_>>()
+    };
+    let ana = human("2", "Ana", "Diaz", "2015-01-01", "S-77");
+    let luis = human("3", "Luis", "Diaz", "2015-01-01", "S-77");
+    let undone = bundle(
+        &human("9", "Ira", "Fox", "1970-01-02", "F-9"),
+        &[observation_of("o9", "nobody")],
+    )
+    .replace("transaction", "collection");
+    let input = [
+        ana.as_str(),
+        "{",
+        &observation_of("o1", "2"),
+        &luis,
+        &ana,
+        &undone,
+        &observation_of("o2", "9"),
+    ];
+
+    for mode in [Mode::DryRun, Mode::Store] {
+        let before = clinic.counts();
+        let mut met = Met::default();
+        let report = clinic
+            .import_lines(&admin(), lines(&input), mode, &mut met)
+            .await
+            .unwrap();
+
+        let refused: Vec<(usize, Code)> = report
+            .refused
+            .iter()
+            .map(|(index, error)| (*index, error.code()))
+            .collect();
+        assert_eq!(
+            refused,
+            [
+                (1, Code::JsonMalformed),
+                (3, Code::PatientConflict),
+                (5, Code::SubjectUnknown),
+                (6, Code::SubjectUnknown),
+            ]
+        );
+        let imported = &report.imported;
+        assert_eq!(
+            (imported.patients, imported.resources, imported.unchanged),
+            (1, 2, 1)
+        );
+        let later = lines(&[&observation_of("o3", "2")]);
+        let later = clinic
+            .import_lines(&admin(), later, mode, &mut met)
+            .await
+            .unwrap();
+        assert!(later.refused.is_empty(), "{mode:?}");
+        if mode == Mode::DryRun {
+            assert_eq!(clinic.counts(), before);
+            let alone = lines(&[&observation_of("o3", "2")]);
+            let alone = clinic
+                .import_lines(&admin(), alone, mode, &mut Met::default())
+                .await
+                .unwrap();
+            assert_eq!(alone.refused[0].1.code(), Code::SubjectUnknown);
+        }
+    }
+
+    assert_eq!(clinic.patients("Diaz").len(), 1);
+    assert_eq!(clinic.patients("Fox").len(), 0);
+}
+
+/// A collection of people is an import of that many, and refused whole where one of them is refused.
+#[tokio::test(start_paused = true)]
+async fn a_collection_is_many_people_or_none() {
+    let world = network(Kind::Clinic, Rules::of(Template::OptIn)).await;
+    let clinic = &world.clinic;
+    let people = |second_number: &str| {
+        let ana = human("2", "Ana", "Diaz", "2015-01-01", "S-77");
+        let luis = human("3", "Luis", "Diaz", "2015-01-01", second_number);
+        bundle(&ana, &[luis, observation_of("o1", "3")]).replace("transaction", "collection")
+    };
+
+    let refused = clinic
+        .import(&admin(), people("S-77").into(), Mode::Store)
+        .await;
+    assert_eq!(code(refused), Some(Code::PatientConflict));
+    assert_eq!(clinic.patients("").len(), 0);
+    let report = clinic
+        .import(&admin(), people("S-78").into(), Mode::Store)
+        .await
+        .unwrap();
+
+    assert_eq!((report.patients, report.resources), (2, 3));
+    let luis = clinic.patients("Luis").remove(0);
+    assert_eq!(luis.resources, 1);
 }
 
 /// A record never turns into somebody else's.

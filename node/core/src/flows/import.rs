@@ -1,6 +1,6 @@
 //! Import: an input becomes patients, resources and documents, whole or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -8,20 +8,16 @@ use super::{
     apply::{Locator, resource_key},
     document::{Description, content_hash, file_of, in_memory},
     error::FlowError,
+    import_people::{Met, Planned},
     node::{Actor, Node, push_audit},
-    state::State,
 };
 use crate::{
     audit,
     crypto::{self, SecretKey},
-    formats::{self, Attachment, Issue, PatientInput, Plan, ResourceInput, Subject},
-    matching,
+    formats::{self, Attachment, FormatError, Issue, Plan, ResourceInput},
     ports::{Table, World},
-    records::{
-        Batch, Demographics, Identifier, KeyId, PatientRecord, Place, RecordKind, ResourceRecord,
-        Scope,
-    },
-    types::{Code, DocumentId, FileId, PatientId},
+    records::{Batch, RecordKind, ResourceRecord, Scope},
+    types::{DocumentId, FileId, PatientId},
     wire,
 };
 
@@ -31,7 +27,7 @@ const SOURCE: &str = "import";
 
 /// The source of a resource: its address where the input has one, so that `Patient/1` on another
 /// server is another person and `Observation/1` another finding.
-fn source_of(url: Option<&String>) -> &str {
+pub(super) fn source_of(url: Option<&String>) -> &str {
     url.map_or(SOURCE, String::as_str)
 }
 
@@ -59,7 +55,22 @@ pub struct Imported {
     pub issues: Vec<Issue>,
 }
 
+/// What became of lines.
+#[derive(Debug, Default)]
+pub struct LinesImported {
+    /// Of all lines that came in, without their issues.
+    pub imported: Imported,
+    /// What should be looked at, with the index of the line.
+    pub issues: Vec<(usize, Issue)>,
+    /// Lines that were refused: their index, and why.
+    pub refused: Vec<(usize, FlowError)>,
+}
+
+/// A resource, whose it is, and the key that names its content.
+type Keyed = (Option<PatientId>, SecretKey, ResourceInput);
+
 /// A batch being put together.
+#[derive(Default)]
 struct Work {
     batch: Batch,
     files: Vec<FileId>,
@@ -75,32 +86,102 @@ impl<W: World> Node<W> {
     /// # Errors
     /// [`FlowError::Format`] where the input is refused; [`Code::SubjectUnknown`],
     /// [`Code::PatientConflict`]; [`FlowError::Store`]. Nothing of a refused input is stored.
+    ///
+    /// [`Code::SubjectUnknown`]: crate::types::Code::SubjectUnknown
+    /// [`Code::PatientConflict`]: crate::types::Code::PatientConflict
     pub async fn import(
         &self,
         actor: &Actor,
         input: Bytes,
         mode: Mode,
     ) -> Result<Imported, FlowError> {
-        let plan = self.world.run(move || formats::read(&input)).await?;
-        let _registration = self.registration().await;
-        let mut work = Work {
-            batch: Batch::default(),
-            files: Vec::new(),
-            report: Imported {
-                issues: plan.issues.clone(),
-                ..Imported::default()
-            },
-            seen: BTreeMap::new(),
-            documents: BTreeMap::new(),
-        };
-        if let Err(error) = self.plan(plan, mode, &mut work).await {
-            self.discard(&work.files).await;
-            return Err(error);
+        self.import_among(actor, input, mode, &mut Met::default())
+            .await
+    }
+
+    /// Imports one of several inputs: in a dry run those before it count as stored.
+    ///
+    /// # Errors
+    /// As [`Self::import`].
+    pub async fn import_among(
+        &self,
+        actor: &Actor,
+        input: Bytes,
+        mode: Mode,
+        met: &mut Met,
+    ) -> Result<Imported, FlowError> {
+        let mut lines = self.import_lines(actor, vec![input], mode, met).await?;
+        match lines.refused.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(Imported {
+                issues: lines.issues.into_iter().map(|(_, issue)| issue).collect(),
+                ..lines.imported
+            }),
         }
+    }
+
+    /// Imports lines, each of them whole or not at all, in one commit.
+    ///
+    /// # Errors
+    /// [`FlowError::Store`]; nothing is stored then. A line that is refused stops no other.
+    pub async fn import_lines(
+        &self,
+        actor: &Actor,
+        lines: Vec<Bytes>,
+        mode: Mode,
+        met: &mut Met,
+    ) -> Result<LinesImported, FlowError> {
+        let plans = self
+            .world
+            .run(move || lines.iter().map(formats::read).collect::<Vec<_>>())
+            .await;
+        let _registration = self.registration().await;
+        let mut work = Work::default();
+        let planned = self.plan_lines(plans, mode, met, &mut work).await;
+        if mode == Mode::Store {
+            // What is committed is in the node's state; what is not must not be taken for known.
+            *met = Met::default();
+        }
+        let mut lines = match planned {
+            Ok(lines) => lines,
+            Err(error) => {
+                self.discard(&work.files).await;
+                return Err(error);
+            }
+        };
         if mode == Mode::Store {
             self.commit_import(actor, &mut work).await?;
         }
-        Ok(work.report)
+        lines.imported = work.report;
+        Ok(lines)
+    }
+
+    async fn plan_lines(
+        &self,
+        plans: Vec<Result<Plan, FormatError>>,
+        mode: Mode,
+        met: &mut Met,
+        work: &mut Work,
+    ) -> Result<LinesImported, FlowError> {
+        let mut lines = LinesImported::default();
+        let mut resources = Vec::new();
+        for (index, plan) in plans.into_iter().enumerate() {
+            let planned = match plan {
+                Ok(plan) => self.plan_line(plan, met, work).await,
+                Err(error) => Err(error.into()),
+            };
+            match planned {
+                Ok((keyed, issues)) => {
+                    resources.extend(keyed);
+                    let issues = issues.into_iter().map(|issue| (index, issue));
+                    lines.issues.extend(issues);
+                }
+                Err(error @ FlowError::Store(_)) => return Err(error),
+                Err(error) => lines.refused.push((index, error)),
+            }
+        }
+        self.plan_resources(resources, mode, work).await?;
+        Ok(lines)
     }
 
     async fn commit_import(&self, actor: &Actor, work: &mut Work) -> Result<(), FlowError> {
@@ -121,130 +202,31 @@ impl<W: World> Node<W> {
         Ok(())
     }
 
-    async fn plan(&self, plan: Plan, mode: Mode, work: &mut Work) -> Result<(), FlowError> {
-        let mut patients = Vec::with_capacity(plan.patients.len());
-        for patient in &plan.patients {
-            patients.push(self.plan_patient(patient, work).await?);
-        }
-        let store_key = self.store_key()?;
-        let mut keyed = Vec::with_capacity(plan.resources.len());
-        for resource in plan.resources {
-            let subject = self.subject(&resource.subject, &patients)?;
-            let key = match subject {
-                Some((_, ref key)) => key.clone(),
-                None => store_key.clone(),
-            };
-            keyed.push((subject.map(|(id, _)| id), key, resource));
-        }
-        self.plan_resources(keyed, mode, work).await
-    }
-
-    /// The key of directory resources, which belong to nobody.
-    fn store_key(&self) -> Result<SecretKey, FlowError> {
-        let state = self.state();
-        let key = state.keys.get(&KeyId::STORE).ok_or(FlowError::State {
-            code: Code::KeyRefused,
-        })?;
-        Ok(crypto::derive(key, "chartmesh/1/directory"))
-    }
-
-    async fn plan_patient(
+    /// Settles whom everything of one line is about, and only then takes it into the batch.
+    async fn plan_line(
         &self,
-        input: &PatientInput,
+        plan: Plan,
+        met: &mut Met,
         work: &mut Work,
-    ) -> Result<(PatientId, SecretKey), FlowError> {
-        let source = source_of(input.url.as_ref());
-        let Some(known) = known(&self.state(), source, input)? else {
-            return Ok(self.new_patient(input, work));
-        };
-        let key = self.patient_key(known.id)?;
-        let stored = self.world.records(vec![known.place]).await?;
-        let body = stored.into_iter().next().and_then(|record| record.body);
-        let stored = body
-            .and_then(|body| wire::decode_patient(&body).ok())
-            .ok_or(FlowError::State {
-                code: Code::Integrity,
-            })?;
-        let same_content =
-            formats::canonical(&stored.resource)? == formats::canonical(&input.json)?;
-        if same_content && known.by_source {
-            work.report.unchanged += 1;
-            return Ok((known.id, key));
-        }
-        if !known.is_same && !same_content {
-            return Err(PATIENT_CONFLICT);
-        }
-        work.report.resources += 1;
-        work.batch.push(
-            RecordKind::Patient,
-            Scope::Patient(known.id),
-            wire::encode_patient(&PatientRecord {
-                patient: known.id,
-                resource: input.json.clone(),
-                source: source.to_owned(),
-                local_id: input.local_id.clone(),
-                summary: stored.summary,
-                discoverability: stored.discoverability,
-            }),
-        );
-        Ok((known.id, key))
-    }
-
-    fn new_patient(&self, input: &PatientInput, work: &mut Work) -> (PatientId, SecretKey) {
-        let id = PatientId(self.random());
-        let key = SecretKey::new(self.random());
-        work.batch.keys.push((id.into(), key.clone()));
-        work.batch.push(
-            RecordKind::Patient,
-            Scope::Patient(id),
-            wire::encode_patient(&PatientRecord {
-                patient: id,
-                resource: input.json.clone(),
-                source: source_of(input.url.as_ref()).to_owned(),
-                local_id: input.local_id.clone(),
-                summary: DocumentId(self.random()),
-                discoverability: 0,
-            }),
-        );
-        work.report.patients += 1;
-        work.report.resources += 1;
-        (id, key)
-    }
-
-    /// Whose a resource is: of the input, or known here.
-    fn subject(
-        &self,
-        subject: &Subject,
-        patients: &[(PatientId, SecretKey)],
-    ) -> Result<Option<(PatientId, SecretKey)>, FlowError> {
-        let unknown = FlowError::Usage {
-            code: Code::SubjectUnknown,
-        };
-        let id = match subject {
-            Subject::Directory => return Ok(None),
-            Subject::Patient(index) => {
-                return patients.get(*index).cloned().map(Some).ok_or(unknown);
-            }
-            Subject::Reference { local_id, url } => self
-                .state()
-                .by_source
-                .get(&(source_of(url.as_ref()).to_owned(), local_id.clone()))
-                .copied(),
-            Subject::Identifier(identifier) => {
-                match &by_identifier(&self.state(), identifier)[..] {
-                    [only] => Some(*only),
-                    // A number of several people says of none whose this is.
-                    _ => None,
-                }
+    ) -> Result<(Vec<Keyed>, Vec<Issue>), FlowError> {
+        met.begin();
+        let settled = self.settle(&plan.patients, plan.resources, met).await;
+        let (patients, keyed) = match settled {
+            Ok(settled) => settled,
+            Err(error) => {
+                met.undo();
+                return Err(error);
             }
         };
-        let id = id.ok_or(unknown)?;
-        Ok(Some((id, self.patient_key(id)?)))
+        for patient in patients {
+            work.take(patient);
+        }
+        Ok((keyed, plan.issues))
     }
 
     async fn plan_resources(
         &self,
-        resources: Vec<(Option<PatientId>, SecretKey, ResourceInput)>,
+        resources: Vec<Keyed>,
         mode: Mode,
         work: &mut Work,
     ) -> Result<(), FlowError> {
@@ -351,107 +333,22 @@ impl<W: World> Node<W> {
         }
         Ok(())
     }
+}
 
-    /// Adds one patient from a FHIR Patient, or finds the one it already is.
-    ///
-    /// # Errors
-    /// [`FlowError::Format`], [`Code::PatientConflict`], [`Code::FhirType`] where it is no Patient.
-    pub async fn add_patient(&self, actor: &Actor, json: Bytes) -> Result<PatientId, FlowError> {
-        let plan = formats::read(&json)?;
-        let [patient] = &plan.patients[..] else {
-            return Err(FlowError::Usage {
-                code: Code::FhirType,
-            });
+impl Work {
+    fn take(&mut self, patient: Planned) {
+        let Some((record, is_new)) = patient.record else {
+            self.report.unchanged += 1;
+            return;
         };
-        if !plan.resources.is_empty() {
-            return Err(FlowError::Usage {
-                code: Code::FhirType,
-            });
+        if is_new {
+            self.report.patients += 1;
+            self.batch.keys.push((patient.id.into(), patient.key));
         }
-        let _registration = self.registration().await;
-        let mut work = Work {
-            batch: Batch::default(),
-            files: Vec::new(),
-            report: Imported::default(),
-            seen: BTreeMap::new(),
-            documents: BTreeMap::new(),
-        };
-        let (id, _) = self.plan_patient(patient, &mut work).await?;
-        if !work.batch.drafts.is_empty() {
-            push_audit(
-                &mut work.batch,
-                &audit::Entry {
-                    patient: Some(id),
-                    actor: actor.name.clone(),
-                    role: Some(actor.role),
-                    ..audit::Entry::new(audit::Kind::PatientAdded)
-                },
-            );
-            self.commit(work.batch).await?;
-        }
-        Ok(id)
+        self.report.resources += 1;
+        self.batch
+            .push(RecordKind::Patient, Scope::Patient(patient.id), record);
     }
-}
-
-/// Two people on one id or number: a human must look.
-const PATIENT_CONFLICT: FlowError = FlowError::Usage {
-    code: Code::PatientConflict,
-};
-
-/// A patient that an input names by identifier, or by source and id.
-struct Known {
-    id: PatientId,
-    place: Place,
-    /// Whether the demographics say that it is the same person; one that is not may be met once more
-    /// with the very content it came with.
-    is_same: bool,
-    /// Whether it is known under this source and id.
-    by_source: bool,
-}
-
-fn known(state: &State, source: &str, input: &PatientInput) -> Result<Option<Known>, FlowError> {
-    let identifiers = input.demographics.identifiers.iter();
-    let found: BTreeSet<PatientId> = identifiers
-        .flat_map(|identifier| by_identifier(state, identifier))
-        .collect();
-    let by_source = state
-        .by_source
-        .get(&(source.to_owned(), input.local_id.clone()))
-        .copied();
-    let mut named = found.iter().copied().chain(by_source);
-    let Some(id) = named.next() else {
-        return Ok(None);
-    };
-    if named.any(|other| other != id) {
-        return Err(PATIENT_CONFLICT);
-    }
-    let Some(patient) = state.patients.get(&id) else {
-        return Ok(None);
-    };
-    let (one, other) = (&patient.demographics, &input.demographics);
-    Ok(Some(Known {
-        id,
-        place: patient.place,
-        is_same: if found.is_empty() {
-            matching::same_by_id(one, other)
-        } else {
-            matching::same_by_identifier(one, other)
-        },
-        by_source: by_source.is_some(),
-    }))
-}
-
-fn by_identifier(state: &State, identifier: &Identifier) -> Vec<PatientId> {
-    let probe = Demographics {
-        identifiers: vec![identifier.clone()],
-        ..Demographics::default()
-    };
-    matching::blocking_keys(&probe)
-        .iter()
-        .filter_map(|key| state.found_by.get(key))
-        .flatten()
-        .copied()
-        .collect()
 }
 
 /// A resource's id here: a keyed hash of what names it at its source, so that a row key says nothing

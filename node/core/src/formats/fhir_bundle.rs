@@ -1,7 +1,9 @@
-//! What an input holds: one patient with resources, or resources of the directory, or one resource.
+//! What an input holds: one patient with resources, a collection of patients with theirs, resources of
+//! the directory, or one resource.
 //!
 //! An input about one patient is taken whole or refused whole: a resource that names anybody else, in
-//! any element, refuses it, because a record that holds another person's data harms both.
+//! any element, refuses it, because a record that holds another person's data harms both. A collection
+//! may be about many; each of its resources is about one.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +18,7 @@ use super::{
     fhir_attachment::{self, Attachment},
     fhir_patient::read_demographics,
     fhir_reference::{Head, Literal, is_http, is_id},
-    fhir_subject::Subjects,
+    fhir_subject::{People, Subjects},
     fhir_types::{Belonging, belonging},
     fhir_value,
     json::{self, canonical, check},
@@ -33,7 +35,7 @@ use crate::{
 /// What an input holds, ready to be stored.
 #[derive(Clone, Default)]
 pub struct Plan {
-    /// Patients; none or one in this version.
+    /// Patients: none or one, of a collection any number.
     pub patients: Vec<PatientInput>,
     /// Everything else, in the order of the input.
     pub resources: Vec<ResourceInput>,
@@ -89,8 +91,8 @@ pub enum Subject {
     Directory,
 }
 
-/// Reads an input: a bundle of type `transaction`, `batch` or `document` about one patient or none, or a
-/// single resource.
+/// Reads an input: a bundle of type `transaction`, `batch` or `document` about one patient or none, one of
+/// type `collection` about any number, or a single resource.
 ///
 /// # Errors
 /// [`FormatError`]; the input is then refused whole.
@@ -102,12 +104,12 @@ pub fn read(input: &Bytes) -> Result<Plan, FormatError> {
     let is_bundle = root
         .get("resourceType")
         .is_some_and(|name| name.get() == "\"Bundle\"");
-    let entries = if is_bundle {
-        split(input, &root)?
-    } else {
-        vec![Entry::new(input.slice_ref(text.as_bytes()), None, at)?]
-    };
-    plan(entries)
+    if is_bundle {
+        let people = kind(&root)?;
+        return plan(split(input, &root)?, people);
+    }
+    let entry = Entry::new(input.slice_ref(text.as_bytes()), None, at)?;
+    plan(vec![entry], People::One)
 }
 
 /// The members of a JSON object, each as the bytes it came as.
@@ -190,7 +192,6 @@ fn local_id(
 }
 
 fn split(input: &Bytes, bundle: &Object<'_>) -> Result<Vec<Entry>, FormatError> {
-    kind(bundle)?;
     let entries: Vec<Object<'_>> = match bundle.get("entry") {
         Some(entries) => parse(entries.get(), At::default())?,
         None => Vec::new(),
@@ -221,14 +222,14 @@ fn split(input: &Bytes, bundle: &Object<'_>) -> Result<Vec<Entry>, FormatError> 
     Ok(read)
 }
 
-fn kind(bundle: &Object<'_>) -> Result<(), FormatError> {
+fn kind(bundle: &Object<'_>) -> Result<People, FormatError> {
     let kind: Option<String> = match bundle.get("type") {
         Some(kind) => parse(kind.get(), At::default())?,
         None => None,
     };
     let what = match kind.as_deref() {
-        Some("transaction" | "batch" | "document") => return Ok(()),
-        Some("collection") => "a bundle of type collection",
+        Some("transaction" | "batch" | "document") => return Ok(People::One),
+        Some("collection") => return Ok(People::Each),
         Some("searchset" | "history") => "the answer to a search",
         Some("transaction-response" | "batch-response") => "the answer to a transaction",
         Some("message") => "a message",
@@ -253,13 +254,16 @@ fn method(entry: &Object<'_>, at: At) -> Result<(), FormatError> {
     }
 }
 
-fn plan(entries: Vec<Entry>) -> Result<Plan, FormatError> {
+fn plan(entries: Vec<Entry>, people: People) -> Result<Plan, FormatError> {
     let mut plan = Plan::default();
     let entries = distinct(entries, &mut plan.issues)?;
-    let mut patients = entries
-        .iter()
-        .filter(|entry| entry.belonging == Belonging::Patient);
-    if let Some(entry) = patients.next() {
+    for entry in &entries {
+        if entry.belonging != Belonging::Patient {
+            continue;
+        }
+        if people == People::One && !plan.patients.is_empty() {
+            return Err(FormatError::Foreign { at: entry.at });
+        }
         plan.patients.push(PatientInput {
             local_id: entry.local_id.clone(),
             url: entry.url().map(str::to_owned),
@@ -267,12 +271,9 @@ fn plan(entries: Vec<Entry>) -> Result<Plan, FormatError> {
             demographics: read_demographics(&entry.json, entry.at, &mut plan.issues)?,
         });
     }
-    if let Some(second) = patients.next() {
-        return Err(FormatError::Foreign { at: second.at });
-    }
-    let subjects = Subjects::new(&entries, plan.patients.first())?;
-    for entry in &entries {
-        let Some(subject) = subjects.subject(entry)? else {
+    let subjects = Subjects::new(&entries, &plan.patients, people)?;
+    for (index, entry) in entries.iter().enumerate() {
+        let Some(subject) = subjects.subject(index)? else {
             continue;
         };
         let attachments = if fhir_attachment::carries_files(&entry.head.resource_type) {
@@ -443,6 +444,105 @@ mod tests {
         assert_eq!(code(&two), Some(Code::SubjectForeign));
     }
 
+    /// A collection of entries with a full URL and a resource each.
+    fn collection(entries: &[(&str, &str)]) -> String {
+        bundle(entries).replacen("transaction", "collection", 1)
+    }
+
+    #[test]
+    fn a_collection_is_about_many_and_each_resource_about_one() {
+        let (one, two) = (patient("1"), patient("2"));
+        let second = about("Patient/2").replace("\"o\"", "\"p\"");
+        let known = about("Patient/77").replace("\"o\"", "\"k\"");
+        let entries: &[(&str, &str)] = &[
+            ("urn:uuid:a", &one),
+            ("", &about("urn:uuid:a")),
+            ("", &second),
+            ("", &known),
+            ("urn:uuid:b", &two),
+        ];
+
+        let plan = read_text(&collection(entries)).expect("a collection");
+
+        assert_eq!(plan.patients.len(), 2);
+        let subjects: Vec<&Subject> = plan.resources.iter().map(|input| &input.subject).collect();
+        assert!(*subjects[0] == Subject::Patient(0) && *subjects[1] == Subject::Patient(1));
+        assert!(matches!(subjects[2], Subject::Reference { local_id, .. } if local_id == "77"));
+        assert_eq!(code(&bundle(entries)), Some(Code::SubjectForeign));
+        let two_named = observation(
+            r#","subject":{"reference":"Patient/1"},"performer":[{"reference":"Patient/2"}]"#,
+        );
+        let crossed = collection(&[("", &one), ("", &two), ("", &two_named)]);
+        assert_eq!(code(&crossed), Some(Code::SubjectForeign));
+    }
+
+    /// In a collection a resource that names no patient goes with what it points to.
+    ///
+    /// The hard case is a Binary, which only the resource that attaches it gives to somebody.
+    #[test]
+    fn in_a_collection_what_names_no_patient_goes_with_what_it_is_tied_to() {
+        let binary =
+            r#"{"resourceType":"Binary","id":"b","contentType":"text/plain","data":"SGk="}"#;
+        let provenance = r#"{"resourceType":"Provenance","id":"v","target":[{"reference":"DocumentReference/d"}]}"#;
+        let attaching = |patient: &str, id: &str| {
+            format!(
+                r#"{{"resourceType":"DocumentReference","id":"{id}","subject":{{"reference":"Patient/{patient}"}},"content":[{{"attachment":{{"url":"Binary/b"}}}}]}}"#
+            )
+        };
+        let (one, two) = (patient("1"), patient("2"));
+        let own = attaching("2", "d");
+
+        let plan = read_text(&collection(&[
+            ("", &one),
+            ("", &two),
+            ("", binary),
+            ("", provenance),
+            ("", &own),
+        ]))
+        .expect("a collection");
+
+        assert!(
+            plan.resources
+                .iter()
+                .all(|input| input.subject == Subject::Patient(1))
+        );
+        assert_eq!(&*plan.resources[2].attachments[0].bytes, b"Hi");
+        let lost = collection(&[("", &one), ("", &two), ("", binary)]);
+        assert_eq!(code(&lost), Some(Code::SubjectUnknown));
+        let alone = collection(&[("", &one), ("", binary)]);
+        assert_eq!(code(&alone), None);
+        let other = attaching("1", "e");
+        let shared = collection(&[
+            ("", &one),
+            ("", &two),
+            ("", binary),
+            ("", &own),
+            ("", &other),
+        ]);
+        assert_eq!(code(&shared), Some(Code::SubjectForeign));
+    }
+
+    #[test]
+    fn a_number_of_two_people_of_a_collection_is_nobodys() {
+        let with_number = |id: &str| {
+            format!(
+                r#"{{"resourceType":"Patient","id":"{id}","identifier":[{{"system":"urn:x","value":"9"}}]}}"#
+            )
+        };
+        let about = about("Patient?identifier=urn:x|9");
+        let one = collection(&[("", &with_number("1")), ("", &patient("2")), ("", &about)]);
+        let both = collection(&[
+            ("", &with_number("1")),
+            ("", &with_number("2")),
+            ("", &about),
+        ]);
+
+        let subject = |text: &str| read_text(text).expect("read").resources[0].subject.clone();
+
+        assert!(subject(&one) == Subject::Patient(0));
+        assert!(matches!(subject(&both), Subject::Identifier(_)));
+    }
+
     #[test]
     fn a_resource_of_the_patient_is_known_by_every_kind_of_reference() {
         let by = |url: &str, reference: &str| {
@@ -581,7 +681,7 @@ mod tests {
 
         assert_eq!(code(&base), None);
         for (from, to, expected) in [
-            ("\"transaction\"", "\"collection\"", Code::FormatUnknown),
+            ("\"transaction\"", "\"message\"", Code::FormatUnknown),
             ("\"transaction\"", "\"searchset\"", Code::FormatUnknown),
             ("\"transaction\"", "7", Code::FhirMalformed),
             ("\"POST\"", "\"DELETE\"", Code::FhirMalformed),

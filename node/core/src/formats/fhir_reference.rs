@@ -17,6 +17,8 @@ pub(super) struct Head {
     pub(super) references: Vec<(String, String)>,
     /// Logical references of top-level elements (`subject.identifier`).
     pub(super) identifiers: BTreeMap<String, Identifier>,
+    /// Addresses of attachments.
+    pub(super) attached: Vec<String>,
 }
 
 impl Head {
@@ -61,6 +63,7 @@ impl Head {
             ([.., element], "") if element == "reference" => {
                 self.references.push((joined(path), text.to_owned()));
             }
+            ([.., _], "url") if is_attachment(path) => self.attached.push(text.to_owned()),
             ([_, element, inner], "system" | "value") if inner == "identifier" => {
                 let identifier = self.identifiers.entry(element.clone()).or_default();
                 let field = match key {
@@ -84,6 +87,12 @@ impl Head {
         let identifier = self.identifiers.get(element)?;
         (!identifier.system.is_empty() && !identifier.value.is_empty()).then_some(identifier)
     }
+}
+
+/// Whether an object is the attachment of a `DocumentReference`, `DiagnosticReport` or `Media`.
+fn is_attachment(path: &[String]) -> bool {
+    let element = path.iter().rev().find(|name| !name.is_empty());
+    element.is_some_and(|name| matches!(&**name, "attachment" | "presentedForm" | "content"))
 }
 
 fn joined(path: &[String]) -> String {

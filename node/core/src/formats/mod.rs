@@ -12,6 +12,7 @@ mod fhir_subject;
 mod fhir_types;
 mod fhir_value;
 mod json;
+mod lines;
 mod report;
 
 pub use bundle_writer::record_bundle;
@@ -19,4 +20,5 @@ pub use fhir_attachment::Attachment;
 pub use fhir_bundle::{PatientInput, Plan, ResourceInput, Subject, read};
 pub use fhir_patient::{demographics, write_demographics};
 pub use json::{canonical, check};
+pub use lines::{Form, Line, Lines, form};
 pub use report::{At, FormatError, Issue};

@@ -14,6 +14,14 @@ pub const JSON_NUMBER_CHARS_MAX: usize = 64;
 pub const BUNDLE_ENTRIES_MAX: usize = 50_000;
 /// Bytes of one resource.
 pub const RESOURCE_MAX_BYTES: usize = 16 << 20;
+/// Bytes of one line of NDJSON.
+pub const LINE_MAX_BYTES: usize = RESOURCE_MAX_BYTES;
+/// Lines of NDJSON that are imported in one commit.
+pub const LINES_PER_COMMIT_MAX: usize = 512;
+/// Bytes of lines after which a commit takes no more.
+pub const LINES_PER_COMMIT_BYTES: usize = 4 << 20;
+/// Issues told of one input; the rest is counted.
+pub const INPUT_ISSUES_MAX: usize = 1_000;
 /// Bytes of one document. It is sealed, sent, checked and opened bit by bit, so this bounds the disk
 /// and not the memory.
 pub const DOCUMENT_MAX_BYTES: u64 = 4 << 30;

@@ -4,6 +4,8 @@ mod audit;
 mod consent;
 mod error;
 mod exchange;
+mod import;
+mod import_report;
 mod network;
 mod node;
 mod records;

@@ -1,24 +1,16 @@
 //! Patients, imports and local documents.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use chartmesh_core::{
-    flows::{Description, FlowError, Imported, Mode, Patient},
+    flows::{Description, FlowError, Patient},
     records::Coding,
-    types::{Code, PatientId, limits::INPUT_MAX_BYTES},
+    types::{Code, PatientId},
 };
 use chartmesh_proto::admin::{
-    DocumentAddReply, DocumentPart, IdentifierView, ImportEvent, ImportPart, ImportReply,
-    ImportReport, ImportStart, LocalDocument, PatientDetail, PatientListReply, PatientSummary,
-    Progress, document_part, import_event, import_part,
+    DocumentAddReply, DocumentPart, IdentifierView, LocalDocument, PatientDetail, PatientListReply,
+    PatientSummary, document_part,
 };
-use futures::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use futures::{StreamExt, stream};
 use tonic::{Status, Streaming};
 
 use super::{
@@ -27,10 +19,6 @@ use super::{
     text,
 };
 use crate::daemon::Daemon;
-
-/// Inputs put off because their patient may come later in the same import, in bytes.
-const PUT_OFF_MAX_BYTES: usize = 64 << 20;
-const EVENTS_WAITING: usize = 16;
 
 impl Admin {
     pub(super) fn patients(&self, words: &str) -> Result<PatientListReply, Status> {
@@ -158,196 +146,6 @@ impl Admin {
             bytes: added.size,
             sha256: data_encoding::HEXLOWER.encode(&added.sha256),
         })
-    }
-
-    pub(super) fn import(
-        &self,
-        parts: Streaming<ImportPart>,
-    ) -> Result<BoxStream<'static, Result<ImportEvent, Status>>, Status> {
-        let (daemon, actor) = self.acting()?;
-        let (events, waiting) = mpsc::channel(EVENTS_WAITING);
-        self.tasks.spawn(async move {
-            let import = Import {
-                daemon,
-                actor,
-                reply: ImportReply::default(),
-                put_off: Vec::new(),
-                put_off_bytes: 0,
-                events: events.clone(),
-            };
-            if let Err(status) = import.run(parts).await {
-                // A user that went away wants no answer; what was imported is in.
-                let _user_gone = events.send(Err(status)).await;
-            }
-        });
-        Ok(ReceiverStream::new(waiting).boxed())
-    }
-}
-
-/// One call of `import`.
-struct Import {
-    daemon: Arc<Daemon>,
-    actor: chartmesh_core::flows::Actor,
-    reply: ImportReply,
-    put_off: Vec<(usize, Bytes, Mode)>,
-    put_off_bytes: usize,
-    events: mpsc::Sender<Result<ImportEvent, Status>>,
-}
-
-impl Import {
-    async fn run(mut self, mut parts: Streaming<ImportPart>) -> Result<(), Status> {
-        let mut input: Option<(ImportStart, Vec<u8>, bool)> = None;
-        while let Some(part) = parts.next().await {
-            match (part?.part, &mut input) {
-                (Some(import_part::Part::Start(start)), None) => {
-                    input = Some((start, Vec::new(), false));
-                }
-                (Some(import_part::Part::Data(data)), Some((_, bytes, too_large))) => {
-                    // The rest of an input that is too large is read and dropped, so that those
-                    // behind it are imported.
-                    if *too_large || bytes.len() + data.len() > INPUT_MAX_BYTES {
-                        *too_large = true;
-                        *bytes = Vec::new();
-                    } else {
-                        bytes.extend_from_slice(&data);
-                    }
-                }
-                (Some(import_part::Part::End(_)), Some(_)) => {
-                    if let Some((start, bytes, too_large)) = input.take() {
-                        self.input(start, bytes.into(), too_large).await?;
-                    }
-                }
-                _ => {
-                    return Err(usage(
-                        Code::Usage,
-                        "the parts of the import are out of order",
-                    ));
-                }
-            }
-        }
-        if input.is_some() {
-            return Err(usage(Code::Usage, "the last input has no end"));
-        }
-        self.again().await?;
-        for report in &self.reply.reports {
-            match report.status.as_str() {
-                "refused" => self.reply.refused += 1,
-                _ => self.reply.imported += 1,
-            }
-        }
-        let result = import_event::Event::Result(self.reply);
-        self.events
-            .send(Ok(ImportEvent {
-                event: Some(result),
-            }))
-            .await
-            .map_err(|_| Status::cancelled("the user went away"))
-    }
-
-    async fn input(
-        &mut self,
-        start: ImportStart,
-        bytes: Bytes,
-        too_large: bool,
-    ) -> Result<(), Status> {
-        let mode = if start.dry_run {
-            Mode::DryRun
-        } else {
-            Mode::Store
-        };
-        let index = self.reply.reports.len();
-        self.reply.reports.push(ImportReport {
-            input: start.name,
-            ..ImportReport::default()
-        });
-        if !matches!(start.format.as_str(), "" | "auto" | "fhir") {
-            self.refuse(
-                index,
-                Code::FormatUnknown,
-                "this version imports FHIR R4 JSON",
-            );
-        } else if too_large {
-            self.refuse(index, Code::TooLarge, "the input is larger than 64 MiB");
-        } else if let Some(why) = super::sniff::foreign(&bytes) {
-            self.refuse(index, Code::FormatUnknown, why);
-        } else {
-            let outcome = self.one(bytes.clone(), mode).await?;
-            match outcome {
-                Err(error) if error.code() == Code::SubjectUnknown && self.room(&bytes) => {
-                    self.put_off_bytes += bytes.len();
-                    self.put_off.push((index, bytes, mode));
-                }
-                other => self.report(index, other)?,
-            }
-        }
-        let progress = import_event::Event::Progress(Progress {
-            done: index as u64 + 1,
-            total: 0,
-            unit: "inputs".to_owned(),
-        });
-        let event = Ok(ImportEvent {
-            event: Some(progress),
-        });
-        let _user_gone = self.events.send(event).await;
-        Ok(())
-    }
-
-    fn room(&self, bytes: &Bytes) -> bool {
-        self.put_off_bytes + bytes.len() <= PUT_OFF_MAX_BYTES
-    }
-
-    /// Tries once more those whose patient may have come behind them.
-    async fn again(&mut self) -> Result<(), Status> {
-        for (index, bytes, mode) in std::mem::take(&mut self.put_off) {
-            let outcome = self.one(bytes, mode).await?;
-            self.report(index, outcome)?;
-        }
-        Ok(())
-    }
-
-    /// Imports one input in a task of its own, so that a user who goes away does not stop it halfway.
-    async fn one(&self, bytes: Bytes, mode: Mode) -> Result<Result<Imported, FlowError>, Status> {
-        let node = self.daemon.node.clone();
-        let actor = self.actor.clone();
-        tokio::spawn(async move { node.import(&actor, bytes, mode).await })
-            .await
-            .map_err(|_| super::internal())
-    }
-
-    fn report(&mut self, index: usize, outcome: Result<Imported, FlowError>) -> Result<(), Status> {
-        let imported = match outcome {
-            Ok(imported) => imported,
-            // A store that cannot write ends the import: everything behind would fail alike.
-            Err(error @ FlowError::Store(_)) => return Err(flow(error)),
-            Err(error) => {
-                let code = error.code();
-                self.refuse(index, code, &error.to_string());
-                return Ok(());
-            }
-        };
-        let report = &mut self.reply.reports[index];
-        let new = imported.resources + imported.documents;
-        report.status = if new == 0 { "unchanged" } else { "imported" }.to_owned();
-        report.issues = imported
-            .issues
-            .iter()
-            .map(|issue| format!("{}: {}", issue.code, issue.text))
-            .collect();
-        report.patients = imported.patients;
-        report.resources = imported.resources;
-        report.documents = imported.documents;
-        report.unchanged = imported.unchanged;
-        self.reply.patients += imported.patients;
-        self.reply.resources += imported.resources;
-        self.reply.documents += imported.documents;
-        self.reply.unchanged += imported.unchanged;
-        Ok(())
-    }
-
-    fn refuse(&mut self, index: usize, code: Code, why: &str) {
-        let report = &mut self.reply.reports[index];
-        report.status = "refused".to_owned();
-        report.issues = vec![format!("{code}: {why}")];
     }
 }
 

@@ -11,21 +11,9 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
         Some("this is HL7 v2, and this version imports FHIR R4 JSON only")
     } else if starts(b"<") {
         Some("this is XML such as C-CDA, and this version imports FHIR R4 JSON only")
-    } else if is_lines(bytes) {
-        Some("this is NDJSON, and this version imports FHIR R4 JSON, one resource or bundle a file")
     } else {
         None
     }
-}
-
-/// One object a line: in JSON nothing that begins with a brace follows a closing brace.
-fn is_lines(bytes: &[u8]) -> bool {
-    let mut lines = bytes
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty());
-    let whole = |line: &[u8]| line.starts_with(b"{") && line.ends_with(b"}");
-    lines.next().is_some_and(whole) && lines.next().is_some_and(|line| line.starts_with(b"{"))
 }
 
 #[cfg(test)]
@@ -55,8 +43,6 @@ mod tests {
             ("FHS|^~\\&|", "HL7 v2"),
             ("<?xml version=\"1.0\"?>", "C-CDA"),
             ("\u{feff}<ClinicalDocument/>", "C-CDA"),
-            ("{\"a\":1}\n{\"a\":2}\n", "NDJSON"),
-            ("{}\r\n\r\n{}", "NDJSON"),
         ] {
             let said = foreign(input.as_bytes());
             assert!(said.is_some_and(|said| said.contains(name)), "{input}");
