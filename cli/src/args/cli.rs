@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{
     AuditCommand, ConfigCommand, ConsentCommand, DemoArgs, DoctorArgs, DocumentCommand,
     DocumentsArgs, FetchArgs, ImportArgs, InitArgs, LocateArgs, NetworkCommand, PatientCommand,
+    SampleArgs,
 };
 
 /// chartmesh: find a patient's records at other providers, and share ours, without a central server.
@@ -87,6 +88,8 @@ pub(crate) enum Command {
     Peers,
     /// Imports records from files and folders.
     Import(ImportArgs),
+    /// Writes a town of invented people, with histories over several providers, as FHIR.
+    Sample(SampleArgs),
     /// Shows and adds patients of the local index.
     #[command(
         subcommand,
@@ -166,6 +169,7 @@ mod tests {
             "status --output json",
             "peers --quiet",
             "import a b c --format fhir --dry-run",
+            "sample --patients 10 --seed 7 --out town",
             "patient list",
             "patient search Delgado",
             "patient show pat_a",
@@ -230,6 +234,7 @@ mod tests {
             ),
             ("demo --nodes 4", "demo --nodes 3"),
             ("import a", "import"),
+            ("sample --patients 1 --out t", "sample --patients 0 --out t"),
         ] {
             assert_eq!(refusal(good), None, "{good}");
             assert!(refusal(bad).is_some(), "{bad}");

@@ -17,7 +17,9 @@ pub(crate) use consent::{
 };
 pub(crate) use exchange::{DocumentsArgs, FetchArgs, LocateArgs};
 pub(crate) use network::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand};
-pub(crate) use node::{ConfigCommand, DemoArgs, DoctorArgs, InitArgs, Pace, PassphraseFd};
+pub(crate) use node::{
+    ConfigCommand, DemoArgs, DoctorArgs, InitArgs, Pace, PassphraseFd, SampleArgs,
+};
 pub(crate) use records::{
     DocumentAddArgs, DocumentCommand, ImportArgs, ImportFormat, PatientCommand, PatientId,
 };

@@ -45,6 +45,25 @@ pub(crate) struct DemoArgs {
     pub(crate) pace: Pace,
 }
 
+/// Words of `sample`.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  chartmesh sample --patients 1000 --seed 7 --out town\n  chartmesh --node clinic import town/maple-family-clinic\n\n\
+        A folder a provider, in it a FHIR R4 transaction a patient; the file names of one person are the\n\
+        same everywhere. The same seed makes the same bytes. Everybody is invented and tagged HTEST."
+)]
+pub(crate) struct SampleArgs {
+    /// How many people.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) patients: u64,
+    /// Decides who they are.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The folder; made where it is absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
 /// How fast the story is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Pace {

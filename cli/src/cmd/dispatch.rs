@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     audit, consent, doctor, document, documents, fetch, import, init, locate, network, patient,
-    status,
+    sample, status,
 };
 
 /// Runs the command.
@@ -21,9 +21,13 @@ pub(crate) async fn dispatch(cli: Cli, screen: &Screen) -> Result<(), Failure> {
     if let Command::Demo(args) = cli.command {
         return demo::run(args, screen).await;
     }
+    if let Command::Sample(args) = &cli.command {
+        return sample::run(args, screen);
+    }
     let node = Node::new(cli.globals.node)?;
     match cli.command {
         Command::Demo(args) => demo::run(args, screen).await,
+        Command::Sample(args) => sample::run(&args, screen),
         Command::Init(args) => init::run(args, &node, screen).await,
         Command::Network(command) => network::run(command, &node, screen).await,
         Command::Status => status::status(&node, screen).await,

@@ -14,6 +14,7 @@ mod inputs;
 mod locate;
 mod network;
 mod patient;
+mod sample;
 mod status;
 
 pub(crate) use dispatch::dispatch;

@@ -36,3 +36,6 @@ pub mod exchange;
 pub mod ports;
 
 pub mod flows;
+
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
