@@ -96,7 +96,9 @@ pub(super) fn is_patients(path: &Path) -> bool {
     read.is_ok() && first_line_is_patient(&beginning)
 }
 
-fn first_line_is_patient(beginning: &[u8]) -> bool {
+fn first_line_is_patient(whole: &[u8]) -> bool {
+    let beginning = whole.strip_prefix(b"\xef\xbb\xbf");
+    let beginning = beginning.unwrap_or(whole);
     let mut lines = beginning.split(|byte| *byte == b'\n');
     let line = lines.find(|line| !line.trim_ascii().is_empty());
     let mut packed = line.unwrap_or_default().to_vec();
