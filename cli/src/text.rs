@@ -148,7 +148,8 @@ impl Table {
 }
 
 /// Names and values, one a line. Every value is escaped.
-pub(crate) fn lines<const N: usize>(pairs: [(&str, &str); N]) -> String {
+pub(crate) fn lines<'a>(pairs: impl AsRef<[(&'a str, &'a str)]>) -> String {
+    let pairs = pairs.as_ref();
     let width = pairs
         .iter()
         .map(|(name, _)| name.chars().count())

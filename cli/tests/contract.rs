@@ -8,16 +8,16 @@ use std::{
 };
 
 use chartmesh_proto::admin::{
-    AccountingReply, ApproveReply, ApproveRequest, AuditListReply, AuditListRequest,
-    AuthorityReply, CheckpointReply, ConfigReply, ConsentListReply, ConsentReply, ConsentRequest,
-    ConsentRevokeRequest, DoctorReply, DoctorRequest, DocumentAddReply, DocumentPart,
-    DocumentsReply, DocumentsRequest, Empty, ExplainReply, ExplainRequest, FetchEvent, FetchReply,
-    FetchRequest, ImportEvent, ImportPart, ImportReply, ImportReport, InForceReply, InitReply,
-    InitRequest, InviteReply, InviteRequest, JoinNetworkRequest, JoinReply, LedgerLine,
-    LocateReply, LocateRequest, MemberLine, MembersReply, NetworkFoundRequest, NetworkReply,
-    OptRequest, PatientAddRequest, PatientDetail, PatientListReply, PatientListRequest,
-    PatientShowRequest, PatientSummary, PeersReply, RequestsReply, RulesReply, StatusReply,
-    VerifyReply,
+    AccountingReply, AdoptRequest, AmendRequest, ApproveReply, ApproveRequest, AuditListReply,
+    AuditListRequest, AuthorityReply, CheckpointReply, ConfigReply, ConsentListReply, ConsentReply,
+    ConsentRequest, ConsentRevokeRequest, CosignRequest, DoctorReply, DoctorRequest,
+    DocumentAddReply, DocumentPart, DocumentsReply, DocumentsRequest, Empty, ExplainReply,
+    ExplainRequest, FetchEvent, FetchReply, FetchRequest, ImportEvent, ImportPart, ImportReply,
+    ImportReport, InForceReply, InitReply, InitRequest, InviteReply, InviteRequest,
+    JoinNetworkRequest, JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine,
+    MembersReply, NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
+    PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary, PeersReply,
+    ProposalsReply, RecoveryKeyReply, RequestsReply, RulesReply, StatusReply, VerifyReply,
     admin_server::{Admin, AdminServer},
     fetch_event, import_event, import_part,
 };
@@ -449,6 +449,7 @@ impl Admin for Canned {
     async fn network_members(&self, _: Request<Empty>) -> Reply<MembersReply> {
         ok(MembersReply {
             members: vec![MemberLine::default()],
+            ..MembersReply::default()
         })
     }
 
@@ -561,6 +562,21 @@ impl Admin for Canned {
         absent()
     }
     async fn network_authority(&self, _: Request<Empty>) -> Reply<AuthorityReply> {
+        absent()
+    }
+    async fn network_proposals(&self, _: Request<Empty>) -> Reply<ProposalsReply> {
+        absent()
+    }
+    async fn network_cosign(&self, _: Request<CosignRequest>) -> Reply<ProposalsReply> {
+        absent()
+    }
+    async fn network_amend(&self, _: Request<AmendRequest>) -> Reply<ProposalsReply> {
+        absent()
+    }
+    async fn network_recovery_key(&self, _: Request<Empty>) -> Reply<RecoveryKeyReply> {
+        absent()
+    }
+    async fn network_adopt(&self, _: Request<AdoptRequest>) -> Reply<RulesReply> {
         absent()
     }
     async fn patient_show(&self, _: Request<PatientShowRequest>) -> Reply<PatientDetail> {

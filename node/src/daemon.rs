@@ -1,5 +1,7 @@
 //! The running daemon: keeps the node on its network and its statements fresh.
 
+mod charter;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -362,6 +364,7 @@ impl Daemon {
                 return;
             }
         };
+        self.exchange_trust(node, member).await;
         match self.node.sync_members(member).await {
             Ok(news) => {
                 tracing::debug!(%node, %member, news, "greeted");
@@ -423,6 +426,7 @@ impl Daemon {
         if let Some(net) = self.net() {
             self.greet_kept(&net);
         }
+        self.look_after_charter().await;
         if let Err(error) = self.node.write_counted().await {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
         }

@@ -258,13 +258,19 @@ async fn every_call_reaches_the_service_with_the_proven_caller() {
         let calls = asker.to(&holder);
         let signed: Bytes = Signed::default().encode_to_vec().into();
 
-        for rpc in [Rpc::Hello, Rpc::Join] {
+        for rpc in [Rpc::Hello, Rpc::Join, Rpc::Charters] {
             assert_eq!(
                 calls.call(holder.key, rpc, signed.clone()).await,
                 Ok(signed.clone())
             );
         }
-        for rpc in [Rpc::Members, Rpc::Locate, Rpc::List, Rpc::Release] {
+        for rpc in [
+            Rpc::Members,
+            Rpc::Locate,
+            Rpc::List,
+            Rpc::Release,
+            Rpc::Propose,
+        ] {
             let body = sealed("hello");
             assert_eq!(calls.call(holder.key, rpc, body.clone()).await, Ok(body));
         }
@@ -277,10 +283,12 @@ async fn every_call_reaches_the_service_with_the_proven_caller() {
             [
                 Rpc::Hello,
                 Rpc::Join,
+                Rpc::Charters,
                 Rpc::Members,
                 Rpc::Locate,
                 Rpc::List,
-                Rpc::Release
+                Rpc::Release,
+                Rpc::Propose
             ]
         );
     }

@@ -21,6 +21,7 @@ use chartmesh_core::{
     },
     types::{FileId, MemberId, NodeKey, Timestamp},
 };
+use futures::future::BoxFuture;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use tokio::{
@@ -168,9 +169,13 @@ impl Dice for SimWorld {
 impl Peers for SimWorld {
     type Parts = SimParts;
 
-    async fn call(&self, to: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, CallError> {
-        self.need_power().await;
-        self.store.net.call(self.key, to, rpc, body).await
+    // Named, because a node that serves a call may call in turn, and a future cannot hold its own type.
+    #[expect(refining_impl_trait, reason = "no caller sees it")]
+    fn call(&self, to: NodeKey, rpc: Rpc, body: Bytes) -> BoxFuture<'_, Result<Bytes, CallError>> {
+        Box::pin(async move {
+            self.need_power().await;
+            self.store.net.call(self.key, to, rpc, body).await
+        })
     }
 
     async fn open(&self, to: NodeKey, body: Bytes) -> Result<SimParts, CallError> {

@@ -9,6 +9,8 @@ mod canary;
 mod clock;
 #[path = "e2e/consent.rs"]
 mod consent;
+#[path = "e2e/cosign.rs"]
+mod cosign;
 #[path = "e2e/damage.rs"]
 mod damage;
 #[path = "e2e/demo.rs"]

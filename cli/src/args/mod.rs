@@ -16,7 +16,10 @@ pub(crate) use consent::{
     ConsentCommand, ExplainArgs, OptInArgs, OptOutArgs, RevokeArgs, StatementArgs,
 };
 pub(crate) use exchange::{DocumentsArgs, FetchArgs, LocateArgs};
-pub(crate) use network::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand};
+pub(crate) use network::{
+    AmendArgs, AuthorityChange, CosignArgs, FoundArgs, InviteArgs, JoinArgs, NetworkCommand,
+    RecoverArgs, RecoveryKeyArgs,
+};
 pub(crate) use node::{
     ConfigCommand, DemoArgs, DoctorArgs, InitArgs, Pace, PassphraseFd, SampleArgs,
 };

@@ -33,20 +33,139 @@ pub(crate) enum NetworkCommand {
     #[command(after_help = "Example:\n  chartmesh network members\n\nDates are in UTC.")]
     Members,
     /// Prints this node's authority key, for somebody else's charter.
-    #[command(after_help = "Example:\n  chartmesh network authority > maple.authority")]
-    Authority,
+    #[command(
+        after_help = "Example:\n  chartmesh network authority > maple.authority\n\n\
+            The file holds an authority key, a status key and who runs the node, signed by each of \
+            these keys. Compare the six words by telephone. Works without a running daemon."
+    )]
+    Authority(PassphraseFd),
+    /// Shows what waits for signatures of authorities, or signs it.
+    Cosign(CosignArgs),
+    /// Proposes another version of the charter: other rules, authorities or thresholds.
+    Amend(AmendArgs),
+    /// Proposes other authorities by recovery keys; takes effect 72 hours after a node has seen it.
+    Recover(RecoverArgs),
+    /// Draws a recovery key and writes it to a file, to be kept away from every node.
+    #[command(
+        after_help = "Example:\n  chartmesh network recovery-key --out recovery.key\n\n\
+            Give the public key it prints to network found --recovery. Works without a running daemon."
+    )]
+    RecoveryKey(RecoveryKeyArgs),
+    /// Decides between two charters of one number, named by the hash that rules prints.
+    #[command(after_help = "Example:\n  chartmesh network adopt 3b1f…c9\n\n\
+            The other charter is never believed again by this node. Works without a running daemon.")]
+    Adopt {
+        /// SHA-256 of the charter's body, 64 hex digits.
+        charter: String,
+        #[command(flatten)]
+        passphrase: PassphraseFd,
+    },
+}
+
+/// Words of `network cosign`.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  chartmesh network cosign\n  \
+        chartmesh network cosign pro_zfbzrmsmyzdwyk3sqxjvn7b6nq\n  \
+        chartmesh network cosign founding.proposal --out founding.proposal\n\n\
+        Without words it lists what waits, each in plain words read from the very bytes that are \
+        signed. JSON: {\"proposals\":[{\"id\",\"kind\",\"state\",\"signed\",\"needed\",\"missing\":[],\
+        \"signed_here\",\"since\",\"says\":[{\"name\",\"value\"}]}],\"file\"}; state is waiting or complete, \
+        file is the text of a file that other authorities can sign. A file is signed without a running daemon.")]
+pub(crate) struct CosignArgs {
+    /// The id of a proposal that waits here, or a file of proposals; none to list what waits.
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) what: Option<String>,
+    /// Where the signed proposals go; without it they go to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Show what would be signed, and sign nothing.
+    #[arg(long)]
+    pub(crate) show: bool,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseFd,
+}
+
+/// Words of `network amend`.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  chartmesh network amend --policy rules.toml\n  \
+        chartmesh network amend --authority oak.authority --threshold 3\n  \
+        chartmesh network amend --remove 9f86…08 --counts-from 2\n\n\
+        The next version holds once enough authorities of the one in force have signed it, and every \
+        authority that comes in."
+)]
+pub(crate) struct AmendArgs {
+    /// us-treatment, opt-in, or a file of rules.
+    #[arg(long, value_name = "us-treatment|opt-in|FILE")]
+    pub(crate) policy: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: AuthorityChange,
+}
+
+/// Who comes and who goes.
+#[derive(Args)]
+pub(crate) struct AuthorityChange {
+    /// Files of authorities that come, as `network authority` prints them.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) authority: Vec<PathBuf>,
+    /// Authority or status keys that go, as `network rules` prints them.
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    pub(crate) remove: Vec<String>,
+    /// How many authorities must sign from then on; more than half of them.
+    #[arg(long, value_name = "T", default_value_t = 0, hide_default_value = true)]
+    pub(crate) threshold: u32,
+    /// Credentials that only authorities of older versions signed count no longer.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) counts_from: Option<u64>,
+    /// Write the proposal to a file as well, for authorities that cannot be reached.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Words of `network recover`.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  chartmesh network recover --key recovery.key --authority oak.authority --remove 9f86…08\n\n\
+        More than half of the recovery keys of the genesis charter must sign, and every authority that \
+        comes in. Every node waits 72 hours after it has first seen it, and warns meanwhile."
+)]
+pub(crate) struct RecoverArgs {
+    /// Files of recovery keys, as `network recovery-key` writes them.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub(crate) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) change: AuthorityChange,
+}
+
+/// Words of `network recovery-key`.
+#[derive(Args)]
+pub(crate) struct RecoveryKeyArgs {
+    /// Where the key goes; a file that exists is never written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseFd,
 }
 
 /// Words of `network found`.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  chartmesh network found --name Riverside --policy us-treatment\n  \
-        chartmesh network found --name Riverside --authority b.key c.key --threshold 2\n\n\
-        Without --policy the network is opt-in. Works without a running daemon."
+        chartmesh network found --name Riverside --authority b.authority c.authority --threshold 2 --out founding.proposal\n  \
+        chartmesh network found --charter founding.proposal\n\n\
+        Without --policy the network is opt-in. With --authority nothing is founded yet: it writes a file \
+        for the others to sign with network cosign FILE --out FILE. Once enough of them have, each founds \
+        the network with --charter FILE, and all but one join it by ticket. Works without a running daemon."
 )]
 pub(crate) struct FoundArgs {
     /// The network's name.
-    #[arg(long, value_name = "N")]
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present = "charter",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) name: String,
     /// us-treatment, opt-in, or a file of rules [default: opt-in].
     #[arg(long, value_name = "us-treatment|opt-in|FILE")]
@@ -57,9 +176,18 @@ pub(crate) struct FoundArgs {
     /// How many authorities must sign; more than half of them.
     #[arg(long, value_name = "T", default_value_t = 0, hide_default_value = true)]
     pub(crate) threshold: u32,
+    /// Recovery keys, as `network recovery-key` prints them: they may replace the authorities.
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    pub(crate) recovery: Vec<String>,
     /// Mark the network as one for test data.
     #[arg(long)]
     pub(crate) test: bool,
+    /// Where the file to be signed by the other authorities goes; without it, to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Found the network of a file that enough authorities have signed.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "authority", "threshold", "recovery", "test", "out"])]
+    pub(crate) charter: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseFd,
 }

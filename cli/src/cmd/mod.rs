@@ -3,6 +3,7 @@
 mod audit;
 mod consent;
 mod consent_table;
+mod cosign;
 mod dispatch;
 mod doctor;
 mod document;

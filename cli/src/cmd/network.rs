@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chartmesh_proto::admin::{
-    ApproveReply, ApproveRequest, AuthorityReply, Empty, InviteReply, InviteRequest,
+    AdoptRequest, ApproveReply, ApproveRequest, Empty, InviteReply, InviteRequest,
     JoinNetworkRequest, JoinReply, MembersReply, NetworkFoundRequest, NetworkReply, RequestsReply,
     RulesReply,
 };
@@ -17,10 +17,12 @@ use crate::{
     text::{self, Table},
 };
 
-use super::status;
+use super::{cosign, status};
 
 /// Largest file of rules, authority key or ticket, in bytes.
 const SMALL_MAX_BYTES: u64 = 64 * 1024;
+/// Largest file of proposals.
+const PROPOSAL_MAX_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Runs one of the network's commands.
 ///
@@ -65,37 +67,46 @@ pub(crate) async fn run(
                     Ok((reply, status::banner(&mut admin, screen).await?))
                 })
                 .await?;
-            screen.reply(&reply, |reply| format!("{banner}{}", members_table(reply)))
-        }
-        NetworkCommand::Authority => {
-            let reply = node
-                .call(async |mut admin| Ok(admin.network_authority(Empty {}).await?.into_inner()))
-                .await?;
-            screen.reply(&reply, |reply: &AuthorityReply| {
-                format!("{}\n", text::escape(&reply.authority))
+            screen.reply(&reply, |reply| {
+                format!(
+                    "{banner}{}{}",
+                    cosign::disputed(&reply.disputed),
+                    members_table(reply)
+                )
             })
+        }
+        NetworkCommand::Authority(passphrase) => cosign::authority(passphrase, node, screen).await,
+        NetworkCommand::Cosign(args) => cosign::cosign(args, node, screen).await,
+        NetworkCommand::Amend(args) => cosign::amend(args, node, screen).await,
+        NetworkCommand::Recover(args) => cosign::recover(args, node, screen).await,
+        NetworkCommand::RecoveryKey(args) => cosign::recovery_key(args, node, screen).await,
+        NetworkCommand::Adopt {
+            charter,
+            passphrase,
+        } => {
+            let request = AdoptRequest { charter };
+            let reply = node
+                .call_alone(passphrase, async |mut admin| {
+                    Ok(admin.network_adopt(request).await?.into_inner())
+                })
+                .await?;
+            screen.reply(&reply, rules_table)
         }
     }
 }
 
 async fn found(args: FoundArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
-    let (policy, rules) = match args.policy.as_deref() {
-        None => (String::new(), String::new()),
-        Some(name @ ("us-treatment" | "opt-in")) => (name.to_owned(), String::new()),
-        Some(path) => (String::new(), small_text(Path::new(path))?),
-    };
-    let authority = args
-        .authority
-        .iter()
-        .map(|path| Ok(small_text(path)?.trim().to_owned()))
-        .collect::<Result<_, Failure>>()?;
+    let (policy, rules) = chosen_policy(args.policy.as_deref())?;
+    let charter = args.charter.as_deref().map(proposal_text).transpose()?;
     let request = NetworkFoundRequest {
         name: args.name,
         policy,
         rules,
-        authority,
+        authority: texts(&args.authority)?,
         threshold: args.threshold,
         test: args.test,
+        recovery: args.recovery,
+        charter: charter.unwrap_or_default(),
     };
     let reply = node
         .call_alone(args.passphrase, async |mut admin| {
@@ -105,14 +116,42 @@ async fn found(args: FoundArgs, node: &Node, screen: &Screen) -> Result<(), Fail
     for note in &reply.notes {
         screen.note(note);
     }
+    if let Some(out) = args.out.as_deref().filter(|_| !reply.founded) {
+        cosign::write_file(out, &reply.file)?;
+    }
     screen.reply(&reply, |reply: &NetworkReply| {
-        text::lines([
+        let head = text::lines([
             ("network", reply.network.as_str()),
             ("name", reply.name.as_str()),
             ("policy", reply.policy.as_str()),
             ("member", reply.member.as_str()),
-        ])
+        ]);
+        if reply.founded {
+            return head;
+        }
+        let file = if args.out.is_some() { "" } else { &reply.file };
+        format!("{head}\n{}{file}\n", cosign::table(&reply.proposals))
     })
+}
+
+/// The template by its name, or the rules of a file.
+pub(super) fn chosen_policy(policy: Option<&str>) -> Result<(String, String), Failure> {
+    Ok(match policy {
+        None => (String::new(), String::new()),
+        Some(name @ ("us-treatment" | "opt-in")) => (name.to_owned(), String::new()),
+        Some(path) => (String::new(), small_text(Path::new(path))?),
+    })
+}
+
+/// Small files as text.
+pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let read = |path: &PathBuf| Ok(small_text(path)?.trim().to_owned());
+    paths.iter().map(read).collect()
+}
+
+/// A file of proposals.
+pub(super) fn proposal_text(path: &Path) -> Result<String, Failure> {
+    text_of(path, PROPOSAL_MAX_BYTES)
 }
 
 async fn invite(args: InviteArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
@@ -165,8 +204,12 @@ async fn join(args: JoinArgs, node: &Node, screen: &Screen) -> Result<(), Failur
     })
 }
 
-fn small_text(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(ask::read_input(path, SMALL_MAX_BYTES)?)
+pub(super) fn small_text(path: &Path) -> Result<String, Failure> {
+    text_of(path, SMALL_MAX_BYTES)
+}
+
+fn text_of(path: &Path, max_bytes: u64) -> Result<String, Failure> {
+    String::from_utf8(ask::read_input(path, max_bytes)?)
         .map_err(|_| Failure::usage(format!("{} is not text", path.display()), "check the file"))
 }
 
@@ -180,9 +223,26 @@ fn rules_table(reply: &RulesReply) -> String {
         ("name", reply.name.as_str()),
         ("policy", reply.policy.as_str()),
         ("version", &reply.version.to_string()),
+        ("charter", reply.charter.as_str()),
+        (
+            "authorities",
+            &format!("{} of {} sign", reply.threshold, reply.authorities.len()),
+        ),
     ]);
     let test = if reply.test { status::TEST } else { "" };
-    format!("{test}{head}\n{}", table.or("no rules"))
+    let mut keys = Table::new(["KEY", "WORDS", "FOR"]);
+    for key in &reply.authorities {
+        keys.row([&key.key, &key.words, "authority"]);
+    }
+    for key in &reply.recovery {
+        keys.row([&key.key, &key.words, "recovery"]);
+    }
+    let disputed = cosign::disputed(&reply.disputed);
+    format!(
+        "{test}{disputed}{head}\n{}\n{}",
+        keys.or("no keys"),
+        table.or("no rules")
+    )
 }
 
 fn requests_table(reply: &RequestsReply) -> String {
@@ -210,6 +270,12 @@ fn requests_table(reply: &RequestsReply) -> String {
 }
 
 fn approve_table(reply: &ApproveReply) -> String {
+    if reply.state == "waiting" {
+        let proposal = cosign::table(reply.proposal.as_slice());
+        return format!(
+            "{proposal}other authorities must sign: chartmesh network cosign, at each of them\n"
+        );
+    }
     text::lines([
         ("organization", reply.organization.as_str()),
         ("member", reply.member.as_str()),

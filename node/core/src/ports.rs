@@ -46,6 +46,10 @@ pub enum Rpc {
     Fetch,
     /// The content key.
     Release,
+    /// A proposal between authorities.
+    Propose,
+    /// Signed; the versions of the charter.
+    Charters,
 }
 
 /// Why a call brought no answer.

@@ -22,9 +22,9 @@ use chartmesh_core::{
     exchange::Receive,
     matching::{Agreement, Attribute, Grade},
     membership::{
-        Charter, Credential, Founding, HpkeKey, JoinAnswer, JoinRequest, JoinState, KeySet, Known,
-        NodeRecord, Organization, Rules, Subject, Template, Ticket, genesis_id, verify_credential,
-        verify_genesis, verify_join_answer, verify_join_request, verify_key_set,
+        Chain, Charter, Credential, Founding, HpkeKey, JoinAnswer, JoinRequest, JoinState, KeySet,
+        Known, NodeRecord, Organization, Rules, Subject, Template, Ticket, genesis_id,
+        verify_credential, verify_genesis, verify_join_answer, verify_join_request, verify_key_set,
         verify_node_record,
     },
     records::{Coding, Demographics, Disclosure, Identifier, Manifest, Name},
@@ -245,10 +245,10 @@ impl Network {
     }
 
     fn statements(&self) -> Value {
+        let chain = Chain::found(&self.signed_charter).unwrap();
         let of = |party: &Party| {
             let known = self.known(party);
-            let credential =
-                verify_credential(&known.credential, &self.id, &self.charter, NOW).unwrap();
+            let credential = verify_credential(&known.credential, &self.id, &chain, NOW).unwrap();
             let (keys, record) = (known.key_set.unwrap(), known.node_record.unwrap());
             assert!(verify_key_set(&keys, &self.id, &credential, NOW).is_ok());
             assert!(verify_node_record(&record, &self.id, &credential, NOW).is_ok());
@@ -299,6 +299,7 @@ impl Network {
                     .into_iter()
                     .collect(),
                 node_key: inviter,
+                later_charters: Vec::new(),
             };
             let answer = answer.proved(&key, &received.hash());
             let sent = self.holder.key().sign(&self.id, &answer);

@@ -15,14 +15,15 @@ mod wire_samples;
 use std::path::PathBuf;
 
 use chartmesh_core::{
-    crypto::{Body, SignatureError},
+    crypto::{Body, Envelope, SignatureError},
     matching::{Agreement, Attribute},
-    membership::join_id,
+    membership::{Proposal, ProposalKind, join_id},
     records::{Demographics, Name},
     types::{PeerCode, limits},
     wire::{
-        LocateAnswer, Outcome, WireError, bounded_demographics, decode_envelope, decode_sealed,
-        encode_envelope, encode_sealed,
+        CharterAnswer, LocateAnswer, Outcome, WireError, authority_text, bounded_demographics,
+        decode_envelope, decode_sealed, encode_envelope, encode_sealed, parse_authority,
+        parse_proposals, proposals_text,
     },
 };
 use chartmesh_proto::body as proto;
@@ -32,8 +33,9 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use wire_samples::{
-    NETWORK, SEED, bodies, charter, demographics, join_request, key_set, list_answer, list_request,
-    locate_answer, locate_request, node, sealed, stored, stored_later, ticket,
+    NETWORK, SEED, Sample, bodies, charter, cosign_bodies, demographics, first_bodies, head,
+    join_request, key_set, list_answer, list_request, locate_answer, locate_request, next_charter,
+    node, sealed, stored, stored_later, ticket,
 };
 
 /// Compares with the file, which it writes where that is wished for.
@@ -62,8 +64,13 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn every_signed_body_has_the_bytes_and_signature_of_its_vector() {
+    golden("wire-bodies.json", &signed_vectors(first_bodies()));
+    golden("wire-cosign.json", &signed_vectors(cosign_bodies()));
+}
+
+fn signed_vectors(samples: Vec<Sample>) -> Value {
     let mut vectors = serde_json::Map::new();
-    for sample in bodies() {
+    for sample in samples {
         let (key, signature) = sample.envelope.signatures[0];
         let body = &sample.envelope.body;
 
@@ -86,8 +93,64 @@ fn every_signed_body_has_the_bytes_and_signature_of_its_vector() {
         "_key".to_owned(),
         json!({ "seed": hex(&SEED), "public": hex(&node().public()), "network": hex(&NETWORK.0) }),
     );
+    vectors.into()
+}
 
-    golden("wire-bodies.json", &vectors.into());
+#[test]
+fn proposals_and_offers_in_files_have_the_text_of_their_vector() {
+    let proposal = Proposal {
+        kind: ProposalKind::Charter,
+        signed: node().sign(&NETWORK, &next_charter()),
+    };
+    let offer = node().sign(&NETWORK, &charter());
+    let text = proposals_text(std::slice::from_ref(&proposal));
+    let authority = authority_text(&offer);
+
+    assert!(parse_proposals(&text) == Ok(vec![proposal.clone()]));
+    let broken = format!("  {}\n{} ", &text[..60], &text[60..]);
+    assert!(parse_proposals(&broken) == Ok(vec![proposal.clone()]));
+    assert!(parse_authority(&authority) == Ok(offer));
+    assert_eq!(parse_authority(&text).err(), Some(WireError::Encoding));
+    assert_eq!(parse_proposals(&text[1..]).err(), Some(WireError::Encoding));
+    golden(
+        "wire-proposal.json",
+        &json!({
+            "Proposal": text,
+            "id": proposal.id().to_string(),
+            "Authority": authority,
+        }),
+    );
+}
+
+#[test]
+fn a_file_holds_proposal_file_max_proposals_and_an_answer_charters_max_charters() {
+    let proposal = Proposal {
+        kind: ProposalKind::Charter,
+        signed: node().sign(&NETWORK, &charter()),
+    };
+    let most = vec![proposal.clone(); limits::PROPOSAL_FILE_MAX];
+    assert!(parse_proposals(&proposals_text(&most)).is_ok());
+
+    let more = [most, vec![proposal]].concat();
+    let refused = parse_proposals(&proposals_text(&more));
+
+    assert_eq!(refused.err(), Some(WireError::Limit));
+    let empty = Envelope {
+        body: bytes::Bytes::new(),
+        signatures: Vec::new(),
+    };
+    let answer = |count: usize| {
+        let charters = vec![empty.clone(); count];
+        let head = head();
+        let value = CharterAnswer {
+            head,
+            charters,
+            credential: None,
+        };
+        CharterAnswer::decode(&value.encode()).map(drop)
+    };
+    assert_eq!(answer(limits::CHARTERS_MAX), Ok(()));
+    assert!(answer(limits::CHARTERS_MAX + 1).is_err());
 }
 
 #[test]

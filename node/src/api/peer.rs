@@ -241,6 +241,14 @@ impl<S: PeerService> Peer for PeerApi<S> {
         self.answer(Rpc::Release, request).await
     }
 
+    async fn propose(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        self.answer(Rpc::Propose, request).await
+    }
+
+    async fn charters(&self, request: Request<Signed>) -> Result<Response<Signed>, Status> {
+        self.answer(Rpc::Charters, request).await
+    }
+
     async fn fetch(&self, request: Request<Sealed>) -> Result<Response<Self::FetchStream>, Status> {
         let (from, body) = take(request)?;
         let service = self.service.clone();

@@ -93,20 +93,22 @@ impl PeerCalls {
     /// [`CallError`]; a body that is no such message is refused as [`PeerCode::Malformed`] unsent.
     pub async fn call(&self, to: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, CallError> {
         match rpc {
-            Rpc::Hello | Rpc::Join => {
+            Rpc::Hello | Rpc::Join | Rpc::Charters => {
                 let signed: Signed = decode(body)?;
                 let (mut client, slot) = self.client(to).await?;
                 let answer = match rpc {
                     Rpc::Hello => client.hello(signed).await,
+                    Rpc::Charters => client.charters(signed).await,
                     _ => client.join(signed).await,
                 };
                 self.finish(to, &slot, answer).map(|signed| encode(&signed))
             }
-            Rpc::Members | Rpc::Locate | Rpc::List | Rpc::Release => {
+            Rpc::Members | Rpc::Locate | Rpc::List | Rpc::Release | Rpc::Propose => {
                 let sealed: Sealed = decode(body)?;
                 let (mut client, slot) = self.client(to).await?;
                 let answer = match rpc {
                     Rpc::Members => client.members(sealed).await,
+                    Rpc::Propose => client.propose(sealed).await,
                     Rpc::Locate => client.locate(sealed).await,
                     Rpc::List => client.list(sealed).await,
                     _ => client.release(sealed).await,

@@ -84,6 +84,14 @@ kinds!(
     JoinAsked = 24, "join-asked";
     /// Its content was erased with its key.
     Erased = 25, "erased";
+    /// This node signed as an authority.
+    ProposalSigned = 40, "proposal-signed";
+    /// Another version of the charter is in force.
+    CharterChanged = 41, "charter-changed";
+    /// A valid charter came that is not in force.
+    CharterSeen = 42, "charter-seen";
+    /// An administrator decided between two charters.
+    CharterAdopted = 43, "charter-adopted";
 );
 
 impl Kind {

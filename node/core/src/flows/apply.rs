@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::state::{AuditPlace, Join, Network, Patient, Received, State};
+use super::{
+    standing,
+    state::{AuditPlace, Join, Patient, Received, State},
+};
 use crate::{
     formats,
     locator::Issued,
@@ -33,8 +36,11 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         return Ok(());
     };
     match record.kind {
-        RecordKind::Charter => apply_charter(state, body),
-        RecordKind::Member => apply_member(state, body),
+        RecordKind::Charter => standing::charter(state, body),
+        RecordKind::CharterSeen => standing::charter_seen(state, record, body),
+        RecordKind::CharterAdopted => standing::charter_adopted(state, body),
+        RecordKind::Proposal => standing::proposal(state, record, body),
+        RecordKind::Member => standing::member(state, body),
         RecordKind::TicketIssued => {
             let ticket = wire::decode_ticket_issued(body)?;
             state
@@ -115,28 +121,6 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
     }
 }
 
-fn apply_charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
-    let envelope = wire::decode_charter(body)?;
-    // Verified before it was written; what the journal holds is what this node believed.
-    let (id, charter) =
-        membership::verify_genesis(&envelope).map_err(|_| WireError::Contradiction)?;
-    state.network = Some(Network {
-        id,
-        charter,
-        envelope,
-    });
-    state.join_asked = None;
-    Ok(())
-}
-
-fn apply_member(state: &mut State, body: &Bytes) -> Result<(), WireError> {
-    let known = wire::decode_member(body)?;
-    let network = state.network.as_ref().ok_or(WireError::Contradiction)?;
-    // An expired or superseded statement in the journal is history, not damage.
-    let _outdated = state.members.restore(&known, &network.id, &network.charter);
-    Ok(())
-}
-
 fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let join = wire::decode_join(body)?;
     let before = state.joins.get(&join.ticket);
@@ -146,14 +130,16 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
         return Ok(());
     }
     let received = before.map_or(record.time, |before| before.received);
+    let ticket = join.ticket;
     state.joins.insert(
-        join.ticket,
+        ticket,
         Join {
             record: join,
             received,
             delivered: false,
         },
     );
+    standing::admit_waiting(state, &ticket);
     Ok(())
 }
 
@@ -307,6 +293,9 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
             })
         }
         RecordKind::Charter
+        | RecordKind::CharterSeen
+        | RecordKind::CharterAdopted
+        | RecordKind::Proposal
         | RecordKind::TicketIssued
         | RecordKind::Join
         | RecordKind::JoinAsked

@@ -2,7 +2,7 @@
 
 use crate::{
     formats::FormatError,
-    membership::MembershipError,
+    membership::{MembershipError, StatementError},
     records::StoreError,
     types::{Code, NodeKey, PeerCode},
 };
@@ -96,6 +96,9 @@ impl FlowError {
                 | PeerCode::Unavailable => Code::PeerRefused,
             },
             Self::Format(error) => error.code(),
+            Self::Membership(MembershipError::Statement(StatementError::Quorum { .. })) => {
+                Code::QuorumRequired
+            }
             Self::Membership(_) => Code::Signature,
             Self::Store(error) => store_code(*error),
         }

@@ -15,7 +15,7 @@ use crate::{
     records::{Batch, RecordKind, Scope},
     session::{Peer, SessionError, check_head},
     types::{
-        MemberId, NodeKey, PeerCode, Span, Timestamp,
+        Code, MemberId, NodeKey, PeerCode, Span, Timestamp,
         limits::{CALL_TIME_MAX, MEMBER_WRITTEN_EVERY},
     },
     wire::{self, Head, Hello},
@@ -112,8 +112,25 @@ impl<W: World> Node<W> {
         Ok(wire::encode_envelope(&answer))
     }
 
-    fn own_hello(&self, to: MemberId, answers: Option<[u8; 32]>) -> Option<Envelope> {
+    /// The head of a message that is signed and not sealed.
+    pub(super) fn hello_head(&self, to: MemberId, answers: Option<[u8; 32]>) -> Option<Head> {
         let now = self.now();
+        let state = self.state();
+        Some(Head {
+            member: self.member(),
+            key: self.node_key(),
+            network: state.network.as_ref()?.id,
+            audience: to,
+            challenge: None,
+            sent_at: now,
+            expiry: now.plus(HELLO_LIFE),
+            answers,
+            next_challenge: answers.map(|_| state.sessions.challenge_for(to, now)),
+        })
+    }
+
+    fn own_hello(&self, to: MemberId, answers: Option<[u8; 32]>) -> Option<Envelope> {
+        let head = self.hello_head(to, answers)?;
         let state = self.state();
         let network = state.network.as_ref()?;
         let credential = state
@@ -122,17 +139,6 @@ impl<W: World> Node<W> {
             .known()
             .credential
             .clone();
-        let head = Head {
-            member: self.member(),
-            key: self.node_key(),
-            network: network.id,
-            audience: to,
-            challenge: None,
-            sent_at: now,
-            expiry: now.plus(HELLO_LIFE),
-            answers,
-            next_challenge: answers.map(|_| state.sessions.challenge_for(to, now)),
-        };
         let hello = Hello {
             head,
             version: VERSION,
@@ -157,6 +163,7 @@ impl<W: World> Node<W> {
         envelope: &Envelope,
     ) -> Result<(Peer, Signed<Hello>), HelloError> {
         let node = from;
+        self.catch_up_with(from, envelope).await;
         let now = self.now();
         let network = self
             .network()
@@ -171,10 +178,6 @@ impl<W: World> Node<W> {
         let to_us = value.head.audience == self.member() || value.head.audience.0 == [0; 16];
         if !to_us {
             return Err(SessionError::Audience { member }.into());
-        }
-        let charter = (network.charter.version, network.envelope.hash());
-        if (value.charter_version, value.charter_hash) != charter {
-            return Err(SessionError::Charter { member }.into());
         }
         let known = Known {
             credential: value.credential.clone(),
@@ -199,6 +202,46 @@ impl<W: World> Node<W> {
         Ok((peer, hello))
     }
 
+    /// Asks a member for the charters it goes by where a Hello of its names one that is not known here:
+    /// without them its credential, or ours, may seem to be nobody's.
+    async fn catch_up_with(&self, from: NodeKey, envelope: &Envelope) {
+        let Ok(claimed) = envelope.claims::<Hello>() else {
+            return;
+        };
+        let hash = claimed.charter_hash;
+        let (unknown, id) = {
+            let state = self.state();
+            let Some(network) = &state.network else {
+                return;
+            };
+            let known = network
+                .chain
+                .version(claimed.charter_version)
+                .is_some_and(|link| link.hash == hash)
+                || state
+                    .charters_seen
+                    .iter()
+                    .any(|seen| seen.link.hash == hash)
+                || state.charters_refused.contains(&hash);
+            let member = state.members.by_node_key(&from).is_some();
+            (!known && member, network.id)
+        };
+        if !unknown {
+            return;
+        }
+        // Only the node itself makes us ask it.
+        let signed = envelope.clone();
+        let verified = self
+            .world
+            .run(move || signed.verify_by::<Hello>(&from.0, &id).is_ok())
+            .await;
+        if verified {
+            // Whoever cannot be asked is believed as far as what is known here goes.
+            let version = claimed.charter_version;
+            let _as_far_as_it_goes = self.pull_charters_up_to(from, version).await;
+        }
+    }
+
     /// Takes over what is known of a member, where it holds and is newer. Written to the journal
     /// where a restart should remember it: a new credential, or new addresses, the latter no more
     /// often than once in [`MEMBER_WRITTEN_EVERY`].
@@ -217,11 +260,12 @@ impl<W: World> Node<W> {
         let offer = known.clone();
         let (offered, after) = self
             .world
-            .run(move || part.consider(&offer, &network.id, &network.charter, now))
+            .run(move || part.consider(&offer, &network.id, &network.chain, now))
             .await?;
         if offered == Offered::Older {
             return Ok(offered);
         }
+        self.need_settled_charter(&after)?;
         let due = after
             .credential
             .claims::<Credential>()
@@ -240,13 +284,26 @@ impl<W: World> Node<W> {
             // Key sets change with every start of a peer, so they are kept in memory only.
             let mut state = self.state();
             if let Some(network) = state.network.clone() {
-                state
-                    .members
-                    .restore(&after, &network.id, &network.charter)?;
+                state.members.restore(&after, &network.id, &network.chain)?;
             }
         }
         self.learn(&after);
         Ok(offered)
+    }
+
+    /// While two charters of one number wait for a decision nobody becomes a member and nobody's
+    /// credential changes; those that are known are served.
+    fn need_settled_charter(&self, after: &Known) -> Result<(), FlowError> {
+        let state = self.state();
+        let member = after.credential.claims::<Credential>().ok();
+        let held = member.and_then(|credential| state.members.get(&credential.member));
+        let same = held.is_some_and(|held| held.known().credential.body == after.credential.body);
+        if state.is_forked() && !same {
+            return Err(FlowError::State {
+                code: Code::CharterFork,
+            });
+        }
+        Ok(())
     }
 
     /// Tells the transport where a member says it can be reached.
@@ -317,8 +374,8 @@ fn verify_hello(
         return Err(SessionError::Signature { node });
     }
     let credential =
-        membership::verify_credential(&value.credential, &network.id, &network.charter, now)
-            .map_err(|_| SessionError::NotMember { node })?;
+        membership::verify_credential(&value.credential, &network.id, &network.chain, now)
+            .map_err(|_| unbelieved(value, network, node))?;
     if credential.node_key != from {
         return Err(SessionError::NotMember { node });
     }
@@ -330,4 +387,16 @@ fn verify_hello(
     let window = network.charter.rules.clock_window;
     check_head(&value.head, now, window, &network.id, &peer)?;
     Ok((peer.member, hello))
+}
+
+/// Why a credential is not believed: perhaps for want of a charter.
+fn unbelieved(hello: &Hello, network: &Network, node: NodeKey) -> SessionError {
+    let known = network.chain.version(hello.charter_version);
+    if known.is_some_and(|link| link.hash == hello.charter_hash) {
+        SessionError::NotMember { node }
+    } else {
+        SessionError::Charter {
+            member: hello.head.member,
+        }
+    }
 }

@@ -197,11 +197,15 @@ impl<W: World> Node<W> {
             .admission(&ticket.network, applicant, self.now())
             .map_err(|_| forged(Code::Signature))?;
         let mut batch = Batch::default();
-        batch.push(
-            RecordKind::Charter,
-            Scope::Store,
-            wire::encode_charter(&admission.signed_charter),
-        );
+        for version in 0..=admission.chain.in_force().charter.version {
+            if let Some(link) = admission.chain.version(version) {
+                batch.push(
+                    RecordKind::Charter,
+                    Scope::Store,
+                    wire::encode_charter(&link.envelope),
+                );
+            }
+        }
         batch.push(
             RecordKind::Member,
             Scope::Store,

@@ -1,18 +1,18 @@
-//! Founding a network, inviting, and admitting applicants.
+//! Inviting, admitting applicants, and who is a member.
 
 use bytes::Bytes;
 
 use super::{
+    cosign::ProposalView,
     error::FlowError,
     node::{Actor, Node, push_audit},
     state::Network,
 };
 use crate::{
     audit,
-    crypto::{Body, Envelope},
     membership::{
-        self, Charter, CharterError, Credential, Founding, JoinRecord, JoinRequest, JoinState,
-        Known, Organization, Status, Subject, Ticket,
+        Credential, JoinRequest, Organization, Proposal, ProposalKind, Proposed, Status, Subject,
+        Ticket,
     },
     ports::World,
     records::{Batch, RecordKind, Scope, TicketIssued},
@@ -33,63 +33,16 @@ pub struct MemberView {
     pub addresses: Vec<Vec<u8>>,
 }
 
-impl<W: World> Node<W> {
-    /// Founds a network with this node's authority key as the only one. A request to join another
-    /// stands in its way until it is refused or its ticket has run out.
-    ///
-    /// # Errors
-    /// [`Code::AlreadyInNetwork`], or [`FlowError::Store`].
-    pub async fn found(&self, actor: &Actor, founding: Founding) -> Result<Network, FlowError> {
-        let _registration = self.registration().await;
-        self.need_no_network()?;
-        let now = self.now();
-        let authority = &self.identity.authority;
-        let alone = Founding {
-            authorities: vec![authority.public()],
-            threshold: 1,
-            ..founding
-        };
-        let charter = Charter::genesis(alone, now, self.random()).map_err(unusable)?;
-        let body = charter.encode();
-        let id = membership::genesis_id(&body);
-        let envelope = authority.sign_bytes::<Charter>(&id, body);
-        let (id, charter) = membership::verify_genesis(&envelope).map_err(unusable)?;
-        let credential =
-            self.credential_for(id, self.own_subject(), self.identity.organization.clone())?;
-        let known = Known {
-            credential: self.identity.authority.sign(&id, &credential),
-            key_set: None,
-            node_record: None,
-        };
-        let mut batch = Batch::default();
-        batch.push(
-            RecordKind::Charter,
-            Scope::Store,
-            wire::encode_charter(&envelope),
-        );
-        batch.push(
-            RecordKind::Member,
-            Scope::Store,
-            wire::encode_member(&known),
-        );
-        push_audit(
-            &mut batch,
-            &audit::Entry {
-                member: Some(self.member()),
-                actor: actor.name.clone(),
-                role: Some(actor.role),
-                ..audit::Entry::new(audit::Kind::NetworkFounded)
-            },
-        );
-        self.commit(batch).await?;
-        self.refresh_statements();
-        Ok(Network {
-            id,
-            charter,
-            envelope,
-        })
-    }
+/// What an authority said to a request to join.
+#[derive(Clone)]
+pub struct Approval {
+    /// The credential proposed.
+    pub credential: Credential,
+    /// Who has signed it.
+    pub view: ProposalView,
+}
 
+impl<W: World> Node<W> {
     pub(super) fn need_no_network(&self) -> Result<(), FlowError> {
         let asked = self
             .pending_ticket()
@@ -102,20 +55,21 @@ impl<W: World> Node<W> {
         Ok(())
     }
 
-    fn own_subject(&self) -> Subject {
+    pub(super) fn own_subject(&self) -> Subject {
         Subject {
             member: self.member(),
             node_key: self.node_key(),
         }
     }
 
-    fn credential_for(
+    pub(super) fn credential_for(
         &self,
         network: NetworkId,
         subject: Subject,
         organization: Organization,
+        sequence: u64,
     ) -> Result<Credential, FlowError> {
-        Credential::issue(network, subject, organization, 1, self.now()).map_err(|_| {
+        Credential::issue(network, subject, organization, sequence, self.now()).map_err(|_| {
             FlowError::Usage {
                 code: Code::OrganizationMalformed,
             }
@@ -184,113 +138,86 @@ impl<W: World> Node<W> {
             .collect()
     }
 
-    /// Admits an applicant: signs its credential with this node's authority key.
+    /// Proposes to admit an applicant and signs as an authority. Where one signature is enough it is
+    /// admitted at once; else the other authorities are shown the proposal, and the applicant collects
+    /// its credential here once enough of them have signed.
     ///
     /// # Errors
     /// [`Code::RequestUnknown`], [`Code::NotAuthority`], [`Code::OrganizationActive`],
-    /// [`FlowError::Store`].
-    pub async fn approve(&self, actor: &Actor, words: &str) -> Result<Credential, FlowError> {
+    /// [`Code::ProposalConflict`], [`Code::CharterFork`], [`FlowError::Store`].
+    pub async fn approve(&self, actor: &Actor, words: &str) -> Result<Approval, FlowError> {
         let _registration = self.registration().await;
-        let network = self.network()?;
-        let now = self.now();
-        let authority = self.identity.authority.public();
-        let alone =
-            network.charter.authorities.contains(&authority) && network.charter.threshold == 1;
-        if !alone {
-            return Err(FlowError::State {
-                code: Code::NotAuthority,
-            });
-        }
-        let (ticket, request) = {
-            let state = self.state();
-            state
-                .joins
-                .iter()
-                .filter(|(_, join)| state.awaits(&join.record, now))
-                .filter_map(|(ticket, join)| {
-                    let request = join.record.request.claims::<JoinRequest>().ok()?;
-                    (request.id() == words).then_some((*ticket, request))
-                })
-                .next()
-                .ok_or(FlowError::NotFound {
-                    code: Code::RequestUnknown,
-                })?
-        };
-        let taken = {
-            let state = self.state();
-            state
-                .members
-                .organization_active(&request.organization, request.member, now)
-                .is_some()
-                || state.members.get(&request.member).is_some()
-        };
-        if taken {
+        let network = self.undisputed()?;
+        self.need_authority(&network)?;
+        let request = self.waiting_request(|request| request.id() == words)?;
+        if self.state().members.get(&request.member).is_some() {
             return Err(FlowError::State {
                 code: Code::OrganizationActive,
             });
         }
-        let credential =
-            self.credential_for(network.id, request.subject(), request.organization.clone())?;
-        let signed = self.identity.authority.sign(&network.id, &credential);
-        self.record_approval(actor, ticket, &request, signed)
-            .await?;
-        Ok(credential)
+        self.propose_credential(actor, &request, 1, &network).await
     }
 
-    async fn record_approval(
-        &self,
-        actor: &Actor,
-        ticket: [u8; 32],
-        request: &JoinRequest,
-        credential: Envelope,
-    ) -> Result<(), FlowError> {
-        let envelope = self
-            .state()
-            .joins
-            .get(&ticket)
-            .map(|join| join.record.request.clone())
-            .ok_or(FlowError::NotFound {
-                code: Code::RequestUnknown,
-            })?;
-        let mut batch = Batch::default();
-        batch.push(
-            RecordKind::Join,
-            Scope::Store,
-            wire::encode_join(&JoinRecord {
-                ticket,
-                request: envelope,
-                state: JoinState::Approved,
-                credential: Some(credential.clone()),
-            }),
-        );
-        batch.push(
-            RecordKind::Member,
-            Scope::Store,
-            wire::encode_member(&Known {
-                credential,
-                key_set: Some(request.key_set.clone()),
-                node_record: request.node_record.clone(),
-            }),
-        );
-        push_audit(
-            &mut batch,
-            &audit::Entry {
-                member: Some(request.member),
-                actor: actor.name.clone(),
-                role: Some(actor.role),
-                ..audit::Entry::new(audit::Kind::MemberAdmitted)
-            },
-        );
-        self.commit(batch).await?;
-        if let Some(addresses) = self
-            .state()
-            .members
-            .get(&request.member)
-            .map(super::state::addresses_of)
-        {
-            self.world.learn(request.node_key, &addresses);
+    fn need_authority(&self, network: &Network) -> Result<(), FlowError> {
+        let authority = self.identity.authority.public();
+        if !network.charter.authorities.contains(&authority) {
+            return Err(FlowError::State {
+                code: Code::NotAuthority,
+            });
         }
         Ok(())
+    }
+
+    /// A request that waits for a decision.
+    fn waiting_request(
+        &self,
+        wanted: impl Fn(&JoinRequest) -> bool,
+    ) -> Result<JoinRequest, FlowError> {
+        let now = self.now();
+        let state = self.state();
+        let waiting = state
+            .joins
+            .values()
+            .filter(|join| state.awaits(&join.record, now));
+        waiting
+            .filter_map(|join| join.record.request.claims::<JoinRequest>().ok())
+            .find(wanted)
+            .ok_or(FlowError::NotFound {
+                code: Code::RequestUnknown,
+            })
+    }
+
+    async fn propose_credential(
+        &self,
+        actor: &Actor,
+        request: &JoinRequest,
+        sequence: u64,
+        network: &Network,
+    ) -> Result<Approval, FlowError> {
+        let organization = request.organization.clone();
+        let credential =
+            self.credential_for(network.id, request.subject(), organization, sequence)?;
+        let proposal = Proposal::unsigned(ProposalKind::Credential, &credential);
+        // Asked twice, the proposal that this node signed already is the answer.
+        let signed = self.proposed_credential(&credential);
+        let view = match signed {
+            Some(view) => view,
+            None => self.propose(actor, proposal, network).await?,
+        };
+        Ok(Approval { credential, view })
+    }
+
+    /// The proposal of a credential for the same applicant that this node signed.
+    fn proposed_credential(&self, credential: &Credential) -> Option<ProposalView> {
+        self.proposals().into_iter().find(|view| {
+            let same = match view.proposal.proposed() {
+                Ok(Proposed::Credential(other)) => {
+                    other.subject() == credential.subject() && other.sequence == credential.sequence
+                }
+                Ok(Proposed::Charter(_) | Proposed::RevocationList(_)) | Err(_) => false,
+            };
+            same && view.signed_here
+        })
     }
 
     /// Whether an admitted member has collected its credential since this node started.
@@ -332,12 +259,5 @@ impl<W: World> Node<W> {
     /// The network this node belongs to, if any.
     pub fn current_network(&self) -> Option<Network> {
         self.state().network.clone()
-    }
-}
-
-/// A founding that no node would accept.
-fn unusable(_: CharterError) -> FlowError {
-    FlowError::Usage {
-        code: Code::RulesMalformed,
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audit::Entry,
-    crypto::SigningKey,
+    crypto::{SigningKey, derive},
     membership::{Organization, Template},
     policy::{Discoverability, Facts},
     ports::World,
@@ -36,6 +36,13 @@ impl Identity {
     /// The node key.
     pub fn node_key(&self) -> NodeKey {
         NodeKey(self.node.public())
+    }
+
+    /// Signs heartbeats and revocations, and nothing else, where a charter names it. Made from the
+    /// authority key one way, so that whoever learns it learns nothing of that key.
+    pub fn status(&self) -> SigningKey {
+        let seed = derive(&self.authority.seed(), "chartmesh/1/status-key");
+        SigningKey::from_seed(&seed)
     }
 }
 

@@ -26,6 +26,8 @@ impl<W: World> Node<W> {
             Rpc::Locate => self.serve_locate(from, &body).await,
             Rpc::List => self.serve_list(from, &body).await,
             Rpc::Release => self.serve_release(from, &body).await,
+            Rpc::Propose => self.serve_propose(from, &body).await,
+            Rpc::Charters => self.serve_charters(from, &body).await,
             // Its answer is a stream: see `serve_fetch`.
             Rpc::Fetch => Err(PeerCode::Malformed),
         }

@@ -180,13 +180,20 @@ impl<W: World> Node<W> {
                 .network
                 .as_ref()
                 .filter(|_| approved)
-                .map(|network| network.envelope.clone()),
+                .and_then(|network| network.chain.version(0))
+                .map(|genesis| genesis.envelope.clone()),
             peers: if approved {
                 own.into_iter().collect()
             } else {
                 Vec::new()
             },
             node_key: self.node_key(),
+            later_charters: state
+                .network
+                .as_ref()
+                .filter(|_| approved)
+                .map(|network| network.chain.after(0).cloned().collect())
+                .unwrap_or_default(),
         };
         if approved && let Some(join) = state.joins.get_mut(&join.record.ticket) {
             join.delivered = true;

@@ -4,7 +4,7 @@
 //! start over the replay and afterwards over every commit, in journal order.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -13,15 +13,15 @@ use crate::{
     crypto::{Envelope, OpeningKey, SecretKey, Tree},
     exchange::Turns,
     locator::Handles,
-    membership::{Charter, JoinRecord, Member, Members, Status},
+    membership::{Chain, Charter, JoinRecord, Link, Member, Members, Proposal, Standing, Status},
     policy::{Discoverability, Permit},
     records::{
         Consent, Consents, Demographics, Document, KeyId, Place, Record, StoreError, TicketIssued,
     },
     session::{Outbound, Peer, Sessions},
     types::{
-        ConsentId, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId, Span,
-        Timestamp,
+        ConsentId, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId,
+        ProposalId, Span, Timestamp,
         limits::{CLOCK_WINDOW, RELEASE_WAIT_MAX, RELEASES_PENDING_MAX, RELEASES_PER_ASKER_MAX},
     },
     wire::ReleaseRequest,
@@ -36,6 +36,41 @@ pub struct Network {
     pub charter: Charter,
     /// The charter as signed.
     pub envelope: Envelope,
+    /// Every version of it.
+    pub chain: Arc<Chain>,
+}
+
+impl Network {
+    /// The network of a chain of charters.
+    pub fn of(chain: Chain) -> Self {
+        let link = chain.in_force().clone();
+        Self {
+            id: link.network,
+            charter: link.charter.clone(),
+            envelope: link.envelope.clone(),
+            chain: Arc::new(chain),
+        }
+    }
+}
+
+/// A valid charter that is not in force.
+#[derive(Clone)]
+pub(super) struct SeenCharter {
+    /// The charter.
+    pub link: Link,
+    /// One side of a fork, or a recovery that waits.
+    pub standing: Standing,
+    /// Since when this node knows it.
+    pub first_seen: Timestamp,
+}
+
+/// What authorities are asked to sign.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    /// As it stands.
+    pub proposal: Proposal,
+    /// Since when this node knows it.
+    pub since: Timestamp,
 }
 
 /// A patient of this node.
@@ -125,6 +160,10 @@ pub(super) struct State {
     pub(super) tickets: BTreeMap<[u8; 32], TicketIssued>,
     pub(super) joins: BTreeMap<[u8; 32], Join>,
     pub(super) join_asked: Option<String>,
+    pub(super) proposals: BTreeMap<ProposalId, Waiting>,
+    pub(super) settled: VecDeque<Proposal>,
+    pub(super) charters_seen: Vec<SeenCharter>,
+    pub(super) charters_refused: BTreeSet<[u8; 32]>,
     pub(super) patients: BTreeMap<PatientId, Patient>,
     pub(super) found_by: BTreeMap<Vec<u8>, BTreeSet<PatientId>>,
     pub(super) by_source: BTreeMap<(String, String), PatientId>,
@@ -152,6 +191,7 @@ pub(super) struct State {
     pub(super) fetching: BTreeSet<[u8; 32]>,
     pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
     pub(super) member_writes: BTreeMap<MemberId, MemberWrite>,
+    pub(super) authority_of: BTreeMap<MemberId, [u8; 32]>,
     pub(super) problem: Option<StoreError>,
 }
 
@@ -267,6 +307,10 @@ impl Fold {
             tickets: BTreeMap::new(),
             joins: BTreeMap::new(),
             join_asked: None,
+            proposals: BTreeMap::new(),
+            settled: VecDeque::new(),
+            charters_seen: Vec::new(),
+            charters_refused: BTreeSet::new(),
             patients: BTreeMap::new(),
             found_by: BTreeMap::new(),
             by_source: BTreeMap::new(),
@@ -293,6 +337,7 @@ impl Fold {
             fetching: BTreeSet::new(),
             budget: BTreeMap::new(),
             member_writes: BTreeMap::new(),
+            authority_of: BTreeMap::new(),
             problem: None,
         })))
     }

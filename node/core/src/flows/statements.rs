@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::node::Node;
 use crate::{
     crypto::{Envelope, OpeningKey, SUITE_XWING},
-    membership::{HpkeKey, KeySet, Known, NodeRecord},
+    membership::{HpkeKey, KeySet, Known, NodeRecord, capability},
     ports::World,
     types::{
         NetworkId, Span, Timestamp,
@@ -26,12 +26,19 @@ impl<W: World> Node<W> {
         };
         let sequence = state.next_sequence(now);
         let key_set = self.own_key_set(&state.opening, &network, (now, sequence));
+        let own = self.identity.authority.public();
+        let is_authority = state
+            .network
+            .as_ref()
+            .is_some_and(|network| network.charter.authorities.contains(&own));
+        let capabilities = is_authority.then_some(capability::AUTHORITY);
+        let capabilities = capabilities.into_iter().collect();
         let record = NodeRecord {
             member: self.member(),
             addresses: state.addresses.iter().cloned().map(Bytes::from).collect(),
             sequence,
             expiry: now.plus(NODE_RECORD_LIFE),
-            capabilities: Vec::new(),
+            capabilities,
         };
         state.key_set = Some(key_set);
         state.node_record = Some(self.identity.node.sign(&network, &record));
@@ -42,9 +49,7 @@ impl<W: World> Node<W> {
         });
         if let (Some(own), Some(network)) = (own, state.network.clone()) {
             // Our own statements hold by construction; a credential that ran out is what `doctor` shows.
-            let _expired = state
-                .members
-                .offer(&own, &network.id, &network.charter, now);
+            let _expired = state.members.offer(&own, &network.id, &network.chain, now);
         }
     }
 

@@ -76,6 +76,32 @@ pub struct Founding {
     pub test: bool,
 }
 
+/// Keys of a charter besides its authorities'.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Keys that may sign heartbeats and revocations, in any order.
+    pub status: Vec<[u8; 32]>,
+    /// How many of them must sign.
+    pub status_threshold: u32,
+    /// Keys that may replace the authorities, in any order.
+    pub recovery: Vec<[u8; 32]>,
+}
+
+/// What the next version of a charter changes; everything else stays.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// Another template and other rules.
+    pub rules: Option<(Template, Rules)>,
+    /// Authority and status keys that come.
+    pub add: Vec<([u8; 32], [u8; 32])>,
+    /// Authority or status keys that go.
+    pub remove: Vec<[u8; 32]>,
+    /// How many authorities must sign from then on; none for the fewest that are more than half.
+    pub threshold: Option<u32>,
+    /// From which version on signatures on credentials count.
+    pub counts_from: Option<u64>,
+}
+
 impl Charter {
     /// The charter that founds a network, to be signed under [`genesis_id`] by its authorities.
     ///
@@ -86,22 +112,36 @@ impl Charter {
         now: Timestamp,
         nonce: [u8; 16],
     ) -> Result<Self, CharterError> {
-        let mut authorities = founding.authorities;
-        authorities.sort_unstable();
+        Self::genesis_with(founding, Keys::default(), now, nonce)
+    }
+
+    /// As [`Self::genesis`], with status and recovery keys.
+    ///
+    /// # Errors
+    /// As [`Self::genesis`].
+    pub fn genesis_with(
+        founding: Founding,
+        keys: Keys,
+        now: Timestamp,
+        nonce: [u8; 16],
+    ) -> Result<Self, CharterError> {
         let charter = Self {
             version: 0,
             name: founding.name,
             network: None,
             previous: None,
-            authorities,
+            authorities: ascending(founding.authorities),
             threshold: founding.threshold,
             template: founding.template,
             rules: founding.rules,
             test: founding.test,
             issued_at: now,
-            recovery_keys: Vec::new(),
+            recovery_keys: ascending(keys.recovery),
             minimum_suite: SUITE_XWING,
             nonce,
+            status_keys: ascending(keys.status),
+            status_threshold: keys.status_threshold,
+            counts_from: 0,
         };
         charter.check_genesis()?;
         Ok(charter)
@@ -109,11 +149,7 @@ impl Charter {
 
     /// How many of the signers are authorities.
     pub fn authorities_among(&self, signers: &[[u8; 32]]) -> usize {
-        let signers: BTreeSet<_> = signers.iter().collect();
-        self.authorities
-            .iter()
-            .filter(|key| signers.contains(key))
-            .count()
+        among(&self.authorities, signers)
     }
 
     /// Whether enough authorities are among the signers.
@@ -121,10 +157,27 @@ impl Charter {
         self.authorities_among(signers) >= self.threshold as usize
     }
 
-    fn check_genesis(&self) -> Result<(), CharterError> {
-        if self.version != 0 || self.network.is_some() || self.previous.is_some() {
+    /// Whether enough holders of a status key are among the signers, and nobody else.
+    pub fn is_status_quorum(&self, signers: &[[u8; 32]]) -> bool {
+        let known = among(&self.status_keys, signers);
+        self.status_threshold > 0
+            && known >= self.status_threshold as usize
+            && known == signers.len()
+    }
+
+    pub(super) fn check_genesis(&self) -> Result<(), CharterError> {
+        if self.version != 0
+            || self.network.is_some()
+            || self.previous.is_some()
+            || self.counts_from != 0
+        {
             return Err(CharterError::NotGenesis);
         }
+        self.check_terms()
+    }
+
+    /// What every version must keep to, whatever came before it.
+    pub(super) fn check_terms(&self) -> Result<(), CharterError> {
         if !is_plain_text(&self.name) || self.name.chars().count() > limits::NAME_CHARS_MAX {
             return Err(CharterError::Name);
         }
@@ -134,10 +187,14 @@ impl Charter {
         }
         check_keys(&self.authorities)?;
         check_keys(&self.recovery_keys)?;
-        let threshold = self.threshold;
-        // More than half, so that any two quorums share a signer.
-        if threshold as usize * 2 <= count || threshold as usize > count {
-            return Err(CharterError::Threshold { threshold, count });
+        check_keys(&self.status_keys)?;
+        // Who may replace the authorities is none of them.
+        if among(&self.authorities, &self.recovery_keys) > 0 {
+            return Err(CharterError::Key);
+        }
+        check_threshold(self.threshold, count)?;
+        if !self.status_keys.is_empty() || self.status_threshold != 0 {
+            check_threshold(self.status_threshold, self.status_keys.len())?;
         }
         if self.minimum_suite != SUITE_XWING {
             return Err(CharterError::Suite {
@@ -147,6 +204,30 @@ impl Charter {
         self.rules.check()?;
         Ok(())
     }
+}
+
+/// The fewest of so many that are more than half.
+pub fn majority(count: usize) -> u32 {
+    u32::try_from(count / 2 + 1).unwrap_or(u32::MAX)
+}
+
+/// How many of the signers are among the keys.
+pub(super) fn among(keys: &[[u8; 32]], signers: &[[u8; 32]]) -> usize {
+    let signers: BTreeSet<_> = signers.iter().collect();
+    keys.iter().filter(|key| signers.contains(key)).count()
+}
+
+pub(super) fn ascending(mut keys: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+    keys.sort_unstable();
+    keys
+}
+
+fn check_threshold(threshold: u32, count: usize) -> Result<(), CharterError> {
+    // More than half, so that any two quorums share a signer.
+    if threshold as usize * 2 <= count || threshold as usize > count {
+        return Err(CharterError::Threshold { threshold, count });
+    }
+    Ok(())
 }
 
 fn check_keys(keys: &[[u8; 32]]) -> Result<(), CharterError> {

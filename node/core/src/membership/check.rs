@@ -24,6 +24,13 @@ pub enum OrganizationError {
 }
 
 impl Organization {
+    /// Whether the two have an NPI or OID in common.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let npi = !self.npi.is_empty() && self.npi == other.npi;
+        let oid = !self.oid.is_empty() && self.oid == other.oid;
+        npi || oid
+    }
+
     /// Checks names, numbers and texts.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Credentials: signed by the charter's authorities, for one member.
 
-use super::{Charter, Credential, Organization, StatementError, Subject, statement::check_time};
+use super::{Chain, Credential, Organization, StatementError, Subject, statement::check_time};
 use crate::{
     crypto::{Envelope, check_public_key},
     types::{
@@ -52,7 +52,7 @@ impl Credential {
         check_time(self.valid_from, self.valid_until, now)
     }
 
-    fn check(&self, network: &NetworkId) -> Result<(), StatementError> {
+    pub(super) fn check(&self, network: &NetworkId) -> Result<(), StatementError> {
         if self.network != *network {
             return Err(StatementError::Network);
         }
@@ -72,17 +72,17 @@ impl Credential {
     }
 }
 
-/// Verifies a credential under the charter's authorities, at a time.
+/// Verifies a credential under the authorities of the charters that count, at a time.
 ///
 /// # Errors
 /// [`StatementError`].
 pub fn verify_credential(
     envelope: &Envelope,
     network: &NetworkId,
-    charter: &Charter,
+    chain: &Chain,
     now: Timestamp,
 ) -> Result<Credential, StatementError> {
-    let credential = verify_credential_at_any_time(envelope, network, charter)?;
+    let credential = verify_credential_at_any_time(envelope, network, chain)?;
     credential.check_time(now)?;
     Ok(credential)
 }
@@ -91,18 +91,11 @@ pub fn verify_credential(
 pub(super) fn verify_credential_at_any_time(
     envelope: &Envelope,
     network: &NetworkId,
-    charter: &Charter,
+    chain: &Chain,
 ) -> Result<Credential, StatementError> {
     // Who signed is looked at before any signature is: whoever offers a credential must not make us
     // check signatures that count for nothing.
-    let claimed = envelope.claimed_signers();
-    let signed = charter.authorities_among(&claimed);
-    if !charter.is_quorum(&claimed) || signed < claimed.len() {
-        return Err(StatementError::Quorum {
-            signed,
-            threshold: charter.threshold,
-        });
-    }
+    chain.check_quorum(&envelope.claimed_signers())?;
     let signed = envelope.verify::<Credential>(network)?;
     signed.value().check(network)?;
     Ok(signed.into_value())
@@ -130,13 +123,13 @@ mod tests {
             &network.authorities,
         ] {
             let signed = sign_by(&credential, &network.id, signers);
-            let verified = verify_credential(&signed, &network.id, &network.charter, NOW);
+            let verified = verify_credential(&signed, &network.id, &network.chain, NOW);
             assert_eq!(verified, Ok(credential.clone()));
         }
 
         for signers in [vec![key(101)], vec![key(101), key(1)], vec![key(1), key(2)]] {
             let signed = sign_by(&credential, &network.id, &signers);
-            let error = verify_credential(&signed, &network.id, &network.charter, NOW);
+            let error = verify_credential(&signed, &network.id, &network.chain, NOW);
             assert!(matches!(
                 error,
                 Err(StatementError::Quorum { threshold: 2, .. })
@@ -149,13 +142,13 @@ mod tests {
         let network = Network::new();
         let credential = network.credential(1, 1);
         let mut signed = network.sign(&credential);
-        let verified = verify_credential(&signed, &network.id, &network.charter, NOW);
+        let verified = verify_credential(&signed, &network.id, &network.chain, NOW);
         assert!(verified.is_ok());
 
         // It would be forged, had anybody looked.
         signed.signatures.push((key(1).public(), [0; 64]));
 
-        let error = verify_credential(&signed, &network.id, &network.charter, NOW);
+        let error = verify_credential(&signed, &network.id, &network.chain, NOW);
         let signed = 2;
         let threshold = 2;
         assert_eq!(error, Err(StatementError::Quorum { signed, threshold }));
@@ -166,7 +159,7 @@ mod tests {
         let network = Network::new();
         let credential = network.credential(1, 1);
         let signed = network.sign(&credential);
-        let verified = |now| verify_credential(&signed, &network.id, &network.charter, now).err();
+        let verified = |now| verify_credential(&signed, &network.id, &network.chain, now).err();
         let (valid_from, valid_until) = (credential.valid_from, credential.valid_until);
         assert_eq!(valid_until.since(valid_from), CREDENTIAL_LIFE);
         assert_eq!(verified(valid_from), None);
@@ -182,18 +175,13 @@ mod tests {
     fn a_credential_of_another_network_is_refused() {
         let network = Network::new();
         let credential = network.credential(1, 1);
-        let own = verify_credential(
-            &network.sign(&credential),
-            &network.id,
-            &network.charter,
-            NOW,
-        );
+        let own = verify_credential(&network.sign(&credential), &network.id, &network.chain, NOW);
         assert!(own.is_ok());
 
         // Signed for the other network, and signed here although it names the other one.
         let other = NetworkId([1; 32]);
         let foreign = sign_by(&credential, &other, &network.authorities);
-        let error = verify_credential(&foreign, &network.id, &network.charter, NOW);
+        let error = verify_credential(&foreign, &network.id, &network.chain, NOW);
         assert_eq!(
             error,
             Err(StatementError::Signature(SignatureError::Forged))
@@ -202,7 +190,7 @@ mod tests {
             network: other,
             ..credential
         };
-        let error = verify_credential(&network.sign(&misnamed), &network.id, &network.charter, NOW);
+        let error = verify_credential(&network.sign(&misnamed), &network.id, &network.chain, NOW);
         assert_eq!(error, Err(StatementError::Network));
     }
 
@@ -213,7 +201,7 @@ mod tests {
             let mut credential = network.credential(1, 1);
             change(&mut credential);
             let signed = network.sign(&credential);
-            verify_credential(&signed, &network.id, &network.charter, NOW).err()
+            verify_credential(&signed, &network.id, &network.chain, NOW).err()
         };
         assert_eq!(error(|_| ()), None);
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Charter, Credential, Founding, HpkeKey, KeySet, Known, NodeRecord, Organization, Rules,
+    Chain, Charter, Credential, Founding, HpkeKey, KeySet, Known, NodeRecord, Organization, Rules,
     Subject, Template, genesis_id,
 };
 use crate::{
@@ -67,6 +67,7 @@ pub(super) struct Network {
     pub(super) id: NetworkId,
     pub(super) charter: Charter,
     pub(super) genesis: Envelope,
+    pub(super) chain: Chain,
     pub(super) authorities: [SigningKey; 3],
 }
 
@@ -78,6 +79,7 @@ impl Network {
         Self {
             id: genesis_id(&genesis.body),
             charter,
+            chain: Chain::found(&genesis).unwrap(),
             genesis,
             authorities,
         }

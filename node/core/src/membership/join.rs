@@ -1,8 +1,8 @@
 //! Join requests and answers: who holds the ticket, and who holds the keys.
 
 use super::{
-    Charter, CharterError, Credential, JoinAnswer, JoinRequest, JoinState, OrganizationError,
-    StatementError, Subject, ticket_name, verify_credential, verify_genesis, verify_key_set_of,
+    Chain, ChainError, Charter, Credential, JoinAnswer, JoinRequest, JoinState, OrganizationError,
+    StatementError, Subject, ticket_name, verify_credential, verify_key_set_of,
     verify_node_record_of,
 };
 use crate::{
@@ -42,7 +42,7 @@ pub enum JoinError {
     Statement(#[from] StatementError),
     /// The charter founds no network.
     #[error(transparent)]
-    Charter(#[from] CharterError),
+    Charter(#[from] ChainError),
     /// The charter founds another network than the ticket names.
     #[error("the charter is another network's")]
     Network,
@@ -169,10 +169,8 @@ pub fn verify_join_answer(
 /// What an approved applicant is admitted to, once charter and credential have been verified.
 #[derive(Clone)]
 pub struct Admission {
-    /// The charter.
-    pub charter: Charter,
-    /// The charter as signed.
-    pub signed_charter: Envelope,
+    /// The versions of the charter.
+    pub chain: Chain,
     /// The credential.
     pub credential: Credential,
     /// The credential as signed.
@@ -196,17 +194,16 @@ impl JoinAnswer {
         else {
             return Err(JoinError::NotApproved);
         };
-        let (founded, charter) = verify_genesis(signed_charter)?;
-        if founded != *network {
+        let chain = Chain::of(signed_charter, &self.later_charters)?;
+        if chain.network() != *network {
             return Err(JoinError::Network);
         }
-        let credential = verify_credential(signed_credential, network, &charter, now)?;
+        let credential = verify_credential(signed_credential, network, &chain, now)?;
         if credential.subject() != applicant {
             return Err(JoinError::Applicant);
         }
         Ok(Admission {
-            charter,
-            signed_charter: signed_charter.clone(),
+            chain,
             credential,
             signed_credential: signed_credential.clone(),
         })
@@ -345,6 +342,7 @@ mod tests {
             mac: BLANK,
             credential: Some(network.sign(&network.credential(APPLICANT, 1))),
             charter: Some(network.genesis.clone()),
+            later_charters: Vec::new(),
             peers: vec![network.known(1)],
             node_key: inviter(),
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Charter, Credential, KeySet, Known, NodeRecord, Organization, StatementError,
+    Chain, Credential, KeySet, Known, NodeRecord, Organization, StatementError,
     credential::verify_credential_at_any_time, keyset::verify_key_set_at_any_time,
     node_record::verify_node_record_at_any_time,
 };
@@ -56,7 +56,7 @@ pub enum Offered {
 pub enum Status {
     /// Its credential is valid.
     Active,
-    /// Its credential is over, or has not begun.
+    /// Its credential is over, has not begun, or was signed by authorities whose word counts no longer.
     Expired,
 }
 
@@ -68,6 +68,7 @@ pub struct Member {
     key_set: Option<KeySet>,
     node_record: Option<NodeRecord>,
     last_seen: Option<Timestamp>,
+    counts: bool,
 }
 
 impl Member {
@@ -116,8 +117,8 @@ impl Member {
     /// Whether its credential is valid at a time.
     pub fn status(&self, now: Timestamp) -> Status {
         match self.credential.check_time(now) {
-            Ok(()) => Status::Active,
-            Err(_) => Status::Expired,
+            Ok(()) if self.counts => Status::Active,
+            Ok(()) | Err(_) => Status::Expired,
         }
     }
 }
@@ -150,10 +151,10 @@ impl Members {
         &self,
         offered: &Known,
         network: &NetworkId,
-        charter: &Charter,
+        chain: &Chain,
         now: Timestamp,
     ) -> Result<(Offered, Known), MembershipError> {
-        let (verdict, member) = self.judge(offered, network, charter, Some(now))?;
+        let (verdict, member) = self.judge(offered, network, chain, Some(now))?;
         Ok((verdict, member.known))
     }
 
@@ -188,10 +189,10 @@ impl Members {
         &mut self,
         offered: &Known,
         network: &NetworkId,
-        charter: &Charter,
+        chain: &Chain,
         now: Timestamp,
     ) -> Result<Offered, MembershipError> {
-        let (verdict, member) = self.judge(offered, network, charter, Some(now))?;
+        let (verdict, member) = self.judge(offered, network, chain, Some(now))?;
         self.accept(verdict, member);
         Ok(verdict)
     }
@@ -204,11 +205,19 @@ impl Members {
         &mut self,
         stored: &Known,
         network: &NetworkId,
-        charter: &Charter,
+        chain: &Chain,
     ) -> Result<Offered, MembershipError> {
-        let (verdict, member) = self.judge(stored, network, charter, None)?;
+        let (verdict, member) = self.judge(stored, network, chain, None)?;
         self.accept(verdict, member);
         Ok(verdict)
+    }
+
+    /// Looks again whose credentials count, under other versions of the charter.
+    pub fn recount(&mut self, chain: &Chain) {
+        for member in self.members.values_mut() {
+            let signers = member.known.credential.claimed_signers();
+            member.counts = chain.check_quorum(&signers).is_ok();
+        }
     }
 
     /// A member by its id.
@@ -250,14 +259,9 @@ impl Members {
         applicant: MemberId,
         now: Timestamp,
     ) -> Option<MemberId> {
-        let same = |other: &Organization| {
-            let npi = !organization.npi.is_empty() && organization.npi == other.npi;
-            let oid = !organization.oid.is_empty() && organization.oid == other.oid;
-            npi || oid
-        };
         self.iter()
             .filter(|member| member.id() != applicant && member.status(now) == Status::Active)
-            .find(|member| same(member.organization()))
+            .find(|member| member.organization().is_same_as(organization))
             .map(Member::id)
     }
 
@@ -293,13 +297,13 @@ impl Members {
         &self,
         offered: &Known,
         network: &NetworkId,
-        charter: &Charter,
+        chain: &Chain,
         now: Option<Timestamp>,
     ) -> Result<(Offered, Member), MembershipError> {
         if let Some(held) = self.held(offered) {
             return Ok((Offered::Same, held.clone()));
         }
-        let credential = verify_credential_at_any_time(&offered.credential, network, charter)?;
+        let credential = verify_credential_at_any_time(&offered.credential, network, chain)?;
         if let Some(now) = now {
             credential.check_time(now)?;
         }
@@ -372,6 +376,7 @@ impl Member {
             key_set: None,
             node_record: None,
             last_seen: None,
+            counts: true,
         }
     }
 
@@ -383,6 +388,7 @@ impl Member {
         let mut renewed = self.clone();
         renewed.known.credential = offered.credential.clone();
         renewed.credential = credential;
+        renewed.counts = true;
         renewed
     }
 
@@ -476,7 +482,7 @@ mod tests {
         network: &Network,
         known: &Known,
     ) -> Result<Offered, MembershipError> {
-        members.offer(known, &network.id, &network.charter, NOW)
+        members.offer(known, &network.id, &network.chain, NOW)
     }
 
     fn sign_set(network: &Network, sequence: u64) -> Option<Envelope> {
@@ -509,7 +515,7 @@ mod tests {
         let members = Members::default();
 
         let (verdict, known) = members
-            .consider(&network.known(1), &network.id, &network.charter, NOW)
+            .consider(&network.known(1), &network.id, &network.chain, NOW)
             .unwrap();
 
         assert_eq!(verdict, Offered::New);
@@ -538,7 +544,7 @@ mod tests {
             let part = members.concerning(&known).unwrap();
             assert!(part.len() <= 2);
             let judge = |table: &Members| {
-                let judged = table.consider(&known, &network.id, &network.charter, NOW);
+                let judged = table.consider(&known, &network.id, &network.chain, NOW);
                 judged.map(|(offered, after)| (offered, after == known))
             };
             assert_eq!(judge(&part), judge(&members));
@@ -694,12 +700,12 @@ mod tests {
             Ok(Offered::New)
         );
 
-        let from_peer = members.offer(&network.known(1), &network.id, &network.charter, later);
+        let from_peer = members.offer(&network.known(1), &network.id, &network.chain, later);
         assert!(matches!(
             from_peer,
             Err(MembershipError::Statement(StatementError::Expired { .. }))
         ));
-        let restored = members.restore(&network.known(1), &network.id, &network.charter);
+        let restored = members.restore(&network.known(1), &network.id, &network.chain);
         assert_eq!(restored, Ok(Offered::New));
 
         let member = members.get(&subject(1).member).unwrap();
@@ -715,7 +721,7 @@ mod tests {
         let later = NOW.plus(Span::days(8));
         let mut members = Members::default();
 
-        let taken = members.offer(&network.known(1), &network.id, &network.charter, later);
+        let taken = members.offer(&network.known(1), &network.id, &network.chain, later);
 
         assert_eq!(taken, Ok(Offered::New));
         let member = members.get(&subject(1).member).unwrap();

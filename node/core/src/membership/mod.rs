@@ -2,9 +2,12 @@
 //!
 //! Everything here is a plain function of bytes, keys and the time; nothing is fetched or stored.
 
+mod authority;
+mod chain;
 mod charter;
 mod check;
 mod credential;
+mod describe;
 #[cfg(test)]
 mod fixture;
 mod identity;
@@ -13,24 +16,31 @@ mod keyset;
 mod members;
 mod node_record;
 mod organization;
+mod proposal;
 mod statement;
 mod template;
 mod ticket;
 mod words;
 
-pub use charter::{CharterError, Founding, genesis_id, network_id, verify_genesis};
+pub use authority::{AuthorityClaim, AuthorityError, AuthorityOffer};
+pub use chain::{Chain, ChainError, Link, Signatures, Standing};
+pub use charter::{
+    Amendment, CharterError, Founding, Keys, genesis_id, majority, network_id, verify_genesis,
+};
 pub use check::OrganizationError;
 pub use credential::verify_credential;
+pub use describe::{Line, describe};
 pub use identity::{StoredIdentity, StoredOpeningKey};
 pub use join::{Admission, JoinError, verify_join_answer, verify_join_request};
 pub use keyset::{verify_key_set, verify_key_set_of};
 pub use members::{Member, Members, MembershipError, Offered, Page, Status};
-pub use node_record::{verify_node_record, verify_node_record_of};
+pub use node_record::{capability, verify_node_record, verify_node_record_of};
 pub use organization::{
     Charter, Credential, HpkeKey, JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known,
-    NodeRecord, Organization, Rules, Template,
+    NodeRecord, Organization, RevocationList, Rules, Template,
 };
+pub use proposal::{Proposal, ProposalError, ProposalKind, Proposed};
 pub use statement::{StatementError, Subject};
 pub use template::{RuleLine, RulesError};
 pub use ticket::{Ticket, TicketError, ticket_name};
-pub use words::join_id;
+pub use words::{join_id, key_words};

@@ -11,6 +11,13 @@ use crate::{
     },
 };
 
+/// What a node may say in its record that it does besides.
+pub mod capability {
+    /// It holds an authority key of the charter; a hint, proved by an
+    /// [`AuthorityClaim`](crate::membership::AuthorityClaim).
+    pub const AUTHORITY: u32 = 16;
+}
+
 impl NodeRecord {
     /// What a member's node key signs.
     pub fn issue(subject: Subject, sequence: u64, addresses: Vec<Bytes>, now: Timestamp) -> Self {

@@ -101,6 +101,12 @@ pub struct Charter {
     pub minimum_suite: u32,
     /// Makes two networks of one name differ.
     pub nonce: [u8; 16],
+    /// Ed25519 keys that may sign heartbeats and revocations and nothing else, ascending.
+    pub status_keys: Vec<[u8; 32]>,
+    /// How many of them must sign; more than half, 0 where there are none.
+    pub status_threshold: u32,
+    /// Credentials that only authorities of an older version signed count no longer.
+    pub counts_from: u64,
 }
 
 /// Binds a member id to an organisation and a node key.
@@ -176,6 +182,21 @@ pub struct Known {
     pub node_record: Option<Envelope>,
 }
 
+/// The members a network has thrown out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationList {
+    /// The network.
+    pub network: NetworkId,
+    /// Rises by one with each list; the first is 1.
+    pub version: u64,
+    /// SHA-256 of the list before; none in the first.
+    pub previous: Option<[u8; 32]>,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// Who is revoked, ascending.
+    pub members: Vec<MemberId>,
+}
+
 /// An applicant asks to join; repeated, it asks how the request stands.
 #[derive(Clone)]
 pub struct JoinRequest {
@@ -225,6 +246,8 @@ pub struct JoinAnswer {
     pub peers: Vec<Known>,
     /// The inviter's node key.
     pub node_key: NodeKey,
+    /// Once approved: the charter's versions after the genesis, ascending.
+    pub later_charters: Vec<Envelope>,
 }
 
 /// A ticket was used, or a join was decided: what the journal keeps of it.

@@ -30,6 +30,11 @@ pub fn join_id(
     words(&hash).join("_")
 }
 
+/// The fingerprint of an authority key: six words to be compared by telephone.
+pub fn key_words(key: &[u8; 32]) -> String {
+    words(&sha256(&[b"chartmesh/1/key-words", key])).join("_")
+}
+
 impl JoinRequest {
     /// What it is called at both ends.
     pub fn id(&self) -> String {

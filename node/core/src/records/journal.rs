@@ -70,11 +70,17 @@ pub enum RecordKind {
     Handle = 12,
     /// A handle was received from a holder.
     HandleReceived = 13,
+    /// What authorities are asked to sign, as it stands.
+    Proposal = 14,
+    /// A valid charter that is not in force.
+    CharterSeen = 15,
+    /// An administrator decided for a charter.
+    CharterAdopted = 16,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Charter,
         Self::Member,
         Self::TicketIssued,
@@ -88,6 +94,9 @@ impl RecordKind {
         Self::Audit,
         Self::Handle,
         Self::HandleReceived,
+        Self::Proposal,
+        Self::CharterSeen,
+        Self::CharterAdopted,
     ];
 
     /// Reads the number.

@@ -61,6 +61,12 @@ pub enum SessionError {
         /// Who sent it.
         member: MemberId,
     },
+    /// The member holds no authority key of the charter.
+    #[error("member {member} holds no authority key")]
+    NotAuthority {
+        /// Who sent it.
+        member: MemberId,
+    },
     /// The counter was seen, or is older than the window.
     #[error("member {member} replayed a message")]
     Replayed {
@@ -81,6 +87,7 @@ impl SessionError {
             | Self::Expired { .. }
             | Self::Replayed { .. } => PeerCode::Unauthenticated,
             Self::NotMember { .. } => PeerCode::NotMember,
+            Self::NotAuthority { .. } => PeerCode::Denied,
             Self::Stale { .. } => PeerCode::Stale,
             Self::ClockSkew { .. } => PeerCode::ClockSkew,
         }
@@ -93,6 +100,7 @@ impl SessionError {
             Self::Seal { .. } => Code::Unauthenticated,
             Self::Signature { .. } => Code::Signature,
             Self::NotMember { .. } => Code::NotMember,
+            Self::NotAuthority { .. } => Code::NotAuthority,
             Self::Audience { .. } => Code::WrongRecipient,
             Self::Stale { .. } => Code::Stale,
             Self::ClockSkew { .. } => Code::ClockSkew,

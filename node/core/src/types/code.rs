@@ -108,6 +108,16 @@ codes!(
         OrganizationActive = "ORGANIZATION_ACTIVE",
         /// This node holds no authority key of the charter.
         NotAuthority = "NOT_AUTHORITY",
+        /// More authorities must sign.
+        QuorumRequired = "QUORUM_REQUIRED",
+        /// No proposal here has this id.
+        ProposalUnknown = "PROPOSAL_UNKNOWN",
+        /// The proposal does not hold, or is for another network.
+        ProposalRefused = "PROPOSAL_REFUSED",
+        /// This authority signed another proposal for the same thing.
+        ProposalConflict = "PROPOSAL_CONFLICT",
+        /// There are two valid charters of one number, and an administrator must decide.
+        CharterFork = "CHARTER_FORK",
         /// A rule, charter or template cannot be read.
         RulesMalformed = "RULES_MALFORMED",
         /// The organisation's name, NPI or OID cannot be used.

@@ -124,6 +124,10 @@ id!(
     QueryId, 16, "qry_"
 );
 id!(
+    /// What authorities are asked to sign: the start of the SHA-256 of its kind and body.
+    ProposalId, 16, "pro_"
+);
+id!(
     /// The random name of a sealed document file.
     FileId, 16, "fil_"
 );

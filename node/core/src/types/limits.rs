@@ -33,6 +33,20 @@ pub const FETCH_STEP_CHUNKS: u64 = 16;
 pub const INDEX_VALUE_MAX_BYTES: usize = 4 << 10;
 /// Plaintext bytes of a chunk of a document file (c2sp.org/age payload).
 pub const CHUNK_BYTES: usize = 64 << 10;
+/// Bytes of all versions of a charter: they go to a newcomer in one message.
+pub const CHARTER_CHAIN_MAX_BYTES: usize = 512 << 10;
+/// Versions of a charter in one message.
+pub const CHARTERS_MAX: usize = 4_096;
+/// Charters kept that are valid and not in force.
+pub const CHARTERS_SEEN_MAX: usize = 8;
+/// How long after a recovery was first seen it takes effect (protocol.md 1).
+pub const RECOVERY_WAIT: Span = Span::hours(72);
+/// Proposals of one authority that wait for others at one node.
+pub const PROPOSALS_PER_AUTHORITY_MAX: usize = 32;
+/// How long a proposal may wait for signatures.
+pub const PROPOSAL_LIFE: Span = Span::days(14);
+/// Proposals in one file.
+pub const PROPOSAL_FILE_MAX: usize = 65;
 /// Signatures over one body.
 pub const SIGNATURES_MAX: usize = 64;
 /// Leaf hashes in one part of a fetch.

@@ -9,7 +9,7 @@ mod vocabulary;
 pub use code::{Code, PeerCode, Sentence};
 pub use id::{
     ConsentId, DisclosureId, DocumentId, FileId, Handle, MemberId, NetworkId, NodeKey,
-    ParseIdError, PatientId, QueryId, UserId,
+    ParseIdError, PatientId, ProposalId, QueryId, UserId,
 };
 pub use time::{Span, Timestamp, is_date};
 pub use vocabulary::{Kind, ParseVocabularyError, Purpose, Role, Sex};

@@ -117,6 +117,9 @@ impl Wire for Charter {
             recovery_key: self.recovery_keys.iter().map(|key| key.to_vec()).collect(),
             minimum_suite: self.minimum_suite,
             nonce: self.nonce.to_vec(),
+            status_key: self.status_keys.iter().map(|key| key.to_vec()).collect(),
+            status_threshold: self.status_threshold,
+            counts_from: self.counts_from,
         }
     }
 
@@ -135,6 +138,9 @@ impl Wire for Charter {
             recovery_keys: keys(&proto.recovery_key)?,
             minimum_suite: proto.minimum_suite,
             nonce: array(&proto.nonce)?,
+            status_keys: keys(&proto.status_key)?,
+            status_threshold: proto.status_threshold,
+            counts_from: proto.counts_from,
         })
     }
 }
@@ -319,6 +325,7 @@ impl Wire for JoinAnswer {
             charter: self.charter.as_ref().map(Wire::to_proto),
             peer: self.peers.iter().map(Wire::to_proto).collect(),
             node_key: self.node_key.0.to_vec(),
+            later_charter: self.later_charters.iter().map(Wire::to_proto).collect(),
         }
     }
 
@@ -330,12 +337,15 @@ impl Wire for JoinAnswer {
             charter: optional(proto.charter)?,
             peers: list(proto.peer, limits::MEMBERS_PAGE_MAX)?,
             node_key: NodeKey(array(&proto.node_key)?),
+            later_charters: list(proto.later_charter, limits::CHARTERS_MAX)?,
         };
         let whole = answer.credential.is_some() && answer.charter.is_some();
         let bare = answer.credential.is_none() && answer.charter.is_none();
         let agrees = match answer.state {
             JoinState::Approved => whole,
-            JoinState::Pending | JoinState::Refused => bare && answer.peers.is_empty(),
+            JoinState::Pending | JoinState::Refused => {
+                bare && answer.peers.is_empty() && answer.later_charters.is_empty()
+            }
         };
         if !agrees {
             return Err(WireError::Contradiction);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     crypto::{Envelope, SecretKey},
     matching::{Agreement, Attribute, Grade},
-    membership::Known,
+    membership::{Known, Proposal},
     records::{Coding, Demographics},
     types::{
         DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PeerCode, Purpose, QueryId,
@@ -81,6 +81,48 @@ pub struct MembersAnswer {
     pub known: Vec<Known>,
     /// Whether there are more behind the last.
     pub more: bool,
+}
+
+/// A proposal for another authority; without one it only asks who the receiver is.
+#[derive(Clone)]
+pub struct Propose {
+    /// Who proposes.
+    pub head: Head,
+    /// The sender's claim to an authority key.
+    pub claim: Envelope,
+    /// What is proposed, with the signatures the sender has.
+    pub proposal: Option<Proposal>,
+}
+
+/// The same proposal with the signatures of both.
+#[derive(Clone)]
+pub struct ProposeAnswer {
+    /// Who answers.
+    pub head: Head,
+    /// The receiver's claim to an authority key.
+    pub claim: Envelope,
+    /// What the receiver holds of the proposal; none where it is settled or unknown to it.
+    pub proposal: Option<Proposal>,
+}
+
+/// Which versions of the charter are there? Signed by a node key.
+#[derive(Clone)]
+pub struct CharterRequest {
+    /// Who asks.
+    pub head: Head,
+    /// Versions above this one.
+    pub after: u64,
+}
+
+/// Versions of the charter, ascending; each proves itself.
+#[derive(Clone)]
+pub struct CharterAnswer {
+    /// Who answers.
+    pub head: Head,
+    /// As signed.
+    pub charters: Vec<Envelope>,
+    /// The newest credential of the asker that the receiver knows.
+    pub credential: Option<Envelope>,
 }
 
 /// Do you hold records for this patient?

@@ -13,6 +13,7 @@ mod identity;
 mod locate;
 mod membership;
 mod message;
+mod proposal;
 mod store;
 mod vocabulary;
 
@@ -23,9 +24,14 @@ pub use field::WireError;
 pub use identity::{decode_identity, encode_identity};
 pub use locate::bounded_demographics;
 pub use message::{
-    DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer, ListRequest, LocateAnswer,
-    LocateRequest, Match, MembersAnswer, MembersRequest, Message, Outcome, Refused, ReleaseAnswer,
-    ReleaseRequest, Sealed,
+    CharterAnswer, CharterRequest, DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer,
+    ListRequest, LocateAnswer, LocateRequest, Match, MembersAnswer, MembersRequest, Message,
+    Outcome, Propose, ProposeAnswer, Refused, ReleaseAnswer, ReleaseRequest, Sealed,
+};
+pub use proposal::{
+    authority_text, decode_charter_adopted, decode_charter_seen, decode_proposal,
+    encode_charter_adopted, encode_charter_seen, encode_proposal, parse_authority, parse_proposals,
+    proposals_text,
 };
 pub use store::{
     decode_charter, decode_document, decode_handle, decode_handle_received, decode_join,

@@ -5,7 +5,7 @@ use chartmesh_proto::body as proto;
 use super::field::{Term, WireError};
 use crate::{
     matching::{Agreement, Attribute, Grade},
-    membership::{JoinState, Template},
+    membership::{JoinState, ProposalKind, Template},
     types::{Kind, PeerCode, Purpose, Role, Sex},
 };
 
@@ -39,6 +39,7 @@ terms!(Kind {
 });
 terms!(Template { OptIn UsTreatment });
 terms!(JoinState { Pending Approved Refused });
+terms!(ProposalKind { Charter Credential RevocationList });
 terms!(Grade { Certain Probable Possible });
 terms!(Attribute { Family Given BirthDate Sex Identifier Address Phone Email });
 terms!(Agreement { Agrees Close Differs Absent });

@@ -8,8 +8,9 @@ use chartmesh_core::{
     },
     matching::{Agreement, Attribute, Grade},
     membership::{
-        Charter, Credential, Founding, HpkeKey, JoinAnswer, JoinRecord, JoinRequest, JoinState,
-        KeySet, Known, NodeRecord, Organization, Rules, Subject, Template, Ticket,
+        AuthorityClaim, AuthorityOffer, Charter, Credential, Founding, HpkeKey, JoinAnswer,
+        JoinRecord, JoinRequest, JoinState, KeySet, Known, NodeRecord, Organization, Proposal,
+        ProposalKind, RevocationList, Rules, Subject, Template, Ticket,
     },
     records::{
         Address, AuditFields, Class, Coding, Consent, ConsentForm, Demographics, Disclosure,
@@ -21,9 +22,9 @@ use chartmesh_core::{
         PatientId, PeerCode, Purpose, QueryId, Role, Sex, Span, Timestamp, UserId,
     },
     wire::{
-        self, DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer, ListRequest,
-        LocateAnswer, LocateRequest, Match, MembersAnswer, MembersRequest, Outcome, Refused,
-        ReleaseAnswer, ReleaseRequest, Sealed, WireError,
+        self, CharterAnswer, CharterRequest, DocumentEntry, FetchHead, FetchRequest, Head, Hello,
+        ListAnswer, ListRequest, LocateAnswer, LocateRequest, Match, MembersAnswer, MembersRequest,
+        Outcome, Propose, ProposeAnswer, Refused, ReleaseAnswer, ReleaseRequest, Sealed, WireError,
     },
 };
 
@@ -66,10 +67,94 @@ fn sample<T: Body>(name: &'static str, value: &T) -> Sample {
 
 /// Every type that can be signed.
 pub(crate) fn bodies() -> Vec<Sample> {
+    let mut all = first_bodies();
+    all.extend(cosign_bodies());
+    all
+}
+
+/// The types of the first vectors.
+pub(crate) fn first_bodies() -> Vec<Sample> {
     let mut all = statements();
     all.extend(questions());
     all.extend(answers());
     all
+}
+
+/// What authorities sign and exchange.
+pub(crate) fn cosign_bodies() -> Vec<Sample> {
+    let proposal = Proposal {
+        kind: ProposalKind::Credential,
+        signed: sign(&credential()),
+    };
+    let claim = AuthorityClaim {
+        network: NETWORK,
+        member: MEMBER,
+        node_key: NodeKey(node().public()),
+    };
+    let propose = Propose {
+        head: head(),
+        claim: sign(&claim),
+        proposal: Some(proposal.clone()),
+    };
+    let answer = ProposeAnswer {
+        head: head(),
+        claim: sign(&claim),
+        proposal: Some(proposal),
+    };
+    let charters = CharterAnswer {
+        head: head(),
+        charters: vec![sign(&next_charter())],
+        credential: Some(sign(&credential())),
+    };
+    vec![
+        sample("AuthorityClaim", &claim),
+        sample("AuthorityOffer", &authority_offer()),
+        sample("RevocationList", &revocation_list()),
+        sample("Propose", &propose),
+        sample("ProposeAnswer", &answer),
+        sample(
+            "CharterRequest",
+            &CharterRequest {
+                head: head(),
+                after: 7,
+            },
+        ),
+        sample("CharterAnswer", &charters),
+    ]
+}
+
+/// A version with every field that the genesis leaves out.
+pub(crate) fn next_charter() -> Charter {
+    Charter {
+        version: 2,
+        network: Some(NETWORK),
+        previous: Some([6; 32]),
+        recovery_keys: vec![[7; 32]],
+        status_keys: vec![[8; 32], [9; 32]],
+        status_threshold: 2,
+        counts_from: 1,
+        ..charter()
+    }
+}
+
+fn authority_offer() -> AuthorityOffer {
+    AuthorityOffer {
+        authority_key: [1; 32],
+        status_key: [2; 32],
+        member: MEMBER,
+        node_key: NodeKey(node().public()),
+        organization: organization(),
+    }
+}
+
+fn revocation_list() -> RevocationList {
+    RevocationList {
+        network: NETWORK,
+        version: 3,
+        previous: Some([4; 32]),
+        issued_at: NOW,
+        members: vec![MEMBER, OTHER],
+    }
 }
 
 fn statements() -> Vec<Sample> {
@@ -356,6 +441,7 @@ pub(crate) fn join_answer() -> JoinAnswer {
         charter: Some(sign(&charter())),
         peers: vec![known()],
         node_key: NodeKey(node().public()),
+        later_charters: Vec::new(),
     };
     answer.proved(&ticket().key(), &[9; 32])
 }

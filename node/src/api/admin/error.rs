@@ -106,7 +106,9 @@ fn hint(code: Code) -> &'static str {
         Code::OrganizationActive => {
             "a member with this NPI or OID is active; speak to the applicant"
         }
-        Code::NotAuthority => "an authority of the charter must approve",
+        Code::NotAuthority => {
+            "an authority of the charter must do it: chartmesh network rules names them"
+        }
         Code::MemberUnknown => "see chartmesh network members for names and ids",
         Code::PeerUnreachable | Code::Deadline => {
             "try again, or telephone: chartmesh network members shows the number"
@@ -147,6 +149,28 @@ fn hint(code: Code) -> &'static str {
         Code::KeyRefused => "give the key file or passphrase this node was made with",
         Code::RulesMalformed | Code::OrganizationMalformed | Code::Usage => {
             "see --help of the command"
+        }
+        _ => authority_hint(code),
+    }
+}
+
+/// What to do next, where authorities are concerned.
+fn authority_hint(code: Code) -> &'static str {
+    match code {
+        Code::QuorumRequired => {
+            "let more authorities sign: chartmesh network cosign; chartmesh network rules names them"
+        }
+        Code::ProposalUnknown => {
+            "see chartmesh network cosign for what waits, and chartmesh network rules for charters"
+        }
+        Code::ProposalRefused => {
+            "ask whoever made it for a fresh one: it may be for an older charter or another network"
+        }
+        Code::ProposalConflict => {
+            "complete the one this authority signed: two of one number would split the network"
+        }
+        Code::CharterFork => {
+            "see chartmesh network rules for both, speak to the authorities, then chartmesh network adopt"
         }
         _ => "run chartmesh doctor",
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod consent;
+mod cosign;
 mod error;
 mod exchange;
 mod import;

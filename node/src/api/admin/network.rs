@@ -1,18 +1,22 @@
 //! Membership commands.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chartmesh_core::{
-    membership::{Founding, Rules, Template, Ticket},
+    flows::Approval,
+    membership::{Rules, Standing, Template, Ticket, key_words},
     types::{Code, Span, limits::TICKET_LIFE},
+    wire,
 };
 use chartmesh_proto::admin::{
-    ApproveReply, InviteReply, JoinLine, JoinReply, MemberLine, MembersReply, NetworkFoundRequest,
-    NetworkReply, RequestsReply, Rule, RulesReply,
+    ApproveReply, DisputedLine, InviteReply, JoinLine, JoinReply, KeyLine, MemberLine,
+    MembersReply, RequestsReply, Rule, RulesReply,
 };
+use data_encoding::HEXLOWER;
 use tonic::Status;
 
-use super::{Admin, error::usage};
+use super::{Admin, cosign, error::usage};
+use crate::daemon::Daemon;
 
 /// How long `approve` waits for the applicant to collect its credential.
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -24,42 +28,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Admin {
-    pub(super) async fn found(&self, request: NetworkFoundRequest) -> Result<NetworkReply, Status> {
-        let (daemon, actor) = self.acting()?;
-        if !request.authority.is_empty() || request.threshold > 1 {
-            return Err(usage(
-                Code::Usage,
-                "several authorities need co-signing, which a later version brings",
-            ));
-        }
-        let mut notes = Vec::new();
-        let (template, rules) = policy(&request, &mut notes)?;
-        notes.push(
-            "one authority signs alone: whoever holds this node's authority key admits members"
-                .to_owned(),
-        );
-        let founding = Founding {
-            name: request.name,
-            template,
-            rules,
-            authorities: Vec::new(),
-            threshold: 1,
-            test: request.test,
-        };
-        let node = daemon.node.clone();
-        let network = self
-            .spawned(async move { node.found(&actor, founding).await })
-            .await?;
-        self.network_started(&daemon).await?;
-        Ok(NetworkReply {
-            network: network.id.to_string(),
-            name: network.charter.name,
-            policy: network.charter.template.name().to_owned(),
-            member: daemon.node.member().to_string(),
-            notes,
-        })
-    }
-
     pub(super) fn rules(&self) -> Result<RulesReply, Status> {
         let daemon = self.daemon()?;
         let network = daemon
@@ -82,6 +50,11 @@ impl Admin {
                     meaning: line.meaning.to_owned(),
                 })
                 .collect(),
+            charter: HEXLOWER.encode(&network.envelope.hash()),
+            threshold: charter.threshold,
+            authorities: key_lines(&charter.authorities),
+            recovery: key_lines(&charter.recovery_keys),
+            disputed: disputed(&daemon),
         })
     }
 
@@ -191,27 +164,54 @@ impl Admin {
     pub(super) async fn approve(&self, id: String) -> Result<ApproveReply, Status> {
         let (daemon, actor) = self.acting()?;
         let node = daemon.node.clone();
-        let credential = self
+        let approval = self
             .spawned(async move { node.approve(&actor, id.trim()).await })
             .await?;
+        self.approved(&daemon, approval).await
+    }
+
+    /// What became of an approval: other authorities are shown it, or the applicant collects its
+    /// credential.
+    pub(super) async fn approved(
+        &self,
+        daemon: &Arc<Daemon>,
+        approval: Approval,
+    ) -> Result<ApproveReply, Status> {
+        let credential = approval.credential;
+        daemon.spread(approval.view.id).await;
         daemon.membership_changed();
         let member = credential.member;
+        let node_key = credential.node_key;
+        let admitted = || {
+            let state = daemon.node.member_views().into_iter();
+            state
+                .map(|view| view.credential)
+                .any(|held| held.member == member && held.node_key == node_key)
+        };
         let collected = async {
             while !daemon.node.delivered(member) {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
-        let delivered = tokio::select! {
-            biased;
-            () = collected => true,
-            () = tokio::time::sleep(DELIVERY) => false,
-            () = daemon.shutdown().cancelled() => false,
+        let delivered = if admitted() {
+            tokio::select! {
+                biased;
+                () = collected => true,
+                () = tokio::time::sleep(DELIVERY) => false,
+                () = daemon.shutdown().cancelled() => false,
+            }
+        } else {
+            false
         };
+        let state = if admitted() { "approved" } else { "waiting" };
         Ok(ApproveReply {
             member: member.to_string(),
-            node: credential.node_key.to_string(),
+            node: node_key.to_string(),
             organization: credential.organization.name,
             delivered,
+            state: state.to_owned(),
+            file: wire::proposals_text(std::slice::from_ref(&approval.view.proposal)),
+            proposal: Some(cosign::line(&approval.view)),
         })
     }
 
@@ -238,13 +238,13 @@ impl Admin {
                 }
             })
             .collect();
-        Ok(MembersReply { members })
+        Ok(MembersReply {
+            members,
+            disputed: disputed(&daemon),
+        })
     }
 
-    async fn network_started(
-        &self,
-        daemon: &std::sync::Arc<crate::daemon::Daemon>,
-    ) -> Result<(), Status> {
+    pub(super) async fn network_started(&self, daemon: &Arc<Daemon>) -> Result<(), Status> {
         daemon.start_network().await.map_err(|error| {
             super::error::status(
                 tonic::Code::FailedPrecondition,
@@ -258,13 +258,44 @@ impl Admin {
     }
 }
 
-/// The template and rules a founder chose.
-fn policy(
-    request: &NetworkFoundRequest,
+/// Keys as people compare them.
+pub(super) fn key_lines(keys: &[[u8; 32]]) -> Vec<KeyLine> {
+    keys.iter()
+        .map(|key| KeyLine {
+            words: key_words(key),
+            key: HEXLOWER.encode(key),
+        })
+        .collect()
+}
+
+/// Valid charters that are not in force.
+pub(super) fn disputed(daemon: &Daemon) -> Vec<DisputedLine> {
+    let lines = daemon.node.disputed_charters().into_iter();
+    lines
+        .map(|disputed| DisputedLine {
+            charter: HEXLOWER.encode(&disputed.hash),
+            version: disputed.version,
+            state: if disputed.standing == Standing::Recovery {
+                "recovery"
+            } else {
+                "fork"
+            }
+            .to_owned(),
+            first_seen: disputed.first_seen.to_string(),
+            takes_effect: disputed.takes_effect.map(|at| at.to_string()),
+            in_force: disputed.rival.map(|hash| HEXLOWER.encode(&hash)),
+        })
+        .collect()
+}
+
+/// The template and rules that were chosen.
+pub(super) fn policy(
+    policy: &str,
+    rules: &str,
     notes: &mut Vec<String>,
 ) -> Result<(Template, Rules), Status> {
-    if !request.rules.is_empty() {
-        let pairs = rule_pairs(&request.rules)?;
+    if !rules.is_empty() {
+        let pairs = rule_pairs(rules)?;
         return Rules::from_pairs(&pairs).map_err(|error| {
             super::error::status(
                 tonic::Code::InvalidArgument,
@@ -273,7 +304,7 @@ fn policy(
             )
         });
     }
-    let template = match request.policy.as_str() {
+    let template = match policy {
         "" => {
             notes.push(
                 "policy opt-in was chosen: nothing is disclosed without a consent; the other \

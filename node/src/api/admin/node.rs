@@ -331,7 +331,7 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
             "authorities",
             "warn",
             "one authority signs alone",
-            "whoever holds that key admits members; co-signing comes with a later version",
+            "whoever holds that key admits members; name more with chartmesh network amend --authority",
         ));
     }
     Ok(checks)

@@ -208,10 +208,40 @@ impl AdminService for Admin {
     }
 
     async fn network_authority(&self, _: Request<proto::Empty>) -> Reply<proto::AuthorityReply> {
-        let key = self.daemon()?.node.identity().authority.public();
-        Ok(Response::new(proto::AuthorityReply {
-            authority: data_encoding::HEXLOWER.encode(&key),
-        }))
+        self.authority().map(Response::new)
+    }
+
+    async fn network_proposals(&self, _: Request<proto::Empty>) -> Reply<proto::ProposalsReply> {
+        self.proposals().map(Response::new)
+    }
+
+    async fn network_cosign(
+        &self,
+        request: Request<proto::CosignRequest>,
+    ) -> Reply<proto::ProposalsReply> {
+        self.cosign(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn network_amend(
+        &self,
+        request: Request<proto::AmendRequest>,
+    ) -> Reply<proto::ProposalsReply> {
+        self.amend(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn network_recovery_key(
+        &self,
+        _: Request<proto::Empty>,
+    ) -> Reply<proto::RecoveryKeyReply> {
+        Ok(Response::new(super::cosign::recovery_key()))
+    }
+
+    async fn network_adopt(
+        &self,
+        request: Request<proto::AdoptRequest>,
+    ) -> Reply<proto::RulesReply> {
+        let charter = request.into_inner().charter;
+        self.adopt(&charter).await.map(Response::new)
     }
 
     async fn import(

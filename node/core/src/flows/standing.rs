@@ -1,0 +1,255 @@
+//! The fold of what makes members: charters, proposals, credentials.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::state::{Network, SeenCharter, State, Waiting};
+use crate::{
+    membership::{Chain, Credential, JoinRequest, JoinState, Link, Proposal, Proposed, Standing},
+    records::Record,
+    types::limits::PROPOSALS_PER_AUTHORITY_MAX,
+    wire::{self, WireError},
+};
+
+pub(super) fn charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+    let envelope = wire::decode_charter(body)?;
+    // Verified before it was written; what the journal holds is what this node believed.
+    let chain = match &state.network {
+        None => Chain::found(&envelope).map_err(|_| WireError::Contradiction)?,
+        Some(network) => {
+            let mut chain = Chain::clone(&network.chain);
+            chain
+                .push(&envelope)
+                .map_err(|_| WireError::Contradiction)?;
+            chain
+        }
+    };
+    state.join_asked = None;
+    go_by(state, chain);
+    Ok(())
+}
+
+/// Goes by other versions of the charter: who counts as a member, and what waits for signatures, is
+/// looked at again.
+fn go_by(state: &mut State, chain: Chain) {
+    state.members.recount(&chain);
+    let link = chain.in_force().clone();
+    let version = link.charter.version;
+    state
+        .charters_seen
+        .retain(|seen| seen.link.hash != link.hash);
+    for seen in &mut state.charters_seen {
+        // The authorities were quicker than the recovery, or it was for a version that is gone.
+        if seen.link.charter.version <= version {
+            seen.standing = Standing::Fork;
+        }
+    }
+    state.network = Some(Network::of(chain));
+    settle(state, &link);
+}
+
+/// Takes what is true by now from the proposals that wait.
+fn settle(state: &mut State, in_force: &Arc<Link>) {
+    let mut waiting = std::mem::take(&mut state.proposals);
+    waiting.retain(|_, waiting| {
+        if is_settled(state, &waiting.proposal) {
+            let known = known_form(state, &waiting.proposal);
+            remember_settled(state, known);
+            return false;
+        }
+        match waiting.proposal.under(in_force) {
+            Some(proposal) => {
+                waiting.proposal = proposal;
+                true
+            }
+            None => false,
+        }
+    });
+    state.proposals = waiting;
+}
+
+fn remember_settled(state: &mut State, proposal: Proposal) {
+    let id = proposal.id();
+    state.settled.retain(|held| held.id() != id);
+    state.settled.push_back(proposal);
+    if state.settled.len() > PROPOSALS_PER_AUTHORITY_MAX {
+        state.settled.pop_front();
+    }
+}
+
+/// Whether what a proposal proposes, or something newer, is true already.
+pub(super) fn is_settled(state: &State, proposal: &Proposal) -> bool {
+    match proposal.proposed() {
+        Ok(Proposed::Charter(charter)) => state
+            .network
+            .as_ref()
+            .is_some_and(|network| network.charter.version >= charter.version),
+        Ok(Proposed::Credential(credential)) => state
+            .members
+            .get(&credential.member)
+            .is_some_and(|member| member.credential().sequence >= credential.sequence),
+        Ok(Proposed::RevocationList(_)) => false,
+        Err(_) => true,
+    }
+}
+
+/// A settled proposal with the signatures that made it true, where it is what became true.
+fn known_form(state: &State, proposal: &Proposal) -> Proposal {
+    let signed = match proposal.proposed() {
+        Ok(Proposed::Charter(charter)) => state
+            .network
+            .as_ref()
+            .and_then(|network| network.chain.version(charter.version))
+            .map(|link| link.envelope.clone()),
+        Ok(Proposed::Credential(credential)) => state
+            .members
+            .get(&credential.member)
+            .map(|member| member.known().credential.clone()),
+        Ok(Proposed::RevocationList(_)) | Err(_) => None,
+    };
+    let same = signed.filter(|signed| signed.body == proposal.signed.body);
+    Proposal {
+        kind: proposal.kind,
+        signed: same.unwrap_or_else(|| proposal.signed.clone()),
+    }
+}
+
+pub(super) fn charter_seen(
+    state: &mut State,
+    record: &Record,
+    body: &Bytes,
+) -> Result<(), WireError> {
+    let envelope = wire::decode_charter_seen(body)?;
+    let network = state.network.as_ref().ok_or(WireError::Contradiction)?;
+    let (standing, link) = network
+        .chain
+        .judge(&envelope)
+        .map_err(|_| WireError::Contradiction)?;
+    let known = state
+        .charters_seen
+        .iter()
+        .any(|seen| seen.link.hash == link.hash);
+    if !known {
+        let id = Proposal {
+            kind: crate::membership::ProposalKind::Charter,
+            signed: envelope,
+        }
+        .id();
+        if let Some(waiting) = state.proposals.remove(&id) {
+            let proposal = Proposal {
+                signed: link.envelope.clone(),
+                ..waiting.proposal
+            };
+            remember_settled(state, proposal);
+        }
+        state.charters_seen.push(SeenCharter {
+            link,
+            standing,
+            first_seen: record.time,
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn charter_adopted(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+    let hash = wire::decode_charter_adopted(body)?;
+    let network = state.network.as_ref().ok_or(WireError::Contradiction)?;
+    let chain = network.chain.clone();
+    let chosen = state
+        .charters_seen
+        .iter()
+        .find(|seen| seen.link.hash == hash)
+        .map(|seen| seen.link.clone());
+    let version = match &chosen {
+        Some(link) => link.charter.version,
+        None => state
+            .charters_seen
+            .iter()
+            .map(|seen| seen.link.charter.version)
+            .find(|version| {
+                chain
+                    .version(*version)
+                    .is_some_and(|ours| ours.hash == hash)
+            })
+            .ok_or(WireError::Contradiction)?,
+    };
+    // Whoever brings the other again brings nothing.
+    let ours = chain.version(version).map(|link| link.hash);
+    let rivals = state.charters_seen.iter().map(|seen| &seen.link);
+    let rivals = rivals.filter(|link| link.charter.version == version);
+    let refused: Vec<[u8; 32]> = rivals.map(|link| link.hash).chain(ours).collect();
+    state
+        .charters_refused
+        .extend(refused.into_iter().filter(|refused| *refused != hash));
+    state.charters_refused.remove(&hash);
+    state
+        .charters_seen
+        .retain(|seen| seen.link.charter.version != version);
+    if let Some(link) = chosen {
+        let chain = chain
+            .switched(&link.envelope)
+            .map_err(|_| WireError::Contradiction)?;
+        go_by(state, chain);
+    }
+    Ok(())
+}
+
+pub(super) fn proposal(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
+    let mut proposal = wire::decode_proposal(body)?;
+    let id = proposal.id();
+    let mut since = record.time;
+    if let Some(before) = state.proposals.get(&id) {
+        since = before.since;
+        proposal
+            .merge(&before.proposal)
+            .map_err(|_| WireError::Contradiction)?;
+    }
+    if !is_settled(state, &proposal) {
+        state.proposals.insert(id, Waiting { proposal, since });
+    }
+    Ok(())
+}
+
+pub(super) fn member(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+    let known = wire::decode_member(body)?;
+    let network = state.network.clone().ok_or(WireError::Contradiction)?;
+    // An expired or superseded statement in the journal is history, not damage.
+    let _outdated = state.members.restore(&known, &network.id, &network.chain);
+    settle(state, network.chain.in_force());
+    let waiting: Vec<[u8; 32]> = state.joins.keys().copied().collect();
+    for ticket in waiting {
+        admit_waiting(state, &ticket);
+    }
+    Ok(())
+}
+
+/// A request to join is approved once its applicant has a credential, whoever completed it and
+/// however it came here.
+pub(super) fn admit_waiting(state: &mut State, ticket: &[u8; 32]) {
+    let Some(join) = state.joins.get(ticket) else {
+        return;
+    };
+    let waits = join.record.state == JoinState::Pending;
+    let Some(request) = join
+        .record
+        .request
+        .claims::<JoinRequest>()
+        .ok()
+        .filter(|_| waits)
+    else {
+        return;
+    };
+    let credential = state
+        .members
+        .get(&request.member)
+        .filter(|member| member.node_key() == request.node_key)
+        .map(|member| member.known().credential.clone());
+    if let Some(credential) = credential
+        && let Some(join) = state.joins.get_mut(ticket)
+        && credential.claims::<Credential>().is_ok()
+    {
+        join.record.state = JoinState::Approved;
+        join.record.credential = Some(credential);
+    }
+}

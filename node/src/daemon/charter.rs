@@ -1,0 +1,70 @@
+//! What the daemon does for charters and proposals: spreads them, waits with recoveries, warns.
+
+use std::{sync::Arc, time::Duration};
+
+use chartmesh_core::types::{Code, MemberId, NodeKey, ProposalId};
+
+use super::Daemon;
+
+/// How long an administrator waits for other authorities to be shown a proposal.
+const SPREAD_MAX: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    /// Shows a proposal to the other authorities at once, and greets everybody where it made something
+    /// true, so that nobody waits for the next round. Those that are away get it when they are back.
+    pub async fn spread(self: &Arc<Self>, id: ProposalId) {
+        let sending = self.node.authority_members().into_iter().map(|member| {
+            let node = self.node.clone();
+            self.tasks
+                .spawn(async move { (member, node.send_proposal(member, id).await) })
+        });
+        let all = futures::future::join_all(sending.collect::<Vec<_>>());
+        let Ok(sent) = tokio::time::timeout(SPREAD_MAX, all).await else {
+            return;
+        };
+        for (member, outcome) in sent.into_iter().flatten() {
+            if let Err(code) = outcome {
+                tracing::debug!(%member, %code, "an authority was not shown a proposal");
+            }
+        }
+        if let Some(net) = self.net() {
+            self.greet_connected(&net);
+        }
+    }
+
+    /// What a member knows of charters and proposals, and what it should know of ours. A charter that is
+    /// not in force yet, or disputed, stands in no Hello.
+    pub(super) async fn exchange_trust(&self, node: NodeKey, member: MemberId) {
+        match self.node.pull_charters(node).await {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(%member, "the charter, or what disputes it, changed"),
+            Err(error) => tracing::debug!(%member, %error, "no charters"),
+        }
+        if self.node.authority_members().contains(&member) {
+            match self.node.exchange_proposals(member).await {
+                Ok(0) => {}
+                Ok(news) => tracing::info!(%member, news, "proposals changed"),
+                Err(code) => tracing::debug!(%member, %code, "no proposals"),
+            }
+        }
+    }
+
+    /// Puts a recovery in force whose time has come, and warns while a charter is disputed.
+    pub(super) async fn look_after_charter(&self) {
+        match self.node.settle_recovery().await {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!("recovery keys have replaced the authorities of the network")
+            }
+            Err(error) => tracing::warn!(code = %error.code(), "a recovery cannot be stored"),
+        }
+        for disputed in self.node.disputed_charters() {
+            if disputed.takes_effect.is_some() {
+                tracing::warn!("recovery keys are about to replace the authorities of the network");
+            } else {
+                let code = Code::CharterFork;
+                tracing::warn!(%code, "there are two charters of one number");
+            }
+        }
+    }
+}
