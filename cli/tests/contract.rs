@@ -17,7 +17,8 @@ use chartmesh_proto::admin::{
     JoinNetworkRequest, JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine,
     MembersReply, NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
     PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary, PeersReply,
-    ProposalsReply, RecoveryKeyReply, RequestsReply, RulesReply, StatusReply, VerifyReply,
+    ProposalsReply, RecoveryKeyReply, RequestsReply, RevokeMemberReply, RevokeMemberRequest,
+    RulesReply, StatusReply, VerifyReply,
     admin_server::{Admin, AdminServer},
     fetch_event, import_event, import_part,
 };
@@ -559,6 +560,9 @@ impl Admin for Canned {
         absent()
     }
     async fn network_approve(&self, _: Request<ApproveRequest>) -> Reply<ApproveReply> {
+        absent()
+    }
+    async fn network_revoke(&self, _: Request<RevokeMemberRequest>) -> Reply<RevokeMemberReply> {
         absent()
     }
     async fn network_authority(&self, _: Request<Empty>) -> Reply<AuthorityReply> {

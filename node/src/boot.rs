@@ -460,6 +460,43 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
+    #[tokio::test]
+    async fn a_private_key_whose_time_is_over_is_gone_from_the_store() {
+        use chartmesh_core::types::limits::KEY_SET_LIFE;
+
+        let folder = tempfile::tempdir().unwrap();
+        let node = folder.path().join("clinic");
+        make(&node, making()).await.unwrap();
+        let booted = open(&node, None).await.unwrap();
+        let (store, mut identity) = (booted.node.world().store(), booted.identity);
+        let (old, drawn) = (
+            identity.opening[0].private.clone(),
+            identity.opening[0].created,
+        );
+        let lies_there = async || {
+            let plain = store.read_sealed(IDENTITY).await.unwrap();
+            plain.windows(old.len()).any(|bytes| bytes == &old[..])
+        };
+        let next = drawn.plus(Span(KEY_SET_LIFE.0 / 2));
+        assert!(rotate_if_due(store, &mut identity, next).await.unwrap());
+        let end = next.plus(KEY_SET_LIFE).plus(Span::hours(24));
+        rotate_if_due(store, &mut identity, end.minus(Span(1)))
+            .await
+            .unwrap();
+        assert!(lies_there().await, "a message under way may need it");
+
+        assert!(rotate_if_due(store, &mut identity, end).await.unwrap());
+
+        assert!(!lies_there().await);
+        let kept = identity.opening.iter();
+        assert!(kept.map(|key| &key.private).all(|key| *key != old));
+        store.close().await.unwrap();
+        drop(booted.node);
+        let again = open(&node, None).await.unwrap();
+        let kept = again.identity.opening.iter();
+        assert!(kept.map(|key| &key.private).all(|key| *key != old));
+    }
+
     #[test]
     fn an_accepted_clock_is_the_nodes_clock() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The running daemon: keeps the node on its network and its statements fresh.
 
 mod charter;
+mod round;
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use std::{
 
 use chartmesh_core::{
     flows::Node,
-    membership::{JoinState, StoredIdentity},
+    membership::{JoinState, Status, StoredIdentity},
     types::{NetworkId, NodeKey, Span, Timestamp},
 };
 use futures::future::BoxFuture;
@@ -28,12 +29,8 @@ use crate::{
 
 /// The ports that were taken, tried first after a restart (`decisions.md` 7).
 const LISTENING: &str = "listening";
-/// How often members, counts and keys are looked after.
-const ROUND: Duration = Duration::from_secs(60);
 /// How often an applicant asks how its request stands.
 const POLL: Duration = Duration::from_secs(1);
-/// How often the key set and the node record are signed anew.
-const RESIGN: Span = Span::hours(12);
 
 /// Members greeted at a time.
 const GREETINGS_MAX: usize = 16;
@@ -184,7 +181,7 @@ impl Daemon {
             stop: self.shutdown.child_token(),
             tasks: TaskTracker::new(),
         };
-        self.node.world().connect(running.net.calls());
+        self.node.world().connect(running.net.as_ref().clone());
         self.node
             .set_addresses(running.net.listen_addresses_binary());
         let serving = serve(self.node.clone(), incoming, running.stop.clone());
@@ -197,6 +194,8 @@ impl Daemon {
         );
         self.spawn_in(&running, self.clone().look_after());
         self.spawn_in(&running, self.clone().look_after_join());
+        self.spawn_in(&running, self.clone().tell_news());
+        self.spawn_in(&running, self.clone().ask_for_news());
         running.tasks.close();
         Ok(())
     }
@@ -264,7 +263,7 @@ impl Daemon {
             .node
             .member_views()
             .into_iter()
-            .filter(|member| member.active && member.credential.node_key != own)
+            .filter(|member| member.status == Status::Active && member.credential.node_key != own)
             .map(|member| (member.credential.node_key, member.addresses))
             .chain(self.node.pending_ticket().map(|ticket| {
                 let addresses = ticket.addresses.iter().map(|a| a.to_vec()).collect();
@@ -365,27 +364,16 @@ impl Daemon {
             }
         };
         self.exchange_trust(node, member).await;
+        // Who was revoked comes first: nobody is to be met who was thrown out.
+        if let Err(code) = self.node.exchange_trust(member).await {
+            tracing::debug!(%node, %code, "no revocation list");
+        }
         match self.node.sync_members(member).await {
             Ok(news) => {
                 tracing::debug!(%node, %member, news, "greeted");
                 self.keep();
             }
             Err(code) => tracing::debug!(%node, %code, "no member list"),
-        }
-    }
-
-    /// Rounds: members, counts, keys.
-    async fn look_after(self: Arc<Self>) {
-        let mut round = tokio::time::interval(ROUND);
-        // By the node's clock, which goes on while the machine sleeps.
-        let mut signed = self.now();
-        loop {
-            round.tick().await;
-            self.round().await;
-            if self.now().since(signed) >= RESIGN {
-                self.node.refresh_statements();
-                signed = self.now();
-            }
         }
     }
 
@@ -417,35 +405,6 @@ impl Daemon {
             Ok(JoinState::Pending) => {}
             Ok(JoinState::Refused) => tracing::warn!("the request to join was refused"),
             Err(error) => tracing::debug!(code = %error.code(), "the inviter did not answer"),
-        }
-    }
-
-    async fn round(self: &Arc<Self>) {
-        // Who joined, was renewed or ran out since, also where a peer said so.
-        self.keep();
-        if let Some(net) = self.net() {
-            self.greet_kept(&net);
-        }
-        self.look_after_charter().await;
-        if let Err(error) = self.node.write_counted().await {
-            tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
-        }
-        let mut identity = self
-            .identity
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        match boot::rotate_if_due(self.node.world().store(), &mut identity, self.now()).await {
-            Ok(false) => {}
-            Ok(true) => {
-                self.node
-                    .install_opening_keys(boot::opening_keys(&identity));
-                *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
-                tracing::info!("a new sealing key is in use");
-            }
-            Err(error) => {
-                tracing::warn!(code = %error.code(), "a new sealing key cannot be stored")
-            }
         }
     }
 

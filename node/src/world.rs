@@ -18,7 +18,7 @@ use futures::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 
 use crate::{
-    net::{Directory, Found, Parts, PeerCalls},
+    net::{Directory, Found, Net, Parts, PeerCalls},
     store::Store,
     time::SteadyClock,
 };
@@ -31,7 +31,7 @@ const WORKERS: usize = 2;
 /// The world of a daemon.
 pub struct RealWorld {
     store: Store,
-    calls: Mutex<Option<PeerCalls>>,
+    net: Mutex<Option<Net>>,
     clock: SteadyClock,
     workers: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -42,7 +42,7 @@ impl RealWorld {
     pub fn new(store: Store, start: Timestamp) -> Self {
         Self {
             store,
-            calls: Mutex::new(None),
+            net: Mutex::new(None),
             clock: SteadyClock::new(start),
             workers: Arc::new(Semaphore::new(WORKERS)),
             waiting: Arc::new(Semaphore::new(WORK_QUEUE_MAX)),
@@ -50,13 +50,17 @@ impl RealWorld {
     }
 
     /// Gives the world its network, in place of one that was left.
-    pub fn connect(&self, calls: PeerCalls) {
-        *self.calls.lock().unwrap_or_else(PoisonError::into_inner) = Some(calls);
+    pub fn connect(&self, net: Net) {
+        *self.net.lock().unwrap_or_else(PoisonError::into_inner) = Some(net);
+    }
+
+    fn net(&self) -> Option<Net> {
+        let net = self.net.lock().unwrap_or_else(PoisonError::into_inner);
+        net.clone()
     }
 
     fn calls(&self) -> Option<PeerCalls> {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.clone()
+        self.net().map(|net| net.calls())
     }
 
     /// The store.
@@ -114,6 +118,12 @@ impl Peers for RealWorld {
     fn learn(&self, node: NodeKey, addresses: &[Vec<u8>]) {
         if let Some(calls) = self.calls() {
             calls.learn(node, addresses);
+        }
+    }
+
+    fn forget(&self, node: NodeKey) {
+        if let Some(net) = self.net() {
+            net.disconnect(node);
         }
     }
 }

@@ -593,7 +593,7 @@ impl Node {
             (flows.counts(), flows.audit_head(), flows.node_key()),
             (known.demographics, network.id, network.envelope.hash()),
             members
-                .map(|view| (view.credential.member, view.active))
+                .map(|view| (view.credential.member, view.status))
                 .collect::<Vec<_>>(),
             documents
                 .map(|(document, manifest)| (document.id, manifest.plain_sha256))

@@ -18,7 +18,10 @@ use chartmesh_core::{
     types::{NodeKey, PeerCode},
 };
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use crate::world::SimWorld;
 
@@ -72,6 +75,7 @@ pub type Middle = Box<dyn FnMut(&mut Frame) -> Fate + Send>;
 struct Links {
     nodes: BTreeMap<NodeKey, Weak<Node<SimWorld>>>,
     cut: BTreeSet<(NodeKey, NodeKey)>,
+    ended: BTreeMap<(NodeKey, NodeKey), watch::Sender<u64>>,
     tape: Vec<Frame>,
     trace: Vec<(u64, &'static str)>,
     middle: Option<Middle>,
@@ -127,6 +131,19 @@ impl SimNet {
     /// Holds back every frame from one node to another until [`Self::heal`].
     pub fn cut(&self, from: NodeKey, to: NodeKey) {
         self.links().cut.insert((from, to));
+    }
+
+    /// Ends what is under way between two nodes; what they begin afterwards passes.
+    pub(crate) fn hang_up(&self, one: NodeKey, other: NodeKey) {
+        for ends in [(one, other), (other, one)] {
+            self.ended(ends).send_modify(|times| *times += 1);
+        }
+    }
+
+    fn ended(&self, ends: (NodeKey, NodeKey)) -> watch::Sender<u64> {
+        let mut links = self.links();
+        let sender = links.ended.entry(ends);
+        sender.or_insert_with(|| watch::Sender::new(0)).clone()
     }
 
     /// Lets everything pass again.
@@ -280,13 +297,15 @@ impl SimNet {
         };
         let parts = opened.map_err(CallError::Refused)?.boxed();
         let net = self.clone();
+        let ended = self.ended((to, from)).subscribe();
         let carried = stream::unfold(Some((parts, node)), move |state| {
-            let net = net.clone();
+            let (net, mut ended) = (net.clone(), ended.clone());
             async move {
                 let (mut parts, node) = state?;
                 let mut off = node.world().off();
                 let part = tokio::select! {
                     biased;
+                    _ = ended.changed() => return Some((Err(CallError::Lost), None)),
                     part = parts.next() => part?,
                     _ = off.wait_for(|off| *off) => return Some((Err(CallError::Unreachable), None)),
                 };

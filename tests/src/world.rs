@@ -184,6 +184,10 @@ impl Peers for SimWorld {
     }
 
     fn learn(&self, _node: NodeKey, _addresses: &[Vec<u8>]) {}
+
+    fn forget(&self, node: NodeKey) {
+        self.store.net.hang_up(self.key, node);
+    }
 }
 
 impl Records for SimWorld {

@@ -35,6 +35,8 @@ mod patients;
 mod people;
 #[path = "e2e/readme.rs"]
 mod readme;
+#[path = "e2e/revoke.rs"]
+mod revoke;
 #[path = "e2e/start.rs"]
 mod start;
 #[path = "e2e/story.rs"]

@@ -20,15 +20,25 @@ mod hello;
 mod import;
 #[path = "sim/join.rs"]
 mod join;
+#[path = "sim/keys.rs"]
+mod keys;
+#[path = "sim/liar.rs"]
+mod liar;
 #[path = "sim/locate.rs"]
 mod locate;
 #[path = "sim/order.rs"]
 mod order;
+#[path = "sim/quorum.rs"]
+mod quorum;
 #[path = "sim/replay.rs"]
 mod replay;
+#[path = "sim/revoke.rs"]
+mod revoke;
 #[path = "sim/scenario.rs"]
 mod scenario;
 #[path = "sim/story.rs"]
 mod story;
 #[path = "sim/time.rs"]
 mod time;
+#[path = "sim/trust.rs"]
+mod trust;

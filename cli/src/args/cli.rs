@@ -165,6 +165,7 @@ mod tests {
             "network requests",
             "network approve a_b_c_d_e_f",
             "network members",
+            "network revoke 12D3KooX --reason stolen",
             "network authority",
             "network found --charter founding.proposal",
             "network found --name N --authority a --recovery 00 --out f",

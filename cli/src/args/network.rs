@@ -32,6 +32,14 @@ pub(crate) enum NetworkCommand {
     /// Lists all members.
     #[command(after_help = "Example:\n  chartmesh network members\n\nDates are in UTC.")]
     Members,
+    /// Throws a member out of the network, for good.
+    #[command(
+        after_help = "Example:\n  chartmesh network revoke 12D3Koo… --reason \"key stolen with the laptop\"\n\n\
+            From the next request on every member that has heard of it refuses the node, and what was\n\
+            under way with it ends. The reason stays in this node's audit log. A revocation cannot be\n\
+            taken back: whoever is to come back makes a node anew and joins with a ticket."
+    )]
+    Revoke(RevokeMemberArgs),
     /// Prints this node's authority key, for somebody else's charter.
     #[command(
         after_help = "Example:\n  chartmesh network authority > maple.authority\n\n\
@@ -145,6 +153,16 @@ pub(crate) struct RecoveryKeyArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseFd,
+}
+
+/// Words of `network revoke`.
+#[derive(Args)]
+pub(crate) struct RevokeMemberArgs {
+    /// A node id, a member id, or the organisation's name.
+    pub(crate) node: String,
+    /// Why; at most 500 characters, without anything of a patient.
+    #[arg(long, value_name = "R")]
+    pub(crate) reason: String,
 }
 
 /// Words of `network found`.

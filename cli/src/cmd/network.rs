@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use chartmesh_proto::admin::{
     AdoptRequest, ApproveReply, ApproveRequest, Empty, InviteReply, InviteRequest,
     JoinNetworkRequest, JoinReply, MembersReply, NetworkFoundRequest, NetworkReply, RequestsReply,
-    RulesReply,
+    RevokeMemberReply, RevokeMemberRequest, RulesReply,
 };
 
 use crate::{
-    args::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand},
+    args::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand, RevokeMemberArgs},
     ask,
     connect::Node,
     exit::Failure,
@@ -75,6 +75,7 @@ pub(crate) async fn run(
                 )
             })
         }
+        NetworkCommand::Revoke(args) => revoke(args, node, screen).await,
         NetworkCommand::Authority(passphrase) => cosign::authority(passphrase, node, screen).await,
         NetworkCommand::Cosign(args) => cosign::cosign(args, node, screen).await,
         NetworkCommand::Amend(args) => cosign::amend(args, node, screen).await,
@@ -204,6 +205,35 @@ async fn join(args: JoinArgs, node: &Node, screen: &Screen) -> Result<(), Failur
     })
 }
 
+async fn revoke(args: RevokeMemberArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let facts = text::lines([
+        ("member", args.node.as_str()),
+        ("reason", &args.reason),
+        (
+            "effect",
+            "refused by every member from the next request on, for good",
+        ),
+    ]);
+    ask::confirm(screen, &facts, "Throw this member out?")?;
+    let request = RevokeMemberRequest {
+        node: args.node,
+        reason: args.reason,
+    };
+    let reply = node
+        .call(async |mut admin| Ok(admin.network_revoke(request).await?.into_inner()))
+        .await?;
+    screen.reply(&reply, |reply: &RevokeMemberReply| {
+        text::lines([
+            ("organization", reply.organization.as_str()),
+            ("member", reply.member.as_str()),
+            ("node", reply.node.as_str()),
+            ("status", reply.status.as_str()),
+            ("list version", &reply.version.to_string()),
+            ("proposal", reply.proposal.as_deref().unwrap_or_default()),
+        ])
+    })
+}
+
 pub(super) fn small_text(path: &Path) -> Result<String, Failure> {
     text_of(path, SMALL_MAX_BYTES)
 }
@@ -266,7 +296,20 @@ fn requests_table(reply: &RequestsReply) -> String {
             &line.node,
         ]);
     }
-    table.or("no requests wait")
+    let mut alarms = Table::new(["TICKET USED TWICE BY", "STATE", "SINCE", "NODE"]);
+    for line in &reply.alarms {
+        alarms.row([
+            &line.organization,
+            &line.state,
+            &text::date(&line.reused),
+            &line.node,
+        ]);
+    }
+    let waiting = table.or("no requests wait");
+    if reply.alarms.is_empty() {
+        return waiting;
+    }
+    format!("{waiting}\n{}", alarms.or(""))
 }
 
 fn approve_table(reply: &ApproveReply) -> String {

@@ -89,6 +89,10 @@ fn health(word: &str) -> &str {
         "clock-behind" => {
             "CLOCK BEHIND: the clock is behind the last record, so the network is off; run chartmesh doctor"
         }
+        "trust-stale" => {
+            "TRUST STALE: nobody confirmed lately who was revoked, so nothing is disclosed; run chartmesh doctor"
+        }
+        "revoked" => "REVOKED: this node was thrown out of the network; no member answers it",
         "join-pending" => "waits to be admitted to a network",
         "not-in-a-network" => "well, and in no network yet",
         word => word,

@@ -50,6 +50,8 @@ pub enum Rpc {
     Propose,
     /// Signed; the versions of the charter.
     Charters,
+    /// Who was revoked, and since when that is known to be all.
+    Trust,
 }
 
 /// Why a call brought no answer.
@@ -107,6 +109,10 @@ pub trait Peers {
 
     /// Tells the transport where a node may be reached (binary multiaddresses).
     fn learn(&self, node: NodeKey, addresses: &[Vec<u8>]);
+
+    /// Tells the transport that a node was thrown out: every connection with it ends, whatever is
+    /// under way on it, and it is never dialled again.
+    fn forget(&self, node: NodeKey);
 }
 
 /// Rows of the index: sealed in the daemon, plain in the simulation.

@@ -300,6 +300,8 @@ impl Network {
                     .collect(),
                 node_key: inviter,
                 later_charters: Vec::new(),
+                revocations: None,
+                heartbeat: None,
             };
             let answer = answer.proved(&key, &received.hash());
             let sent = self.holder.key().sign(&self.id, &answer);

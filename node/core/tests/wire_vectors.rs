@@ -35,7 +35,7 @@ use serde_json::{Value, json};
 use wire_samples::{
     NETWORK, SEED, Sample, bodies, charter, cosign_bodies, demographics, first_bodies, head,
     join_request, key_set, list_answer, list_request, locate_answer, locate_request, next_charter,
-    node, sealed, stored, stored_later, ticket,
+    node, sealed, stored, stored_later, stored_trust, ticket, trust_bodies,
 };
 
 /// Compares with the file, which it writes where that is wished for.
@@ -66,6 +66,7 @@ fn hex(bytes: &[u8]) -> String {
 fn every_signed_body_has_the_bytes_and_signature_of_its_vector() {
     golden("wire-bodies.json", &signed_vectors(first_bodies()));
     golden("wire-cosign.json", &signed_vectors(cosign_bodies()));
+    golden("wire-trust.json", &signed_vectors(trust_bodies()));
 }
 
 fn signed_vectors(samples: Vec<Sample>) -> Value {
@@ -158,6 +159,7 @@ fn every_journal_body_has_the_bytes_of_its_vector() {
     for (file, stored) in [
         ("wire-store.json", stored()),
         ("wire-store-later.json", stored_later()),
+        ("wire-store-trust.json", stored_trust()),
     ] {
         let mut vectors = serde_json::Map::new();
         for (name, bytes, again) in stored {
@@ -355,7 +357,8 @@ fn first_field(body: &[u8]) -> &[u8] {
 
 #[test]
 fn journal_bodies_cut_off_or_empty_never_panic() {
-    for (name, bytes, again) in stored().into_iter().chain(stored_later()) {
+    let kept = [stored(), stored_later(), stored_trust()];
+    for (name, bytes, again) in kept.into_iter().flatten() {
         assert!(again(&bytes).is_some(), "{name}");
         for end in 0..bytes.len() {
             again(&bytes[..end]);

@@ -249,6 +249,10 @@ impl<S: PeerService> Peer for PeerApi<S> {
         self.answer(Rpc::Charters, request).await
     }
 
+    async fn trust(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        self.answer(Rpc::Trust, request).await
+    }
+
     async fn fetch(&self, request: Request<Sealed>) -> Result<Response<Self::FetchStream>, Status> {
         let (from, body) = take(request)?;
         let service = self.service.clone();

@@ -103,7 +103,7 @@ impl PeerCalls {
                 };
                 self.finish(to, &slot, answer).map(|signed| encode(&signed))
             }
-            Rpc::Members | Rpc::Locate | Rpc::List | Rpc::Release | Rpc::Propose => {
+            Rpc::Members | Rpc::Locate | Rpc::List | Rpc::Release | Rpc::Propose | Rpc::Trust => {
                 let sealed: Sealed = decode(body)?;
                 let (mut client, slot) = self.client(to).await?;
                 let answer = match rpc {
@@ -111,6 +111,7 @@ impl PeerCalls {
                     Rpc::Propose => client.propose(sealed).await,
                     Rpc::Locate => client.locate(sealed).await,
                     Rpc::List => client.list(sealed).await,
+                    Rpc::Trust => client.trust(sealed).await,
                     _ => client.release(sealed).await,
                 };
                 self.finish(to, &slot, answer).map(|sealed| encode(&sealed))

@@ -154,6 +154,23 @@ impl Node {
         );
     }
 
+    /// Stops the daemon from doing anything, its connections as they are.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen daemon go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let daemon = self.daemon.as_ref().expect("the daemon runs");
+        let child = daemon.child.lock().expect("no holder panics");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a child has an id"), signal).expect("the child is ours");
+    }
+
     /// Ends the daemon as a power cut would, if it runs.
     pub(crate) fn kill(&mut self) {
         if let Some(daemon) = self.daemon.take() {

@@ -128,6 +128,62 @@ fn a_fetch_cut_off_by_a_kill_resumes_as_one_disclosure() {
     assert_eq!(part_bytes(&parts), 0, "no part is left behind");
 }
 
+/// A holder that is told to stop does, whoever has ceased to read what it sends.
+#[test]
+fn a_holder_stops_in_time_although_its_reader_reads_no_more() {
+    /// What the daemon gives work under way, and as much again for a busy machine.
+    const STOP_MAX: Duration = Duration::from_secs(14);
+
+    let mut network = Network::new("us-treatment");
+    let scan = pdf(96 << 20);
+    import(
+        &network.hospital,
+        &network.world.file("rosa.json", &ROSA.bundle()),
+    );
+    let rosa = patient(&network.hospital, ROSA.family);
+    let file = network.world.file("scan.pdf", &scan);
+    let add = [
+        "document",
+        "add",
+        "--patient",
+        &rosa,
+        "--type",
+        "18842-5",
+        &file,
+    ];
+    let document = text(&network.hospital.ok(&add)["document"]);
+    let ledger = network.harbor.ok(&words(&ROSA.question()));
+    let handle = text(&line_of(&ledger, &network.hospital)["handle"]);
+    let out = network.world.out("out.pdf");
+    let fetch = [
+        "fetch",
+        "--handle",
+        &handle,
+        "--document",
+        &document,
+        "--purpose",
+        "TREAT",
+        "--out",
+        &out,
+    ];
+    let under_way = network.harbor.spawn(&fetch);
+    let parts = network.harbor.dir.join("parts");
+    network.harbor.wait("some of it has arrived", PATIENCE, || {
+        part_bytes(&parts) > 1 << 20
+    });
+    network.harbor.freeze();
+
+    let began = Instant::now();
+    network.hospital.stop();
+    let took = began.elapsed();
+
+    network.harbor.thaw();
+    let cut = network.harbor.finish(&fetch, under_way);
+    println!("stopped in {took:?}");
+    assert!(took < STOP_MAX, "{took:?}");
+    assert_ne!(cut.exit, 0, "the fetch was faster than the stop");
+}
+
 /// Whether a node has a connection to another.
 pub(crate) fn is_connected(node: &Node, other: &Node) -> bool {
     let peers = node.run(&["peers"]).json;

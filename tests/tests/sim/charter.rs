@@ -17,20 +17,20 @@ use std::sync::Arc;
 
 use crate::scenario::*;
 
-struct Trio {
-    net: Arc<SimNet>,
-    a: SimNode,
-    b: SimNode,
-    c: SimNode,
+pub(crate) struct Trio {
+    pub(crate) net: Arc<SimNet>,
+    pub(crate) a: SimNode,
+    pub(crate) b: SimNode,
+    pub(crate) c: SimNode,
 }
 
-fn node(net: &Arc<SimNet>, seed: u8) -> SimNode {
+pub(crate) fn node(net: &Arc<SimNet>, seed: u8) -> SimNode {
     let name = format!("Organisation {seed}");
     SimNode::start(net, &SimDisk::default(), start(seed, &name, Kind::Clinic))
 }
 
 /// Three authorities, two of which must sign, that founded a network by files and know each other.
-async fn trio() -> Trio {
+pub(crate) async fn trio() -> Trio {
     trio_with(Vec::new()).await
 }
 
@@ -58,7 +58,7 @@ async fn trio_with(recovery: Vec<[u8; 32]>) -> Trio {
 }
 
 /// A round of everybody with everybody, as the daemon has it every minute.
-async fn meet(nodes: &[&SimNode]) {
+pub(crate) async fn meet(nodes: &[&SimNode]) {
     for one in nodes {
         for other in nodes {
             if one.member() != other.member() && one.greet(other.node_key()).await.is_ok() {

@@ -40,8 +40,12 @@ async fn a_key_set_that_ran_out_is_asked_for_anew() {
     locate(urgent).await;
     pass(KEY_SET_LIFE.0 + 1).await;
     // What the daemon does before its own grows old.
+    clinic.beat().await.unwrap();
     for node in [clinic, hospital, urgent] {
         node.refresh_statements();
+    }
+    for node in [hospital, urgent] {
+        node.exchange_trust(clinic.member()).await.unwrap();
     }
 
     let ledger = locate(urgent).await;

@@ -92,6 +92,12 @@ kinds!(
     CharterSeen = 42, "charter-seen";
     /// An administrator decided between two charters.
     CharterAdopted = 43, "charter-adopted";
+    /// A member was thrown out of the network.
+    MemberRevoked = 50, "member-revoked";
+    /// Two revocation lists contradict each other.
+    TrustConflict = 51, "trust-conflict";
+    /// Somebody used a ticket that somebody else had used.
+    TicketReused = 52, "ticket-reused";
 );
 
 impl Kind {

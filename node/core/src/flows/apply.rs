@@ -10,7 +10,7 @@ use crate::{
     formats,
     locator::Issued,
     matching,
-    membership::{self, JoinState},
+    membership::{self, JoinRecord, JoinState},
     policy::Discoverability,
     ports::{Row, Table},
     records::{Place, Record, RecordKind, Scope},
@@ -100,6 +100,8 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
             );
             Ok(())
         }
+        RecordKind::Revocations => standing::revocations(state, body),
+        RecordKind::Heartbeat => standing::heartbeat(state, body),
         RecordKind::HandleReceived => {
             let handle = wire::decode_handle_received(body)?;
             // Now and then, so that reading a long journal does not look at each of them each time.
@@ -123,6 +125,13 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
 
 fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let join = wire::decode_join(body)?;
+    if let Some(reused) = join.reused {
+        // Says of a request that is held that its ticket was used again, and nothing else.
+        if let Some(held) = state.joins.get_mut(&join.ticket) {
+            held.record.reused.get_or_insert(reused);
+        }
+        return Ok(());
+    }
     let before = state.joins.get(&join.ticket);
     // Two first questions of one ticket may have been judged at once. The one written first counts:
     // the other neither undoes a decision nor gives the ticket to somebody else.
@@ -130,11 +139,12 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
         return Ok(());
     }
     let received = before.map_or(record.time, |before| before.received);
+    let reused = before.and_then(|before| before.record.reused);
     let ticket = join.ticket;
     state.joins.insert(
         ticket,
         Join {
-            record: join,
+            record: JoinRecord { reused, ..join },
             received,
             delivered: false,
         },
@@ -300,7 +310,9 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
         | RecordKind::Join
         | RecordKind::JoinAsked
         | RecordKind::Revoke
-        | RecordKind::HandleReceived => Vec::new(),
+        | RecordKind::HandleReceived
+        | RecordKind::Revocations
+        | RecordKind::Heartbeat => Vec::new(),
     })
 }
 

@@ -206,7 +206,12 @@ impl<W: World> Node<W> {
         let (network, peer, key, usable) = {
             let state = self.state();
             let network = state.network.as_ref().ok_or(nobody)?.id;
-            let member = state.members.get(&to).ok_or(nobody)?;
+            // Whoever was thrown out, or whose credential is over, is told nothing.
+            let member = state
+                .members
+                .get(&to)
+                .filter(|member| member.status(now) == Status::Active)
+                .ok_or(nobody)?;
             let keys = member.key_set(now).map(|set| &set.keys);
             let key = keys.and_then(|keys| keys.first()).ok_or(nobody)?.clone();
             let outbound = state.outbound.get(&to);
@@ -279,7 +284,7 @@ impl<W: World> Node<W> {
             state
                 .peer(from, now)
                 .zip(network)
-                .ok_or(SessionError::NotMember { node: from })?
+                .ok_or(state.refusal(from))?
         };
         let malformed = SessionError::Malformed { node: from };
         let sealed = wire::decode_sealed(bytes).map_err(|_| malformed)?;
@@ -363,7 +368,7 @@ impl<W: World> Node<W> {
             .by_node_key(&node)
             .is_some_and(|member| member.status(now) == Status::Active);
         if !still {
-            return Err(SessionError::NotMember { node });
+            return Err(state.refusal(node));
         }
         let message = question
             .envelope

@@ -2,6 +2,7 @@
 
 use super::{
     error::FlowError,
+    news::Audience,
     node::{Actor, Node, push_audit},
     standing,
     state::{Network, State},
@@ -15,7 +16,7 @@ use crate::{
     ports::World,
     records::{Batch, RecordKind, Scope},
     types::{
-        Code, ProposalId, Timestamp,
+        Code, MemberId, ProposalId, Timestamp,
         limits::{PROPOSAL_LIFE, PROPOSALS_PER_AUTHORITY_MAX},
     },
     wire,
@@ -142,6 +143,11 @@ impl<W: World> Node<W> {
                 Proposed::Credential(credential) => {
                     state.check_organization(credential, own, now)?;
                 }
+                Proposed::RevocationList(list) if !state.trust.revocations.precede(list) => {
+                    return Err(FlowError::State {
+                        code: Code::ProposalRefused,
+                    });
+                }
                 Proposed::Charter(_) | Proposed::RevocationList(_) => {}
             }
             state.check_rivals(proposal, &proposed, own)?;
@@ -188,12 +194,19 @@ impl<W: World> Node<W> {
                 },
             );
         }
+        let mut thrown_out = Vec::new();
         if view.complete {
-            self.push_effect(&mut batch, &proposal, &proposed, network)?;
+            thrown_out = self.push_effect(&mut batch, &proposal, &proposed, network)?;
         }
         self.commit(batch).await?;
+        if !thrown_out.is_empty() {
+            self.throw_out(&thrown_out).await;
+        }
         if let Proposed::Credential(credential) = &proposed {
             self.learn_member(credential);
+            if view.complete {
+                self.state().news.tell(Audience::All);
+            }
         }
         if matches!(proposed, Proposed::Charter(_)) {
             self.refresh_statements();
@@ -201,14 +214,14 @@ impl<W: World> Node<W> {
         Ok(view)
     }
 
-    /// The records that make a complete proposal true.
+    /// The records that make a complete proposal true. Returns whom it throws out.
     fn push_effect(
         &self,
         batch: &mut Batch,
         proposal: &Proposal,
         proposed: &Proposed,
         network: &Network,
-    ) -> Result<(), FlowError> {
+    ) -> Result<Vec<MemberId>, FlowError> {
         let signed = &proposal.signed;
         let (kind, member) = match proposed {
             Proposed::Charter(_) => {
@@ -224,10 +237,8 @@ impl<W: World> Node<W> {
                 );
                 (audit::Kind::MemberAdmitted, Some(credential.member))
             }
-            Proposed::RevocationList(_) => {
-                return Err(FlowError::Usage {
-                    code: Code::ProposalRefused,
-                });
+            Proposed::RevocationList(list) => {
+                return self.push_cosigned(batch, signed, list, network);
             }
         };
         let entry = audit::Entry {
@@ -235,7 +246,7 @@ impl<W: World> Node<W> {
             ..audit::Entry::new(kind)
         };
         push_audit(batch, &entry);
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn push_charter(
@@ -307,7 +318,15 @@ impl<W: World> Node<W> {
             .run(move || job.verify(&link))
             .await
             .map_err(|error| refused(&error))?;
-        if matches!(proposed, Proposed::RevocationList(_)) {
+        let outdated = match &proposed {
+            Proposed::RevocationList(list) => !self.state().trust.revocations.precede(list),
+            Proposed::Credential(credential) => {
+                let state = self.state();
+                state.trust.revocations.names(&credential.member)
+            }
+            Proposed::Charter(_) => false,
+        };
+        if outdated {
             return Err(FlowError::Usage {
                 code: Code::ProposalRefused,
             });
@@ -341,6 +360,7 @@ pub(super) fn refused(error: &ProposalError) -> FlowError {
         ProposalError::Signature(_) => Code::Signature,
         ProposalError::Chain(_)
         | ProposalError::Statement(_)
+        | ProposalError::List(_)
         | ProposalError::Network
         | ProposalError::Differs => Code::ProposalRefused,
     };
@@ -366,6 +386,11 @@ impl State {
         let taken = || FlowError::State {
             code: Code::OrganizationActive,
         };
+        if self.trust.revocations.names(&credential.member) {
+            return Err(FlowError::State {
+                code: Code::KeyRevoked,
+            });
+        }
         let organization = &credential.organization;
         if self
             .members

@@ -30,6 +30,10 @@ pub(super) struct Claim {
 pub(super) enum Refusal {
     /// The asker is no active member any more.
     NotMember,
+    /// The asker was thrown out.
+    Revoked,
+    /// Nobody has confirmed for too long who was thrown out.
+    Stale,
     /// The handle is unknown to this asker.
     Handle,
     /// The document, disclosure or manifest is none of the handle's patient.
@@ -47,7 +51,8 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn peer_code(&self) -> PeerCode {
         match self {
-            Self::NotMember => PeerCode::NotMember,
+            Self::NotMember | Self::Revoked => PeerCode::NotMember,
+            Self::Stale => PeerCode::TrustStale,
             Self::Handle | Self::Document(_) | Self::Purpose(_) | Self::Concealed(..) => {
                 PeerCode::HandleUnknown
             }
@@ -60,6 +65,8 @@ impl Refusal {
     fn code(&self) -> Code {
         match self {
             Self::NotMember => Code::NotMember,
+            Self::Revoked => Code::KeyRevoked,
+            Self::Stale => Code::TrustStale,
             Self::Handle => Code::HandleUnknown,
             Self::Document(_) => Code::DocumentUnknown,
             Self::Concealed(..) => Code::Concealed,
@@ -79,7 +86,9 @@ impl Refusal {
             Self::Denied(issued, denial) | Self::Concealed(issued, denial) => {
                 (Some(issued), Some(denial))
             }
-            Self::NotMember | Self::Handle | Self::Unavailable => (None, None),
+            Self::NotMember | Self::Revoked | Self::Stale | Self::Handle | Self::Unavailable => {
+                (None, None)
+            }
         }
     }
 }
@@ -97,7 +106,15 @@ impl<W: World> Node<W> {
         let state = self.state();
         let network = state.network.as_ref().ok_or(Refusal::Unavailable)?;
         if state.peer(request.peer().node_key, now).is_none() {
-            return Err(Refusal::NotMember);
+            let revoked = state.trust.revocations.names(&request.peer().member);
+            return Err(if revoked {
+                Refusal::Revoked
+            } else {
+                Refusal::NotMember
+            });
+        }
+        if claim.purpose != Purpose::Btg && state.is_stale(now) {
+            return Err(Refusal::Stale);
         }
         let issued = state
             .handles

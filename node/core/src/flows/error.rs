@@ -88,6 +88,7 @@ impl FlowError {
                 PeerCode::HandleUnknown => Code::HandleUnknown,
                 PeerCode::Denied => Code::Denied,
                 PeerCode::ClockSkew => Code::ClockSkew,
+                PeerCode::TrustStale => Code::TrustStale,
                 PeerCode::Malformed
                 | PeerCode::Unauthenticated
                 | PeerCode::NotMember

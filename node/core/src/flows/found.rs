@@ -5,6 +5,7 @@ use super::{
     error::FlowError,
     node::{Actor, Node, push_audit},
     state::Network,
+    trust::push_heartbeat,
 };
 use crate::{
     audit,
@@ -277,9 +278,13 @@ impl<W: World> Node<W> {
                 ..audit::Entry::new(audit::Kind::NetworkFounded)
             },
         );
+        let network = Network::of(chain);
+        if let Some(heartbeat) = self.beat_alone(&network, None, self.now()) {
+            push_heartbeat(&mut batch, &heartbeat);
+        }
         self.commit(batch).await?;
         self.refresh_statements();
-        Ok(Network::of(chain))
+        Ok(network)
     }
 }
 

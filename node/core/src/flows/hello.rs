@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     crypto::{Envelope, Signed},
-    membership::{self, Credential, Known, Offered},
+    membership::{self, Credential, Known, MembershipError, Offered, Status},
     ports::{CallError, Rpc, World},
     records::{Batch, RecordKind, Scope},
     session::{Peer, SessionError, check_head},
@@ -43,6 +43,7 @@ impl<W: World> Node<W> {
             .state()
             .members
             .get(&to)
+            .filter(|member| member.status(self.now()) == Status::Active)
             .map(|member| member.node_key())
             .ok_or(AskError::Call(CallError::Unreachable))?;
         let member = self.hello_node(node).await?;
@@ -146,7 +147,11 @@ impl<W: World> Node<W> {
             key_set: state.key_set.clone()?,
             charter_version: network.charter.version,
             charter_hash: network.envelope.hash(),
-            revocations: 0,
+            revocations: state
+                .trust
+                .revocations
+                .head()
+                .map_or(0, |head| head.version),
             node_record: state.node_record.clone(),
         };
         Some(self.identity.node.sign(&network.id, &hello))
@@ -168,6 +173,11 @@ impl<W: World> Node<W> {
         let network = self
             .network()
             .map_err(|_| SessionError::NotMember { node })?;
+        // Whoever was thrown out does not make us check a signature.
+        let refusal = self.state().refusal(from);
+        if matches!(refusal, SessionError::Revoked { .. }) {
+            return Err(refusal.into());
+        }
         let (member, hello) = {
             let (envelope, network) = (envelope.clone(), network.clone());
             self.world
@@ -186,6 +196,9 @@ impl<W: World> Node<W> {
         };
         self.take_over(&known).await.map_err(|error| match error {
             FlowError::Store(_) => HelloError::Store,
+            FlowError::Membership(MembershipError::Revoked { member }) => {
+                SessionError::Revoked { member }.into()
+            }
             _ => SessionError::NotMember { node }.into(),
         })?;
         let mut state = self.state();
@@ -193,7 +206,7 @@ impl<W: World> Node<W> {
         let peer = state
             .peer(from, now)
             .filter(|peer| peer.member == member)
-            .ok_or(SessionError::NotMember { node })?;
+            .ok_or(state.refusal(from))?;
         if let Some(challenge) = value.head.next_challenge {
             state.challenges.insert(member, challenge);
         }

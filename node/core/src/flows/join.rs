@@ -3,6 +3,8 @@
 use super::{
     error::FlowError,
     node::{Actor, Node, push_audit},
+    state::Network,
+    trust::push_brought,
 };
 use crate::{
     audit,
@@ -222,6 +224,10 @@ impl<W: World> Node<W> {
                 ..audit::Entry::new(audit::Kind::Joined)
             },
         );
+        let trusted = Network::of(admission.chain);
+        let brought = (answer.revocations.as_ref(), answer.heartbeat.as_ref());
+        push_brought(&mut batch, &trusted, brought, self.now())
+            .map_err(|_| forged(Code::Signature))?;
         self.commit(batch).await?;
         self.refresh_statements();
         for peer in &answer.peers {

@@ -183,14 +183,20 @@ impl<W: World> Node<W> {
     /// Which member gave us a handle that is still valid.
     pub(super) fn holder_of(&self, handle: Handle) -> Result<MemberId, FlowError> {
         let now = self.now();
-        self.state()
-            .received
-            .get(&handle)
+        let state = self.state();
+        let received = state.received.get(&handle);
+        let holder = received
             .filter(|received| now < received.until)
             .map(|received| received.holder)
             .ok_or(FlowError::NotFound {
                 code: Code::HandleUnknown,
-            })
+            })?;
+        if state.trust.revocations.names(&holder) {
+            return Err(FlowError::State {
+                code: Code::KeyRevoked,
+            });
+        }
+        Ok(holder)
     }
 
     /// Own patient that a handle we were given is about, where there is one.
@@ -224,7 +230,8 @@ impl<W: World> Node<W> {
                     | PeerCode::Stale
                     | PeerCode::OverBudget
                     | PeerCode::Unavailable
-                    | PeerCode::ClockSkew => FlowError::Peer { node, code },
+                    | PeerCode::ClockSkew
+                    | PeerCode::TrustStale => FlowError::Peer { node, code },
                 })
             }
             Some(Err(AskError::Call(

@@ -86,7 +86,8 @@ impl<W: World> Node<W> {
         let (mut chosen, mut lines) = (Vec::new(), Vec::new());
         for member in state.members.iter() {
             let id = member.credential().member;
-            if id == self.member() {
+            // Who was thrown out leaves no gap in the answer.
+            if id == self.member() || member.status(now) == Status::Revoked {
                 continue;
             }
             let excluded = !search.only.is_empty() && !search.only.contains(&id);
@@ -253,6 +254,7 @@ fn refusal(code: PeerCode) -> Answer {
         | PeerCode::Denied
         | PeerCode::HandleUnknown
         | PeerCode::Unavailable
-        | PeerCode::ClockSkew => Answer::Refused(code),
+        | PeerCode::ClockSkew
+        | PeerCode::TrustStale => Answer::Refused(code),
     }
 }

@@ -7,6 +7,7 @@
 
 mod apply;
 mod audit_log;
+mod beat;
 mod call;
 mod charter;
 mod consent;
@@ -25,8 +26,10 @@ mod list;
 mod locate;
 mod members;
 mod network;
+mod news;
 mod node;
 mod propose;
+mod revoke;
 mod serve;
 mod serve_fetch;
 mod serve_join;
@@ -35,6 +38,8 @@ mod snapshot;
 mod standing;
 mod state;
 mod statements;
+mod trust;
+mod under_way;
 mod view;
 
 pub use apply::rows;
@@ -52,5 +57,7 @@ pub use list::Wanted;
 pub use locate::Search;
 pub use network::{Approval, MemberView};
 pub use node::{Actor, Identity, Node};
+pub use revoke::Revoked;
 pub use state::{Fold, Network, Patient};
+pub use trust::TrustView;
 pub use view::Counts;

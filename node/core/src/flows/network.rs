@@ -25,8 +25,8 @@ use crate::{
 pub struct MemberView {
     /// Its credential.
     pub credential: Credential,
-    /// Whether the credential is in force.
-    pub active: bool,
+    /// Whether it may be dealt with.
+    pub status: Status,
     /// When it last answered or asked.
     pub last_seen: Option<Timestamp>,
     /// Where it can be reached (binary multiaddresses).
@@ -158,7 +158,7 @@ impl<W: World> Node<W> {
         self.propose_credential(actor, &request, 1, &network).await
     }
 
-    fn need_authority(&self, network: &Network) -> Result<(), FlowError> {
+    pub(super) fn need_authority(&self, network: &Network) -> Result<(), FlowError> {
         let authority = self.identity.authority.public();
         if !network.charter.authorities.contains(&authority) {
             return Err(FlowError::State {
@@ -247,7 +247,7 @@ impl<W: World> Node<W> {
             .map(|member| {
                 let credential = member.credential().clone();
                 MemberView {
-                    active: member.status(now) == Status::Active,
+                    status: member.status(now),
                     last_seen: member.last_seen(),
                     addresses: super::state::addresses_of(member),
                     credential,

@@ -28,6 +28,7 @@ impl<W: World> Node<W> {
             Rpc::Release => self.serve_release(from, &body).await,
             Rpc::Propose => self.serve_propose(from, &body).await,
             Rpc::Charters => self.serve_charters(from, &body).await,
+            Rpc::Trust => self.serve_trust(from, &body).await,
             // Its answer is a stream: see `serve_fetch`.
             Rpc::Fetch => Err(PeerCode::Malformed),
         }

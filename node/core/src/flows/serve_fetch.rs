@@ -301,6 +301,7 @@ impl<W: World> Node<W> {
             return Ok(self.deny(&question, &request, &claim, &refusal).await);
         };
         let turn = self.turn(patient).await;
+        let _leaving = self.leaving(request.peer().member);
         let (issued, permit) = match self.decide(&request, &claim) {
             Ok(decided) => decided,
             Err(refusal) => return Ok(self.deny(&question, &request, &claim, &refusal).await),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{
+    error::FlowError,
     node::{Node, push_audit},
     state::{Join, State},
 };
@@ -12,6 +13,7 @@ use crate::{
     membership::{self, JoinAnswer, JoinError, JoinRecord, JoinRequest, JoinState},
     ports::World,
     records::{Batch, RecordKind, Scope},
+    session::SessionError,
     types::{Code, MemberId, NodeKey, PeerCode, Timestamp, limits::JOIN_REQUESTS_MAX},
     wire,
 };
@@ -95,6 +97,9 @@ impl<W: World> Node<W> {
         if request.value().node_key != from {
             return Err(refused(Code::TicketRefused));
         }
+        if self.state().threw_out(from, claimed.member) {
+            return Err(refused(Code::KeyRevoked));
+        }
         // Two applicants with one ticket must not both find it unused.
         let _registration = self.registration().await;
         let (before, waiting) = {
@@ -104,15 +109,8 @@ impl<W: World> Node<W> {
             (state.joins.get(&claimed.ticket).cloned(), waiting.count())
         };
         if let Some(before) = before {
-            let first = before.record.request.claims::<JoinRequest>();
-            let same =
-                first.is_ok_and(|first| first.node_key == from && first.member == claimed.member);
-            let lapsed = before.record.state == JoinState::Pending && now >= ticket.expiry;
-            return match (same, lapsed) {
-                (false, _) => Err(refused(Code::TicketUsed)),
-                (true, true) => Err(refused(Code::TicketExpired)),
-                (true, false) => Ok(before),
-            };
+            let again = self.asked_before(before, (from, claimed.member), ticket.expiry);
+            return again.await.map_err(refused);
         }
         if now >= ticket.expiry {
             return Err(refused(Code::TicketExpired));
@@ -125,6 +123,7 @@ impl<W: World> Node<W> {
             request: request.envelope().clone(),
             state: JoinState::Pending,
             credential: None,
+            reused: None,
         };
         let mut batch = Batch::default();
         batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
@@ -137,6 +136,58 @@ impl<W: World> Node<W> {
             received: now,
             delivered: false,
         })
+    }
+
+    /// A ticket that was used before: by the same applicant, who asks again, or by somebody else.
+    async fn asked_before(
+        &self,
+        before: Join,
+        (from, member): (NodeKey, MemberId),
+        expiry: Timestamp,
+    ) -> Result<Join, Code> {
+        let first = before.record.request.claims::<JoinRequest>();
+        if !first.is_ok_and(|first| first.node_key == from && first.member == member) {
+            let recorded = self.record_reuse(&before, member).await;
+            return Err(recorded.map_or(Code::StorageFailed, |()| Code::TicketUsed));
+        }
+        if before.record.state == JoinState::Pending && self.now() >= expiry {
+            return Err(Code::TicketExpired);
+        }
+        Ok(before)
+    }
+
+    /// A ticket is for one: a second use says that it was stolen, or the first was no friend. Recorded
+    /// once a ticket, so that nobody fills the journal with it.
+    async fn record_reuse(&self, before: &Join, by: MemberId) -> Result<(), FlowError> {
+        if before.record.reused.is_some() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let record = JoinRecord {
+            reused: Some(self.now()),
+            ..before.record.clone()
+        };
+        batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
+        push_audit(
+            &mut batch,
+            &audit::Entry {
+                member: Some(by),
+                code: Some(Code::TicketUsed),
+                ..audit::Entry::new(audit::Kind::TicketReused)
+            },
+        );
+        self.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Tickets that were used a second time: the first user's request, how it stands, and when.
+    pub fn reused_tickets(&self) -> Vec<(JoinRequest, JoinState, Timestamp)> {
+        let state = self.state();
+        let reused = state.joins.values().filter_map(|join| {
+            let request = join.record.request.claims::<JoinRequest>().ok()?;
+            Some((request, join.record.state, join.record.reused?))
+        });
+        reused.collect()
     }
 
     /// Counted like every refusal of a stranger: the first of a day whole, the rest as a number.
@@ -194,6 +245,13 @@ impl<W: World> Node<W> {
                 .filter(|_| approved)
                 .map(|network| network.chain.after(0).cloned().collect())
                 .unwrap_or_default(),
+            revocations: state
+                .trust
+                .revocations
+                .envelope()
+                .filter(|_| approved)
+                .cloned(),
+            heartbeat: state.trust.heartbeat().filter(|_| approved).cloned(),
         };
         if approved && let Some(join) = state.joins.get_mut(&join.record.ticket) {
             join.delivered = true;
@@ -207,6 +265,12 @@ impl<W: World> Node<W> {
 }
 
 impl State {
+    /// Whether an applicant is a member that was thrown out: by its id, or by the key it connects with.
+    fn threw_out(&self, from: NodeKey, member: MemberId) -> bool {
+        self.trust.revocations.names(&member)
+            || matches!(self.refusal(from), SessionError::Revoked { .. })
+    }
+
     /// Whether a request to join waits for a decision: it lapses with its ticket.
     pub(super) fn awaits(&self, join: &JoinRecord, now: Timestamp) -> bool {
         join.state == JoinState::Pending

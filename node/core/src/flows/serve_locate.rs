@@ -16,7 +16,7 @@ use crate::{
     records::{Batch, Demographics, HandleRecord, Name, RecordKind, Scope},
     session::Authenticated,
     types::{
-        Code, Handle, MemberId, NodeKey, PatientId, PeerCode, QueryId, Span, Timestamp,
+        Code, Handle, MemberId, NodeKey, PatientId, PeerCode, Purpose, QueryId, Span, Timestamp,
         limits::{HANDLE_VALID, LOCATE_TICK},
     },
     wire::{self, LocateAnswer, LocateRequest, Match, Outcome},
@@ -121,6 +121,9 @@ impl<W: World> Node<W> {
             network.charter.rules.locate_per_day,
             now,
         );
+        if body.purpose != Purpose::Btg && state.is_stale(now) {
+            return Finding::refused(PeerCode::TrustStale, Code::TrustStale);
+        }
         if let Err(denial) = policy::may_ask(&ask) {
             return Finding::refused(denial.peer_code(), denial.code());
         }

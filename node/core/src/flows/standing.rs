@@ -89,7 +89,11 @@ pub(super) fn is_settled(state: &State, proposal: &Proposal) -> bool {
             .members
             .get(&credential.member)
             .is_some_and(|member| member.credential().sequence >= credential.sequence),
-        Ok(Proposed::RevocationList(_)) => false,
+        Ok(Proposed::RevocationList(list)) => state
+            .trust
+            .revocations
+            .head()
+            .is_some_and(|head| head.version >= list.version),
         Err(_) => true,
     }
 }
@@ -106,7 +110,8 @@ fn known_form(state: &State, proposal: &Proposal) -> Proposal {
             .members
             .get(&credential.member)
             .map(|member| member.known().credential.clone()),
-        Ok(Proposed::RevocationList(_)) | Err(_) => None,
+        Ok(Proposed::RevocationList(_)) => state.trust.revocations.envelope().cloned(),
+        Err(_) => None,
     };
     let same = signed.filter(|signed| signed.body == proposal.signed.body);
     Proposal {
@@ -222,6 +227,29 @@ pub(super) fn member(state: &mut State, body: &Bytes) -> Result<(), WireError> {
         admit_waiting(state, &ticket);
     }
     Ok(())
+}
+
+/// Who was thrown out: a node that has lost that serves nobody.
+pub(super) fn revocations(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+    let list = wire::decode_revocations(body)?;
+    let network = state.network.clone().ok_or(WireError::Contradiction)?;
+    state
+        .trust
+        .revocations
+        .restore(&list, &network.id, &network.chain)
+        .map_err(|_| WireError::Contradiction)?;
+    state.members.revoke(state.trust.revocations.members());
+    settle(state, network.chain.in_force());
+    Ok(())
+}
+
+pub(super) fn heartbeat(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+    let heartbeat = wire::decode_heartbeat(body)?;
+    let network = state.network.as_ref().ok_or(WireError::Contradiction)?;
+    state
+        .trust
+        .restore(&heartbeat, &network.id, &network.chain)
+        .map_err(|_| WireError::Contradiction)
 }
 
 /// A request to join is approved once its applicant has a credential, whoever completed it and

@@ -8,17 +8,20 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use super::{news::News, under_way::UnderWay};
 use crate::{
     audit::FloodCounter,
     crypto::{Envelope, OpeningKey, SecretKey, Tree},
     exchange::Turns,
     locator::Handles,
-    membership::{Chain, Charter, JoinRecord, Link, Member, Members, Proposal, Standing, Status},
+    membership::{
+        Chain, Charter, JoinRecord, Link, Member, Members, Proposal, Standing, Status, Trust,
+    },
     policy::{Discoverability, Permit},
     records::{
         Consent, Consents, Demographics, Document, KeyId, Place, Record, StoreError, TicketIssued,
     },
-    session::{Outbound, Peer, Sessions},
+    session::{Outbound, Peer, SessionError, Sessions},
     types::{
         ConsentId, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PatientId,
         ProposalId, Span, Timestamp,
@@ -157,6 +160,7 @@ pub(super) struct State {
     pub(super) position: u64,
     pub(super) network: Option<Network>,
     pub(super) members: Members,
+    pub(super) trust: Trust,
     pub(super) tickets: BTreeMap<[u8; 32], TicketIssued>,
     pub(super) joins: BTreeMap<[u8; 32], Join>,
     pub(super) join_asked: Option<String>,
@@ -192,6 +196,8 @@ pub(super) struct State {
     pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
     pub(super) member_writes: BTreeMap<MemberId, MemberWrite>,
     pub(super) authority_of: BTreeMap<MemberId, [u8; 32]>,
+    pub(super) news: News,
+    pub(super) under_way: UnderWay,
     pub(super) problem: Option<StoreError>,
 }
 
@@ -208,6 +214,23 @@ impl State {
     pub(super) fn next_sequence(&mut self, now: Timestamp) -> u64 {
         self.sequence = now.0.max(self.sequence + 1);
         self.sequence
+    }
+
+    /// Why a node that is no active member is refused.
+    pub(super) fn refusal(&self, node: NodeKey) -> SessionError {
+        match self.members.by_node_key(&node).map(Member::id) {
+            Some(member) if self.trust.revocations.names(&member) => {
+                SessionError::Revoked { member }
+            }
+            Some(_) | None => SessionError::NotMember { node },
+        }
+    }
+
+    /// Whether this node can tell no longer who was revoked.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        self.network
+            .as_ref()
+            .is_some_and(|network| self.trust.is_stale(&network.chain, now))
     }
 
     /// The active member behind a node key.
@@ -304,6 +327,7 @@ impl Fold {
             position: 0,
             network: None,
             members: Members::default(),
+            trust: Trust::default(),
             tickets: BTreeMap::new(),
             joins: BTreeMap::new(),
             join_asked: None,
@@ -338,6 +362,8 @@ impl Fold {
             budget: BTreeMap::new(),
             member_writes: BTreeMap::new(),
             authority_of: BTreeMap::new(),
+            news: News::default(),
+            under_way: UnderWay::default(),
             problem: None,
         })))
     }

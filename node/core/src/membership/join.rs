@@ -345,6 +345,8 @@ mod tests {
             later_charters: Vec::new(),
             peers: vec![network.known(1)],
             node_key: inviter(),
+            revocations: None,
+            heartbeat: None,
         }
     }
 

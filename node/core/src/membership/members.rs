@@ -1,7 +1,7 @@
 //! The table of members: what is known of each, never going back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Bound::{Excluded, Unbounded},
 };
 
@@ -33,6 +33,12 @@ pub enum MembershipError {
         /// Who was offered.
         member: MemberId,
     },
+    /// The member was thrown out: nothing of it is taken any more.
+    #[error("{member} was revoked")]
+    Revoked {
+        /// Who was offered.
+        member: MemberId,
+    },
     /// The table is full.
     #[error("the table of members is full")]
     Full,
@@ -58,6 +64,8 @@ pub enum Status {
     Active,
     /// Its credential is over, has not begun, or was signed by authorities whose word counts no longer.
     Expired,
+    /// It was thrown out.
+    Revoked,
 }
 
 /// What is known of one member; every statement was verified.
@@ -69,6 +77,7 @@ pub struct Member {
     node_record: Option<NodeRecord>,
     last_seen: Option<Timestamp>,
     counts: bool,
+    revoked: bool,
 }
 
 impl Member {
@@ -114,9 +123,10 @@ impl Member {
         self.last_seen
     }
 
-    /// Whether its credential is valid at a time.
+    /// Whether it may be dealt with at a time.
     pub fn status(&self, now: Timestamp) -> Status {
         match self.credential.check_time(now) {
+            _ if self.revoked => Status::Revoked,
             Ok(()) if self.counts => Status::Active,
             Ok(()) | Err(_) => Status::Expired,
         }
@@ -137,6 +147,7 @@ pub struct Page {
 pub struct Members {
     members: BTreeMap<MemberId, Member>,
     by_node_key: BTreeMap<NodeKey, MemberId>,
+    revoked: BTreeSet<MemberId>,
 }
 
 impl Members {
@@ -175,6 +186,8 @@ impl Members {
         }
         let holder = self.by_node_key(&claimed.node_key);
         let mut part = Self::default();
+        part.revoked
+            .extend(self.revoked.get(&claimed.member).copied());
         for member in held.into_iter().chain(holder) {
             part.accept(Offered::New, member.clone());
         }
@@ -217,6 +230,16 @@ impl Members {
         for member in self.members.values_mut() {
             let signers = member.known.credential.claimed_signers();
             member.counts = chain.check_quorum(&signers).is_ok();
+        }
+    }
+
+    /// Throws members out, for good, whether they are known or not.
+    pub fn revoke(&mut self, revoked: &BTreeSet<MemberId>) {
+        for member in revoked {
+            self.revoked.insert(*member);
+            if let Some(known) = self.members.get_mut(member) {
+                known.revoked = true;
+            }
         }
     }
 
@@ -300,7 +323,16 @@ impl Members {
         chain: &Chain,
         now: Option<Timestamp>,
     ) -> Result<(Offered, Member), MembershipError> {
-        if let Some(held) = self.held(offered) {
+        let claimed = offered
+            .credential
+            .claims::<Credential>()
+            .map_err(|error| StatementError::from(SignatureError::from(error)))?;
+        let member = claimed.member;
+        // What the journal says of a member that was thrown out is history, to be shown.
+        if now.is_some() && self.revoked.contains(&member) {
+            return Err(MembershipError::Revoked { member });
+        }
+        if let Some(held) = self.held(member, offered) {
             return Ok((Offered::Same, held.clone()));
         }
         let credential = verify_credential_at_any_time(&offered.credential, network, chain)?;
@@ -333,10 +365,9 @@ impl Members {
 
     /// The member, where exactly this is held: peers repeat themselves each minute, and what was
     /// verified once need not be again.
-    fn held(&self, offered: &Known) -> Option<&Member> {
-        let claimed = offered.credential.claims::<Credential>().ok()?;
+    fn held(&self, member: MemberId, offered: &Known) -> Option<&Member> {
         self.members
-            .get(&claimed.member)
+            .get(&member)
             .filter(|held| held.known == *offered)
     }
 
@@ -352,8 +383,9 @@ impl Members {
     fn accept(&mut self, verdict: Offered, member: Member) {
         match verdict {
             Offered::New | Offered::Newer => {
-                let id = member.id();
-                let node_key = member.node_key();
+                let (id, node_key) = (member.id(), member.node_key());
+                let revoked = self.revoked.contains(&id);
+                let member = Member { revoked, ..member };
                 if let Some(before) = self.members.insert(id, member) {
                     self.by_node_key.remove(&before.node_key());
                 }
@@ -377,6 +409,7 @@ impl Member {
             node_record: None,
             last_seen: None,
             counts: true,
+            revoked: false,
         }
     }
 

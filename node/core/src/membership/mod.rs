@@ -10,6 +10,7 @@ mod credential;
 mod describe;
 #[cfg(test)]
 mod fixture;
+mod heartbeat;
 mod identity;
 mod join;
 mod keyset;
@@ -17,6 +18,7 @@ mod members;
 mod node_record;
 mod organization;
 mod proposal;
+mod revocation;
 mod statement;
 mod template;
 mod ticket;
@@ -30,6 +32,7 @@ pub use charter::{
 pub use check::OrganizationError;
 pub use credential::verify_credential;
 pub use describe::{Line, describe};
+pub use heartbeat::{Heartbeat, HeartbeatError, HeartbeatOffered, Trust, is_beaten, may_beat};
 pub use identity::{StoredIdentity, StoredOpeningKey};
 pub use join::{Admission, JoinError, verify_join_answer, verify_join_request};
 pub use keyset::{verify_key_set, verify_key_set_of};
@@ -37,9 +40,10 @@ pub use members::{Member, Members, MembershipError, Offered, Page, Status};
 pub use node_record::{capability, verify_node_record, verify_node_record_of};
 pub use organization::{
     Charter, Credential, HpkeKey, JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known,
-    NodeRecord, Organization, RevocationList, Rules, Template,
+    NodeRecord, Organization, Rules, Template,
 };
 pub use proposal::{Proposal, ProposalError, ProposalKind, Proposed};
+pub use revocation::{ListHead, ListOffered, RevocationError, RevocationList, Revocations};
 pub use statement::{StatementError, Subject};
 pub use template::{RuleLine, RulesError};
 pub use ticket::{Ticket, TicketError, ticket_name};

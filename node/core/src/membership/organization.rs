@@ -70,6 +70,8 @@ pub struct Rules {
     pub agreement_sha256: Option<[u8; 32]>,
     /// Its address.
     pub agreement_url: String,
+    /// How long a node goes on disclosing without hearing that its revocation list is the newest.
+    pub max_staleness: Span,
 }
 
 /// A network's charter.
@@ -182,21 +184,6 @@ pub struct Known {
     pub node_record: Option<Envelope>,
 }
 
-/// The members a network has thrown out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevocationList {
-    /// The network.
-    pub network: NetworkId,
-    /// Rises by one with each list; the first is 1.
-    pub version: u64,
-    /// SHA-256 of the list before; none in the first.
-    pub previous: Option<[u8; 32]>,
-    /// When it was made.
-    pub issued_at: Timestamp,
-    /// Who is revoked, ascending.
-    pub members: Vec<MemberId>,
-}
-
 /// An applicant asks to join; repeated, it asks how the request stands.
 #[derive(Clone)]
 pub struct JoinRequest {
@@ -248,6 +235,10 @@ pub struct JoinAnswer {
     pub node_key: NodeKey,
     /// Once approved: the charter's versions after the genesis, ascending.
     pub later_charters: Vec<Envelope>,
+    /// Once approved: the newest revocation list, where there is one.
+    pub revocations: Option<Envelope>,
+    /// Once approved: the newest heartbeat.
+    pub heartbeat: Option<Envelope>,
 }
 
 /// A ticket was used, or a join was decided: what the journal keeps of it.
@@ -261,4 +252,6 @@ pub struct JoinRecord {
     pub state: JoinState,
     /// Once approved.
     pub credential: Option<Envelope>,
+    /// When somebody else first asked with the same ticket.
+    pub reused: Option<Timestamp>,
 }

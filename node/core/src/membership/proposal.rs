@@ -1,8 +1,8 @@
 //! What several authorities must sign: one exact byte string, and the signatures gathered so far.
 
 use super::{
-    ChainError, Charter, CharterError, Credential, Link, RevocationList, StatementError,
-    chain::Signatures,
+    ChainError, Charter, CharterError, Credential, Link, RevocationError, RevocationList,
+    StatementError, chain::Signatures,
 };
 use crate::{
     crypto::{Body, Envelope, SignatureError, SigningKey, sha256},
@@ -27,6 +27,9 @@ pub enum ProposalError {
     /// Somebody signed whose word does not count for it, or nobody.
     #[error("a signer of the proposal is no authority")]
     Signer,
+    /// The revocation list it proposes cannot be used.
+    #[error(transparent)]
+    List(#[from] RevocationError),
     /// The two are not the same proposal.
     #[error("the proposals differ")]
     Differs,
@@ -132,10 +135,7 @@ impl Proposal {
             }
             Proposed::Charter(charter) => in_force.check_next(charter)?,
             Proposed::Credential(credential) => credential.check(&in_force.network)?,
-            Proposed::RevocationList(list) if list.network != in_force.network => {
-                return Err(ProposalError::Network);
-            }
-            Proposed::RevocationList(_) => {}
+            Proposed::RevocationList(list) => list.check(&in_force.network)?,
         }
         Ok(proposed)
     }

@@ -121,7 +121,7 @@ fn small(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-const NUMBERS: [NumberRule; 9] = [
+const NUMBERS: [NumberRule; 10] = [
     NumberRule {
         name: "clock_window_min",
         least: 1,
@@ -203,6 +203,15 @@ const NUMBERS: [NumberRule; 9] = [
         get: |rules| rules.locate_per_day.into(),
         set: |rules, value| rules.locate_per_day = small(value),
     },
+    NumberRule {
+        name: "max_staleness_hours",
+        least: 1,
+        most: 30 * DAY_HOURS as u64,
+        unit: "hours",
+        meaning: "a node that so long cannot tell who was revoked discloses only in emergencies",
+        get: |rules| rules.max_staleness.0 / Span::hours(1).0,
+        set: |rules, value| rules.max_staleness = Span::hours(value),
+    },
 ];
 
 impl Rules {
@@ -223,6 +232,7 @@ impl Rules {
                 locate_per_day: 5_000,
                 agreement_sha256: None,
                 agreement_url: String::new(),
+                max_staleness: limits::MAX_STALENESS,
             },
         }
     }

@@ -76,11 +76,15 @@ pub enum RecordKind {
     CharterSeen = 15,
     /// An administrator decided for a charter.
     CharterAdopted = 16,
+    /// A revocation list this node goes by, or its rival.
+    Revocations = 17,
+    /// A heartbeat.
+    Heartbeat = 18,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Charter,
         Self::Member,
         Self::TicketIssued,
@@ -97,6 +101,8 @@ impl RecordKind {
         Self::Proposal,
         Self::CharterSeen,
         Self::CharterAdopted,
+        Self::Revocations,
+        Self::Heartbeat,
     ];
 
     /// Reads the number.

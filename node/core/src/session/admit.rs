@@ -69,6 +69,11 @@ impl Sessions {
         ended < SESSIONS_ENDED_MAX && !of_peer.ended.get(&session).is_some_and(lately)
     }
 
+    /// Ends every session of a node that is heeded no more.
+    pub fn end(&mut self, node: &NodeKey) {
+        self.inbound.remove(node);
+    }
+
     /// Remembers a session whose first message opened; the oldest of the peer ends where it holds
     /// as many as it may. A session that is known keeps its window, whatever is offered.
     pub fn begin(&mut self, node: NodeKey, session: [u8; 16], keys: SessionKeys, now: Timestamp) {

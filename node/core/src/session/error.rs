@@ -29,6 +29,12 @@ pub enum SessionError {
         /// Who sent it.
         node: NodeKey,
     },
+    /// The sender was a member and was revoked.
+    #[error("member {member} was revoked")]
+    Revoked {
+        /// Who sent it.
+        member: MemberId,
+    },
     /// The message was made for somebody else or for another network.
     #[error("member {member} sent a message made for somebody else")]
     Audience {
@@ -86,7 +92,7 @@ impl SessionError {
             | Self::Charter { .. }
             | Self::Expired { .. }
             | Self::Replayed { .. } => PeerCode::Unauthenticated,
-            Self::NotMember { .. } => PeerCode::NotMember,
+            Self::NotMember { .. } | Self::Revoked { .. } => PeerCode::NotMember,
             Self::NotAuthority { .. } => PeerCode::Denied,
             Self::Stale { .. } => PeerCode::Stale,
             Self::ClockSkew { .. } => PeerCode::ClockSkew,
@@ -101,6 +107,7 @@ impl SessionError {
             Self::Signature { .. } => Code::Signature,
             Self::NotMember { .. } => Code::NotMember,
             Self::NotAuthority { .. } => Code::NotAuthority,
+            Self::Revoked { .. } => Code::KeyRevoked,
             Self::Audience { .. } => Code::WrongRecipient,
             Self::Stale { .. } => Code::Stale,
             Self::ClockSkew { .. } => Code::ClockSkew,

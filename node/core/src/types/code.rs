@@ -1,4 +1,4 @@
-//! Stable error codes: all of them for our own people, nine coarse ones for peers.
+//! Stable error codes: all of them for our own people, ten coarse ones for peers.
 
 use std::fmt;
 
@@ -78,6 +78,8 @@ codes!(
         Unavailable = "UNAVAILABLE",
         /// The clocks disagree by more than the charter's window.
         ClockSkew = "CLOCK_SKEW",
+        /// The receiver does not know any more who was revoked, and discloses nothing until it does.
+        TrustStale = "TRUST_STALE",
     }
 );
 
@@ -158,6 +160,12 @@ codes!(
         Unauthenticated = "UNAUTHENTICATED",
         /// The sender is no active member.
         NotMember = "NOT_MEMBER",
+        /// The member was revoked.
+        KeyRevoked = "KEY_REVOKED",
+        /// Nobody has confirmed the revocation list for longer than the charter allows.
+        TrustStale = "TRUST_STALE",
+        /// Two different revocation lists of one version were signed.
+        TrustConflict = "TRUST_CONFLICT",
         /// A message was made for another node or network.
         WrongRecipient = "WRONG_RECIPIENT",
         /// The sender goes by another charter of this network.

@@ -220,3 +220,20 @@ pub const RELEASE_WAIT_MAX: Span = Span::hours(1);
 pub const RELEASES_PER_ASKER_MAX: usize = 64;
 /// Fetches that wait for their release, of all askers.
 pub const RELEASES_PENDING_MAX: usize = 4_096;
+/// Members one revocation list names.
+pub const REVOKED_MAX: usize = 10_000;
+/// A status key signs a heartbeat once the newest is this old: half of the six hours within which one
+/// must be signed, so that a round that fails costs nothing (protocol.md 1).
+pub const HEARTBEAT_EVERY: Span = Span::hours(3);
+/// How long a node goes on disclosing without a newer heartbeat, where the charter says nothing.
+pub const MAX_STALENESS: Span = Span::hours(72);
+/// Members told at once of what this node decided.
+pub const TOLD_MAX: usize = 256;
+/// Members told at once of what this node heard; the rest hear it from others, or within a minute.
+pub const TOLD_ON_MAX: usize = 8;
+/// How long a member may take to hear news, and to give them.
+pub const NEWS_TIME_MAX: Span = Span::seconds(5);
+/// Shortest pause between two rounds of asking members that said they have news.
+pub const NEWS_PAUSE: Span = Span(100);
+/// Characters of the reason for a revocation.
+pub const REASON_CHARS_MAX: usize = 500;

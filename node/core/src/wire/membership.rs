@@ -20,6 +20,9 @@ use crate::{
 const MINUTE: u64 = Span::minutes(1).0;
 const HOUR: u64 = Span::hours(1).0;
 const DAY: u64 = Span::days(1).0;
+/// The staleness that is written as nothing: charters older than the rule have it.
+const DEFAULT_STALENESS_HOURS: u32 = 72;
+const _: () = assert!(DEFAULT_STALENESS_HOURS as u64 * HOUR == limits::MAX_STALENESS.0);
 
 body!(Organization, "organization");
 
@@ -76,6 +79,10 @@ impl Wire for Rules {
             locate_per_day: self.locate_per_day,
             agreement_sha256: optional_bytes(self.agreement_sha256),
             agreement_url: self.agreement_url.clone(),
+            max_staleness_hours: match units(self.max_staleness.0, HOUR) {
+                DEFAULT_STALENESS_HOURS => 0,
+                hours => hours,
+            },
         }
     }
 
@@ -93,6 +100,10 @@ impl Wire for Rules {
             locate_per_day: proto.locate_per_day,
             agreement_sha256: optional_array(&proto.agreement_sha256)?,
             agreement_url: code(proto.agreement_url)?,
+            max_staleness: Span::hours(match proto.max_staleness_hours {
+                0 => DEFAULT_STALENESS_HOURS.into(),
+                hours => hours.into(),
+            }),
         })
     }
 }
@@ -326,6 +337,8 @@ impl Wire for JoinAnswer {
             peer: self.peers.iter().map(Wire::to_proto).collect(),
             node_key: self.node_key.0.to_vec(),
             later_charter: self.later_charters.iter().map(Wire::to_proto).collect(),
+            revocations: self.revocations.as_ref().map(Wire::to_proto),
+            heartbeat: self.heartbeat.as_ref().map(Wire::to_proto),
         }
     }
 
@@ -338,9 +351,14 @@ impl Wire for JoinAnswer {
             peers: list(proto.peer, limits::MEMBERS_PAGE_MAX)?,
             node_key: NodeKey(array(&proto.node_key)?),
             later_charters: list(proto.later_charter, limits::CHARTERS_MAX)?,
+            revocations: optional(proto.revocations)?,
+            heartbeat: optional(proto.heartbeat)?,
         };
         let whole = answer.credential.is_some() && answer.charter.is_some();
-        let bare = answer.credential.is_none() && answer.charter.is_none();
+        let bare = answer.credential.is_none()
+            && answer.charter.is_none()
+            && answer.revocations.is_none()
+            && answer.heartbeat.is_none();
         let agrees = match answer.state {
             JoinState::Approved => whole,
             JoinState::Pending | JoinState::Refused => {

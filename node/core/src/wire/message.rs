@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     crypto::{Envelope, SecretKey},
     matching::{Agreement, Attribute, Grade},
-    membership::{Known, Proposal},
+    membership::{Known, ListHead, Proposal},
     records::{Coding, Demographics},
     types::{
         DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PeerCode, Purpose, QueryId,
@@ -123,6 +123,42 @@ pub struct CharterAnswer {
     pub charters: Vec<Envelope>,
     /// The newest credential of the asker that the receiver knows.
     pub credential: Option<Envelope>,
+}
+
+/// What does the receiver know of who was revoked?
+#[derive(Clone)]
+pub struct TrustRequest {
+    /// Who asks.
+    pub head: Head,
+    /// The sender's newest revocation list; none where it knows none.
+    pub list: Option<ListHead>,
+    /// When the sender's newest heartbeat was signed.
+    pub heartbeat_at: Option<Timestamp>,
+    /// Changes with what the sender knows of the members.
+    pub members: u64,
+    /// The sender has news: ask it in turn.
+    pub tell: bool,
+    /// A heartbeat that others are asked to sign as well.
+    pub beat: Option<Envelope>,
+}
+
+/// What the receiver knows, and what of it is newer.
+#[derive(Clone)]
+pub struct TrustAnswer {
+    /// Who answers.
+    pub head: Head,
+    /// The answerer's newest revocation list; none where it knows none.
+    pub list: Option<ListHead>,
+    /// When the answerer's newest heartbeat was signed.
+    pub heartbeat_at: Option<Timestamp>,
+    /// Changes with what the answerer knows of the members.
+    pub members: u64,
+    /// The list, where the asker lacks it.
+    pub revocations: Option<Envelope>,
+    /// The heartbeat, where the asker's is older.
+    pub heartbeat: Option<Envelope>,
+    /// The heartbeat that was to be signed, with the answerer's signature alone.
+    pub beat: Option<Envelope>,
 }
 
 /// Do you hold records for this patient?

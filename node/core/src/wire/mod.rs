@@ -15,6 +15,7 @@ mod membership;
 mod message;
 mod proposal;
 mod store;
+mod trust;
 mod vocabulary;
 
 pub use audit::{decode_audit, encode_audit};
@@ -26,7 +27,8 @@ pub use locate::bounded_demographics;
 pub use message::{
     CharterAnswer, CharterRequest, DocumentEntry, FetchHead, FetchRequest, Head, Hello, ListAnswer,
     ListRequest, LocateAnswer, LocateRequest, Match, MembersAnswer, MembersRequest, Message,
-    Outcome, Propose, ProposeAnswer, Refused, ReleaseAnswer, ReleaseRequest, Sealed,
+    Outcome, Propose, ProposeAnswer, Refused, ReleaseAnswer, ReleaseRequest, Sealed, TrustAnswer,
+    TrustRequest,
 };
 pub use proposal::{
     authority_text, decode_charter_adopted, decode_charter_seen, decode_proposal,
@@ -34,9 +36,10 @@ pub use proposal::{
     proposals_text,
 };
 pub use store::{
-    decode_charter, decode_document, decode_handle, decode_handle_received, decode_join,
-    decode_join_asked, decode_member, decode_patient, decode_resource, decode_revoke,
-    decode_ticket_issued, encode_charter, encode_document, encode_handle, encode_handle_received,
-    encode_join, encode_join_asked, encode_member, encode_patient, encode_resource, encode_revoke,
+    decode_charter, decode_document, decode_handle, decode_handle_received, decode_heartbeat,
+    decode_join, decode_join_asked, decode_member, decode_patient, decode_resource,
+    decode_revocations, decode_revoke, decode_ticket_issued, encode_charter, encode_document,
+    encode_handle, encode_handle_received, encode_heartbeat, encode_join, encode_join_asked,
+    encode_member, encode_patient, encode_resource, encode_revocations, encode_revoke,
     encode_ticket_issued,
 };

@@ -7,15 +7,12 @@ use prost::Message as _;
 use super::{
     CharterAnswer, CharterRequest, Propose, ProposeAnswer, WireError,
     envelope::{decode_envelope, encode_envelope},
-    field::{
-        Term, Wire, array, body, bounded_list, list, message, optional, optional_array,
-        optional_bytes, required,
-    },
+    field::{Term, Wire, array, body, list, message, optional, required},
 };
 use crate::{
     crypto::Envelope,
-    membership::{AuthorityClaim, AuthorityOffer, Proposal, ProposalKind, RevocationList},
-    types::{MemberId, NetworkId, NodeKey, Timestamp, limits},
+    membership::{AuthorityClaim, AuthorityOffer, Proposal, ProposalKind},
+    types::{MemberId, NetworkId, NodeKey, limits},
 };
 
 /// What a file of proposals starts with, version included.
@@ -37,34 +34,6 @@ impl Wire for Proposal {
         Ok(Self {
             kind: ProposalKind::term(proto.kind)?,
             signed: required(proto.signed)?,
-        })
-    }
-}
-
-body!(RevocationList, "revocation-list");
-
-impl Wire for RevocationList {
-    type Proto = proto::RevocationList;
-
-    fn to_proto(&self) -> proto::RevocationList {
-        proto::RevocationList {
-            network: self.network.0.to_vec(),
-            version: self.version,
-            previous: optional_bytes(self.previous),
-            issued_at_ms: self.issued_at.0,
-            member: self.members.iter().map(|one| one.0.to_vec()).collect(),
-        }
-    }
-
-    fn from_proto(proto: proto::RevocationList) -> Result<Self, WireError> {
-        bounded_list(&proto.member, limits::MEMBERS_MAX)?;
-        let member = |bytes: &Vec<u8>| array(bytes).map(MemberId);
-        Ok(Self {
-            network: NetworkId(array(&proto.network)?),
-            version: proto.version,
-            previous: optional_array(&proto.previous)?,
-            issued_at: Timestamp(proto.issued_at_ms),
-            members: proto.member.iter().map(member).collect::<Result<_, _>>()?,
         })
     }
 }

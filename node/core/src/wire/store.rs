@@ -83,6 +83,38 @@ pub fn decode_member(bytes: &[u8]) -> Result<Known, WireError> {
     required(record.known)
 }
 
+/// The journal body of a revocation list.
+pub fn encode_revocations(list: &Envelope) -> Vec<u8> {
+    prost::Message::encode_to_vec(&store::RevocationsRecord {
+        list: Some(list.to_proto()),
+    })
+}
+
+/// Reads the journal body of a revocation list.
+///
+/// # Errors
+/// [`WireError`] where the bytes are no such body.
+pub fn decode_revocations(bytes: &[u8]) -> Result<Envelope, WireError> {
+    let record: store::RevocationsRecord = read(bytes)?;
+    required(record.list)
+}
+
+/// The journal body of a heartbeat.
+pub fn encode_heartbeat(heartbeat: &Envelope) -> Vec<u8> {
+    prost::Message::encode_to_vec(&store::HeartbeatRecord {
+        heartbeat: Some(heartbeat.to_proto()),
+    })
+}
+
+/// Reads the journal body of a heartbeat.
+///
+/// # Errors
+/// [`WireError`] where the bytes are no such body.
+pub fn decode_heartbeat(bytes: &[u8]) -> Result<Envelope, WireError> {
+    let record: store::HeartbeatRecord = read(bytes)?;
+    required(record.heartbeat)
+}
+
 /// The journal body of *this node asked to join*: the ticket's text.
 pub fn encode_join_asked(ticket: &str) -> Vec<u8> {
     prost::Message::encode_to_vec(&store::JoinAsked {
@@ -132,6 +164,7 @@ impl Wire for JoinRecord {
             request: Some(self.request.to_proto()),
             state: self.state.number(),
             credential: self.credential.as_ref().map(Wire::to_proto),
+            reused_ms: self.reused.map_or(0, |at| at.0),
         }
     }
 
@@ -141,6 +174,7 @@ impl Wire for JoinRecord {
             request: required(proto.request)?,
             state: JoinState::term(proto.state)?,
             credential: optional(proto.credential)?,
+            reused: optional_time(proto.reused_ms),
         })
     }
 }

@@ -8,9 +8,9 @@ use chartmesh_core::{
     },
     matching::{Agreement, Attribute, Grade},
     membership::{
-        AuthorityClaim, AuthorityOffer, Charter, Credential, Founding, HpkeKey, JoinAnswer,
-        JoinRecord, JoinRequest, JoinState, KeySet, Known, NodeRecord, Organization, Proposal,
-        ProposalKind, RevocationList, Rules, Subject, Template, Ticket,
+        AuthorityClaim, AuthorityOffer, Charter, Credential, Founding, Heartbeat, HpkeKey,
+        JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known, ListHead, NodeRecord,
+        Organization, Proposal, ProposalKind, RevocationList, Rules, Subject, Template, Ticket,
     },
     records::{
         Address, AuditFields, Class, Coding, Consent, ConsentForm, Demographics, Disclosure,
@@ -24,7 +24,8 @@ use chartmesh_core::{
     wire::{
         self, CharterAnswer, CharterRequest, DocumentEntry, FetchHead, FetchRequest, Head, Hello,
         ListAnswer, ListRequest, LocateAnswer, LocateRequest, Match, MembersAnswer, MembersRequest,
-        Outcome, Propose, ProposeAnswer, Refused, ReleaseAnswer, ReleaseRequest, Sealed, WireError,
+        Outcome, Propose, ProposeAnswer, Refused, ReleaseAnswer, ReleaseRequest, Sealed,
+        TrustAnswer, TrustRequest, WireError,
     },
 };
 
@@ -69,10 +70,44 @@ fn sample<T: Body>(name: &'static str, value: &T) -> Sample {
 pub(crate) fn bodies() -> Vec<Sample> {
     let mut all = first_bodies();
     all.extend(cosign_bodies());
+    all.extend(trust_bodies());
     all
 }
 
-/// The types of the first vectors.
+/// Who was thrown out, and since when that is known to be all.
+pub(crate) fn trust_bodies() -> Vec<Sample> {
+    let list = revocation_list();
+    let head = ListHead {
+        version: list.version,
+        hash: sign(&list).hash(),
+        issued_at: list.issued_at,
+    };
+    let heartbeat = Heartbeat::of(NETWORK, Some(head), NOW.plus(Span::hours(3)));
+    let request = TrustRequest {
+        head: self::head(),
+        list: None,
+        heartbeat_at: Some(NOW),
+        members: 0x9E37_79B9_7F4A_7C15,
+        tell: true,
+        beat: Some(sign(&heartbeat)),
+    };
+    let answer = TrustAnswer {
+        head: self::head(),
+        list: Some(head),
+        heartbeat_at: Some(heartbeat.at),
+        members: 7,
+        revocations: Some(sign(&list)),
+        heartbeat: Some(sign(&heartbeat)),
+        beat: Some(sign(&heartbeat)),
+    };
+    vec![
+        sample("Heartbeat", &heartbeat),
+        sample("TrustRequest", &request),
+        sample("TrustAnswer", &answer),
+    ]
+}
+
+/// Those that were signed from the beginning.
 pub(crate) fn first_bodies() -> Vec<Sample> {
     let mut all = statements();
     all.extend(questions());
@@ -279,6 +314,36 @@ pub(crate) fn stored() -> Vec<Stored> {
     ]
 }
 
+/// What the journal keeps of trust.
+pub(crate) fn stored_trust() -> Vec<Stored> {
+    use wire::{
+        decode_heartbeat, decode_join, decode_revocations, encode_heartbeat, encode_join,
+        encode_revocations,
+    };
+
+    let list = sign(&revocation_list());
+    let heartbeat = sign(&Heartbeat::of(NETWORK, None, NOW));
+    let join = JoinRecord {
+        reused: Some(NOW),
+        ..join_record()
+    };
+    vec![
+        stored!(
+            "RevocationsRecord",
+            list,
+            encode_revocations,
+            decode_revocations
+        ),
+        stored!(
+            "HeartbeatRecord",
+            heartbeat,
+            encode_heartbeat,
+            decode_heartbeat
+        ),
+        stored!("JoinRecord", join, encode_join, decode_join),
+    ]
+}
+
 /// Bodies with the fields that came after [`stored`] was kept as vectors.
 pub(crate) fn stored_later() -> Vec<Stored> {
     use wire::{
@@ -442,6 +507,8 @@ pub(crate) fn join_answer() -> JoinAnswer {
         peers: vec![known()],
         node_key: NodeKey(node().public()),
         later_charters: Vec::new(),
+        revocations: None,
+        heartbeat: None,
     };
     answer.proved(&ticket().key(), &[9; 32])
 }
@@ -676,6 +743,7 @@ fn join_record() -> JoinRecord {
         request: sign(&join_request()),
         state: JoinState::Approved,
         credential: Some(sign(&credential())),
+        reused: None,
     }
 }
 

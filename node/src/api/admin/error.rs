@@ -125,6 +125,12 @@ fn hint(code: Code) -> &'static str {
         }
         Code::NoSession => "break-glass sessions come with a later version; telephone the holder",
         Code::RoleForbidden => "a clinician must ask",
+        Code::TrustStale => {
+            "that node must reach the authorities again; telephone it: chartmesh network members"
+        }
+        Code::KeyRevoked => {
+            "a revocation is for good; it joins again with a new ticket and chartmesh init"
+        }
         Code::ClockSkew => "set the clock of the machine (NTP), then chartmesh doctor",
         Code::SubjectMismatch | Code::Signature => {
             "nothing was shown or kept; report the sending node to its operator"

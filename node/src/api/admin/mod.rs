@@ -14,6 +14,7 @@ mod service;
 mod sniff;
 mod socket;
 mod text;
+mod trust;
 
 pub use service::Admin;
 pub use socket::{Listener, listen, serve_one};

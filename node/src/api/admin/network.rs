@@ -158,7 +158,8 @@ impl Admin {
                 received: received.to_string(),
             })
             .collect();
-        Ok(RequestsReply { requests })
+        let alarms = super::trust::ticket_alarms(&daemon);
+        Ok(RequestsReply { requests, alarms })
     }
 
     pub(super) async fn approve(&self, id: String) -> Result<ApproveReply, Status> {
@@ -228,7 +229,7 @@ impl Admin {
                     node: view.credential.node_key.to_string(),
                     organization: organization.name,
                     kind: organization.kind.to_string(),
-                    status: if view.active { "active" } else { "expired" }.to_owned(),
+                    status: super::trust::standing(view.status).to_owned(),
                     expires: view.credential.valid_until.to_string(),
                     phone: organization.phone,
                     hours: organization.hours,

@@ -121,6 +121,7 @@ impl Admin {
             audit_entries: counts.audit_entries,
             started: daemon.started.0.to_string(),
             start_ms: u64::try_from(daemon.started.1.as_millis()).unwrap_or(u64::MAX),
+            trust: daemon.node.trust().as_ref().map(super::trust::shown),
         })
     }
 
@@ -242,8 +243,12 @@ pub(super) fn health(daemon: &Daemon) -> &'static str {
         "read-only"
     } else if daemon.clock_behind.is_some() {
         "clock-behind"
-    } else if daemon.node.current_network().is_some() {
-        "ok"
+    } else if let Some(trust) = daemon.node.trust() {
+        match trust {
+            _ if trust.own => "revoked",
+            _ if trust.stale => "trust-stale",
+            _ => "ok",
+        }
     } else if daemon.node.pending_ticket().is_some() {
         "join-pending"
     } else {
@@ -259,7 +264,7 @@ pub(super) fn boot_status(error: BootError) -> Status {
     status(grpc, error.code(), error.to_string())
 }
 
-fn check(name: &str, state: &str, detail: impl Into<String>, hint: &str) -> Check {
+pub(super) fn check(name: &str, state: &str, detail: impl Into<String>, hint: &str) -> Check {
     Check {
         name: name.to_owned(),
         status: state.to_owned(),
@@ -334,6 +339,7 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
             "whoever holds that key admits members; name more with chartmesh network amend --authority",
         ));
     }
+    checks.extend(super::trust::checks(daemon));
     Ok(checks)
 }
 

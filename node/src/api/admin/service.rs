@@ -207,6 +207,15 @@ impl AdminService for Admin {
         self.members().map(Response::new)
     }
 
+    async fn network_revoke(
+        &self,
+        request: Request<proto::RevokeMemberRequest>,
+    ) -> Reply<proto::RevokeMemberReply> {
+        self.revoke_member(request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
     async fn network_authority(&self, _: Request<proto::Empty>) -> Reply<proto::AuthorityReply> {
         self.authority().map(Response::new)
     }
