@@ -4,6 +4,8 @@
 
 #[path = "sim/charter.rs"]
 mod charter;
+#[path = "sim/attack.rs"]
+mod attack;
 #[path = "sim/clock.rs"]
 mod clock;
 #[path = "sim/crash.rs"]

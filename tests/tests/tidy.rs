@@ -138,6 +138,26 @@ fn every_promise_has_its_test() {
 }
 
 #[test]
+fn every_attack_names_the_tests_that_refuse_it() {
+    let attacks = owed::attacks(TREE.text("SECURITY.md"));
+    let tests = owed::functions(TREE.rust());
+    assert!(attacks.len() > 40, "the table is read");
+    let missing = attacks.iter().filter(|(_, name)| !tests.contains(name));
+    report(
+        missing
+            .map(|(attack, name)| {
+                tree::Finding::new("SECURITY.md", format!("{attack}: no test `{name}`"))
+            })
+            .collect(),
+    );
+}
+
+#[test]
+fn no_table_is_keyed_by_a_hash_that_can_be_foreseen() {
+    report(TREE.rust().flat_map(discipline::check_hashers).collect());
+}
+
+#[test]
 fn golden_vectors_are_only_added() {
     report(vectors::check_tree(TREE.root()));
 }

@@ -10,6 +10,7 @@
     reason = "a test may panic, and the vectors are files"
 )]
 
+mod wire_attacks;
 mod wire_samples;
 
 use std::path::PathBuf;

@@ -62,6 +62,29 @@ pub(crate) fn check_switches(file: &File) -> Vec<Finding> {
     })
 }
 
+/// A hash that can be foreseen lets whoever chooses the keys put them all into one place. Ordered maps,
+/// and the standard library's with its secret seed, do not.
+pub(crate) fn check_hashers(file: &File) -> Vec<Finding> {
+    let foreseen = [
+        "FxHashMap",
+        "FxHashSet",
+        "rustc_hash",
+        "hashbrown",
+        "ahash",
+        "BuildHasherDefault",
+        "BuildHasher",
+        "with_hasher",
+    ];
+    if file.path.starts_with("tests/tests/tidy") {
+        return Vec::new();
+    }
+    lines_where(
+        file,
+        "keys a table by a hash that can be foreseen",
+        |line| words(line).any(|word| foreseen.contains(&word)),
+    )
+}
+
 fn lines_where(file: &File, what: &str, wrong: impl Fn(&str) -> bool) -> Vec<Finding> {
     file.text
         .lines()
@@ -123,6 +146,15 @@ mod tests {
         assert_eq!(findings("  double score = 1;"), 1);
         assert_eq!(findings("  repeated float score = 1;"), 1);
         assert_eq!(findings("  map<string, bytes> names = 1;"), 1);
+    }
+
+    #[test]
+    fn a_table_with_a_hash_of_its_own_is_found() {
+        let findings = |text: &str| check_hashers(&File::new("node/src/a.rs", text)).len();
+
+        assert_eq!(findings("BTreeMap::new(); HashMap::new();"), 0);
+        assert_eq!(findings("FxHashMap::default();"), 1);
+        assert_eq!(findings("HashMap::with_hasher(seed);"), 1);
     }
 
     #[test]

@@ -39,6 +39,23 @@ pub(crate) fn promises(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// The names of tests in the table of attacks, each with the attack it stands for.
+pub(crate) fn attacks(text: &str) -> Vec<(String, String)> {
+    let table = text.split("\n## Attacks").nth(1).unwrap_or("");
+    let table = table.split("\n## ").next().unwrap_or("");
+    let mut found = Vec::new();
+    for line in table.lines().filter(|line| line.starts_with("| ")) {
+        let columns: Vec<&str> = line.trim_matches('|').split('|').collect();
+        let [attack, tests] = columns[..] else {
+            continue;
+        };
+        // Odd pieces stand between back-ticks.
+        let names = tests.split('`').skip(1).step_by(2);
+        found.extend(names.map(|name| (attack.trim().to_owned(), name.to_owned())));
+    }
+    found
+}
+
 /// Every word that stands in a test.
 pub(crate) fn words_of_tests<'a>(files: impl Iterator<Item = &'a File>) -> BTreeSet<String> {
     let marker = concat!("#[cfg", "(test)]");
@@ -203,6 +220,15 @@ mod tests {
         assert!(!words.contains("LIMIT_A"));
         assert!(words.contains("LIMIT_B"));
         assert!(functions.contains("it_holds"));
+    }
+
+    #[test]
+    fn the_tests_of_each_attack_are_read() {
+        let text = "# S\n| no | `a` |\n## Attacks, and so on\n\nsee `b`\n| attack | tests |\n|---|---|\n| one | `c`, `d` |\n| two | `e` |\n## Else\n| x | `f` |\n";
+
+        let names: Vec<String> = attacks(text).into_iter().map(|(_, name)| name).collect();
+
+        assert_eq!(names, ["c", "d", "e"]);
     }
 
     #[test]
