@@ -457,9 +457,9 @@ fn shared(path: &str) -> Option<PathBuf> {
         .chain(
             PathBuf::from(env!("CARGO_MANIFEST_DIR"))
                 .ancestors()
-                .map(|folder| folder.join("shared/data")),
+                .map(|folder| folder.join("shared")),
         )
-        .map(|folder| folder.join(path))
+        .map(|folder| folder.join("data").join(path))
         .find(|path| path.exists());
     if found.is_none() {
         assert!(!demanded, "shared data missing");

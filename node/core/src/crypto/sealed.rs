@@ -590,9 +590,9 @@ mod tests {
         let demanded = std::env::var_os("CHARTMESH_DEMAND_SHARED").is_some();
         let found = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
-            .map(|folder| folder.join("shared/data"))
+            .map(|folder| folder.join("shared"))
             .chain(std::env::var_os("CHARTMESH_SHARED").map(Into::into))
-            .find_map(|folder| std::fs::read_to_string(folder.join(path)).ok());
+            .find_map(|folder| std::fs::read_to_string(folder.join("data").join(path)).ok());
         if found.is_none() {
             assert!(!demanded, "shared data missing");
             println!("skipped: shared data missing");

@@ -147,7 +147,7 @@ class Other:
     """Another member, as this one speaks to it: greeted, then in a session (10.6)."""
 
     def __init__(self, identity: Identity, network: Network, host: Host, known):
-        self.identity, self.network = identity, network
+        self.identity, self.network, self.host = identity, network, host
         credential = check_credential(known.credential, network.charter, network.id)
         self.member, self.node_key = credential.member, credential.node_key
         record = signed.verify(known.node_record, proto.NodeRecord, network.id, self.node_key)

@@ -270,8 +270,16 @@ def _policy(cases, world, hospital, kept):
             answer = hospital.locate(nobody, **changed)
             equal((answer.outcome, answer.code), (proto.OUTCOME_REFUSED, proto.PEER_CODE_DENIED))
 
-    with cases.case("existence is not told for a purpose without consent"):
-        equal(hospital.locate(story.rosa(), purpose=proto.PURPOSE_HPAYMT).outcome, proto.OUTCOME_NONE)
+    with cases.case("a patient who is concealed is answered like nobody, byte for byte"):
+        def told(patient):
+            answer = hospital.locate(patient, purpose=proto.PURPOSE_HPAYMT)
+            answer.ClearField("head")
+            return encode(answer)
+
+        equal(hospital.locate(story.rosa()).outcome, proto.OUTCOME_MATCH)
+        concealed = told(story.rosa())
+        equal(concealed, told(story.rosa(name=[proto.Name(family="Nobody", given=["Known"])], identifier=[])))
+        equal(proto.LocateAnswer.FromString(concealed).outcome, proto.OUTCOME_NONE)
 
 
 def _release(cases, hospital, kept):
@@ -308,8 +316,8 @@ def _strangers(cases, world, hospital, kept, host_of):
         body = encode(applicant.request())
         answer = applicant.ask()
         equal(answer.state, proto.JOIN_STATE_PENDING)
-        again = Applicant(Identity(story.organization("Thief")), ticket, host)
-        refused("DENIED", False, again.ask)
+        thief = Identity(story.organization("Thief"))
+        refused("DENIED", False, Applicant(thief, ticket, host_of(thief)).ask)
         request = applicant.request()
         request.mac = os.urandom(32)
         refused("DENIED", False, applicant.send, signed.sign(other.node, ticket.network, request))
@@ -320,6 +328,18 @@ def _strangers(cases, world, hospital, kept, host_of):
         late.mac = text.mac(ticket.key, b"chartmesh/1/join\0", ticket.inviter, encode(late))
         refused("CLOCK_SKEW", False, applicant.send, signed.sign(other.node, ticket.network, late))
         story.collect(world, applicant, other.words())
+
+    with cases.case("a stranger has one stream of calls, a member more"):
+        ticket = text.Ticket(world.clinic.run("network", "invite")["ticket"])
+        fourth = Identity(story.organization("Oak Urgent Care"))
+        fourth_host = host_of(fourth)
+        equal(Applicant(fourth, ticket, fourth_host).ask().state, proto.JOIN_STATE_PENDING)
+        try:
+            Applicant(fourth, ticket, fourth_host).ask()
+            holds(False, "a second stream was served")
+        except ConnectionError:
+            pass
+        Other(hospital.identity, network, hospital.host, known).hello()
 
     with cases.case("another member's handle is HANDLE_UNKNOWN"):
         ticket = text.Ticket(world.clinic.run("network", "invite")["ticket"])

@@ -30,6 +30,14 @@ READ_BYTES = 65_536
 logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
 
+# The gRPC status beside each bare code (15).
+STATUS = {
+    "MALFORMED": "INVALID_ARGUMENT", "UNAUTHENTICATED": "UNAUTHENTICATED", "NOT_MEMBER": "FAILED_PRECONDITION",
+    "STALE": "ABORTED", "DENIED": "PERMISSION_DENIED", "HANDLE_UNKNOWN": "NOT_FOUND",
+    "OVER_BUDGET": "RESOURCE_EXHAUSTED", "UNAVAILABLE": "UNAVAILABLE", "CLOCK_SKEW": "OUT_OF_RANGE",
+}
+
+
 class Refused(Exception):
     """A refusal: its code, and whether it came sealed."""
 
@@ -162,4 +170,6 @@ def _refused(error) -> Exception:
     code = trailers.get("chartmesh-code")
     if code is None:
         return ConnectionError(f"{error.code().name}: {error.details()}")
+    if STATUS.get(code) != error.code().name:
+        return AssertionError(f"{code} came with {error.code().name}")
     return Refused(code, sealed=False)
