@@ -24,6 +24,8 @@ mod paths;
 mod rust;
 #[path = "tidy/size.rs"]
 mod size;
+#[path = "tidy/spec.rs"]
+mod spec;
 #[path = "tidy/stages.rs"]
 mod stages;
 #[path = "tidy/tree.rs"]
@@ -33,6 +35,7 @@ mod vectors;
 
 use std::sync::LazyLock;
 
+use prost::Message as _;
 use tree::{Tree, report};
 
 static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
@@ -196,4 +199,22 @@ fn every_code_stands_in_the_table_of_the_protocol() {
 #[test]
 fn log_lines_have_no_field_that_could_name_a_patient() {
     report(TREE.rust().flat_map(logs::check).collect());
+}
+
+#[test]
+fn the_page_of_the_protocol_knows_every_message_field_and_term() {
+    let set = prost_types::FileDescriptorSet::decode(chartmesh_proto::FILE_DESCRIPTOR_SET)
+        .expect("the build wrote it");
+    report(spec::check_descriptors(TREE.text(spec::PAGE), &set));
+}
+
+#[test]
+fn the_page_of_the_protocol_knows_every_label_and_limit() {
+    let page = TREE.text(spec::PAGE);
+    let mut found = spec::check_limits(page, TREE.text("node/core/src/types/limits.rs"));
+    found.extend(
+        TREE.rust_under("node/core/src")
+            .flat_map(|file| spec::check_labels(page, file)),
+    );
+    report(found);
 }
