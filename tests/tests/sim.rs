@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "sim/charter.rs"]
-mod charter;
 #[path = "sim/attack.rs"]
 mod attack;
+#[path = "sim/charter.rs"]
+mod charter;
 #[path = "sim/clock.rs"]
 mod clock;
 #[path = "sim/crash.rs"]
