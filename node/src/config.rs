@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 /// Name of the file in the node's directory.
 pub const FILE: &str = "config.toml";
 
-/// Where a node listens if nothing else is said (`decisions.md` 7); UDP joins with QUIC.
-const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/7420", "/ip6/::/tcp/7420"];
+/// Where a node listens if nothing else is said (`decisions.md` 7).
+const LISTEN: [&str; 4] = [
+    "/ip4/0.0.0.0/tcp/7420",
+    "/ip6/::/tcp/7420",
+    "/ip4/0.0.0.0/udp/7420/quic-v1",
+    "/ip6/::/udp/7420/quic-v1",
+];
 const LOG: &str = "info";
 
 /// Why a configuration cannot be used.
@@ -153,6 +158,8 @@ mod tests {
         let config = Config::read(folder, sample, None).expect("the sample");
 
         assert_eq!(config.listen.1, Origin::File);
+        let default = Config::read(folder, "", None).expect("no configuration");
+        assert_eq!(config.listen.0, default.listen.0);
         let misspelt = sample.replace("listen =", "lisen =");
         assert!(matches!(
             Config::read(folder, &misspelt, None),

@@ -14,7 +14,7 @@ use chartmesh_node::{
     config::Config,
     daemon::{Daemon, Reach},
     harden::harden,
-    net::NetError,
+    net::{self, NetError},
     once, telemetry,
 };
 use clap::Parser;
@@ -41,6 +41,8 @@ struct Args {
     passphrase_fd: Option<u32>,
 }
 
+/// Names a file to which TLS libraries write what opens their connections.
+const TLS_SECRETS: &str = "SSLKEYLOGFILE";
 /// Longest passphrase.
 const PASSPHRASE_MAX_BYTES: usize = 4 << 10;
 
@@ -91,6 +93,14 @@ fn read_line(mut file: impl std::io::Read) -> std::io::Result<Zeroizing<String>>
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if std::env::var_os(TLS_SECRETS).is_some() {
+        return refuse(
+            Code::ConfigMalformed,
+            &format!(
+                "{TLS_SECRETS} is set: whoever reads that file reads every connection; unset it"
+            ),
+        );
+    }
     let log = Config::load(&args.node).map_or_else(|_| "info".to_owned(), |config| config.log.0);
     telemetry::start(&log);
     let passphrase = match passphrase(&args) {
@@ -127,6 +137,8 @@ async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
         Ok(listener) => listener,
         Err(error) => return refuse(Code::ConfigMalformed, &error),
     };
+    provide_cryptography();
+    tokio::spawn(net::warm_up());
     if let Err(error) = daemon.start_network().await {
         let code = match error {
             NetError::PortTaken { .. } => Code::PortTaken,
@@ -147,6 +159,14 @@ async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
     match (ended, served) {
         (Ok(()), Ok(Ok(()))) => ExitCode::SUCCESS,
         _ => ExitCode::from(70),
+    }
+}
+
+/// Makes aws-lc the cryptography of TLS for whoever names none.
+fn provide_cryptography() {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    if provider.install_default().is_err() {
+        tracing::debug!("TLS has its cryptography already");
     }
 }
 

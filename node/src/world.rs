@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,8 +33,36 @@ pub struct RealWorld {
     store: Store,
     net: Mutex<Option<Net>>,
     clock: SteadyClock,
-    workers: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    pool: Pool,
+}
+
+/// The pool of CPU-heavy work.
+struct Pool {
+    workers: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Pool {
+    fn new() -> Self {
+        Self {
+            workers: Semaphore::new(WORKERS),
+            waiting: Semaphore::new(WORK_QUEUE_MAX),
+        }
+    }
+
+    async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        // Neither semaphore is ever closed, so both waits end with a place.
+        let _place = self.waiting.acquire().await;
+        let _worker = self.workers.acquire().await;
+        match tokio::task::spawn_blocking(job).await {
+            Ok(value) => value,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is going down; whoever waits here is dropped with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
 }
 
 impl RealWorld {
@@ -44,8 +72,7 @@ impl RealWorld {
             store,
             net: Mutex::new(None),
             clock: SteadyClock::new(start),
-            workers: Arc::new(Semaphore::new(WORKERS)),
-            waiting: Arc::new(Semaphore::new(WORK_QUEUE_MAX)),
+            pool: Pool::new(),
         }
     }
 
@@ -209,16 +236,35 @@ impl Directory for Node<RealWorld> {
 
 impl Work for RealWorld {
     async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
-        // Neither semaphore is ever closed, so both waits end with a place.
-        let _place = self.waiting.acquire().await;
-        let _worker = self.workers.acquire().await;
-        match tokio::task::spawn_blocking(job).await {
-            Ok(value) => value,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is going down; whoever waits here is dropped with it.
-                Err(_) => std::future::pending().await,
-            },
+        self.pool.run(job).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_queue_max_jobs_wait_in_the_pool_and_the_others_before_it() {
+        let pool = Pool::new();
+        let mut busy = Vec::new();
+        let mut gates = Vec::new();
+        for _ in 0..WORK_QUEUE_MAX {
+            let (gate, opened) = mpsc::channel::<()>();
+            let mut job = Box::pin(pool.run(move || opened.recv().is_ok()));
+            assert!(futures::poll!(&mut job).is_pending());
+            busy.push(job);
+            gates.push(gate);
         }
+        assert_eq!(pool.waiting.available_permits(), 0);
+
+        let mut beyond = pin!(pool.run(|| 7));
+
+        assert!(futures::poll!(&mut beyond).is_pending());
+        drop(gates);
+        futures::future::join_all(busy).await;
+        assert_eq!(beyond.await, 7);
     }
 }

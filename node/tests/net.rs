@@ -540,6 +540,10 @@ async fn a_handler_that_panics_ends_nothing_but_its_call() {
             .await
             .expect("parts");
 
+        for rpc in [Rpc::Members, Rpc::List, Rpc::Release] {
+            let answer = calls.call(holder.key, rpc, sealed("panic")).await;
+            assert_eq!(answer, Err(CallError::Refused(PeerCode::Unavailable)));
+        }
         let answer = calls.call(holder.key, Rpc::Locate, sealed("panic")).await;
         let mut last = None;
         while let Some(part) = parts.next().await {
@@ -655,6 +659,55 @@ async fn a_node_that_is_disconnected_is_not_dialled() {
         assert_eq!(answer, Err(CallError::Unreachable));
         assert!(asker.net.connections().is_empty());
     }
+}
+
+/// The peer takes nothing any more, so an orderly end would wait for it for ever.
+#[tokio::test]
+async fn a_node_that_takes_nothing_is_cut_off_within_two_seconds() {
+    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
+    let port = holder.net.bound()[0].rsplit('/').next().map(str::to_owned);
+    let to = format!("127.0.0.1:{}", port.expect("a port"));
+    let (through, freeze) = proxy(to).await;
+    let address = address_bytes(&format!("/ip4/127.0.0.1/tcp/{through}")).expect("an address");
+    let calls = asker.net.calls();
+    calls.learn(holder.key, &[address]);
+    let mut parts = calls
+        .open(holder.key, fetch(4_096, ""))
+        .await
+        .expect("parts");
+    assert!(parts.next().await.is_some());
+    freeze.cancel();
+    assert_eq!(holder.net.connections().len(), 1);
+
+    let start = Instant::now();
+    holder.net.disconnect(asker.key);
+    while !holder.net.connections().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(2));
+        tokio::task::yield_now().await;
+    }
+
+    assert!(holder.net.connections().is_empty());
+}
+
+/// A way to an address that carries nothing more once it is told so, and stays open.
+async fn proxy(to: String) -> (u16, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let port = listener.local_addr().expect("its address").port();
+    let freeze = CancellationToken::new();
+    let frozen = freeze.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (to, frozen) = (to.clone(), frozen.clone());
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(to).await.expect("the node behind");
+                tokio::select! {
+                    ended = tokio::io::copy_bidirectional(&mut near, &mut far) => drop(ended),
+                    () = frozen.cancelled() => std::future::pending::<()>().await,
+                }
+            });
+        }
+    });
+    (port, freeze)
 }
 
 /// Both dial at once, so that two connections may stand.

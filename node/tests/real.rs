@@ -47,13 +47,21 @@ use zeroize::Zeroizing;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Several chunks of a document file, the last one cut.
 const REPORT_BYTES: usize = 700_001;
+const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 
 /// A clinic reads a hospital's report only while the patient's consent stands, and a third member
 /// that the consent does not name reads nothing at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consented_document_arrives_whole_and_none_after_the_revocation() {
-    let (hospital, clinic) = network().await;
-    let pharmacy = Node::made("Pharmacy C", Kind::Pharmacy).await;
+    for listen in [TCP, QUIC] {
+        a_consented_document_arrives_over(listen).await;
+    }
+}
+
+async fn a_consented_document_arrives_over(listen: &str) {
+    let (hospital, clinic) = network_over(&[listen]).await;
+    let pharmacy = Node::made_at("Pharmacy C", Kind::Pharmacy, &[listen]).await;
     pharmacy.joins(&hospital).await;
     let (patient, report) = hospital.has_a_patient_with_a_report().await;
 
@@ -322,7 +330,11 @@ struct Stopped {
 
 /// A hospital that founded a network, and a clinic that it admitted.
 async fn network() -> (Node, Node) {
-    let hospital = Node::made("Hospital A", Kind::Hospital).await;
+    network_over(&[TCP, QUIC]).await
+}
+
+async fn network_over(listen: &[&str]) -> (Node, Node) {
+    let hospital = Node::made_at("Hospital A", Kind::Hospital, listen).await;
     let founding = Founding {
         name: "Test network".to_owned(),
         template: Template::OptIn,
@@ -335,15 +347,19 @@ async fn network() -> (Node, Node) {
     assert!(founded.is_ok());
     let started = hospital.daemon.start_network().await;
     started.expect("a network");
-    let clinic = Node::made("Clinic B", Kind::Clinic).await;
+    let clinic = Node::made_at("Clinic B", Kind::Clinic, listen).await;
     clinic.joins(&hospital).await;
     (hospital, clinic)
 }
 
 impl Stopped {
     async fn made(name: &str, kind: Kind, passphrase: Option<&str>) -> Self {
+        Self::made_as(making(name, kind, passphrase)).await
+    }
+
+    async fn made_as(making: Making) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
-        let made = boot::make(folder.path(), making(name, kind, passphrase)).await;
+        let made = boot::make(folder.path(), making).await;
         assert!(made.is_ok());
         Self { folder }
     }
@@ -414,6 +430,11 @@ impl Stopped {
 impl Node {
     async fn made(name: &str, kind: Kind) -> Self {
         Stopped::made(name, kind, None).await.started().await
+    }
+
+    async fn made_at(name: &str, kind: Kind, listen: &[&str]) -> Self {
+        let making = making_at(name, kind, None, listen);
+        Stopped::made_as(making).await.started().await
     }
 
     fn flows(&self) -> &Arc<Flows<RealWorld>> {
@@ -652,6 +673,10 @@ impl Node {
 }
 
 fn making(name: &str, kind: Kind, passphrase: Option<&str>) -> Making {
+    making_at(name, kind, passphrase, &[TCP, QUIC])
+}
+
+fn making_at(name: &str, kind: Kind, passphrase: Option<&str>, listen: &[&str]) -> Making {
     Making {
         organization: Organization {
             name: name.to_owned(),
@@ -666,7 +691,7 @@ fn making(name: &str, kind: Kind, passphrase: Option<&str>) -> Making {
             part2: false,
             test: true,
         },
-        listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
+        listen: listen.iter().map(|text| (*text).to_owned()).collect(),
         passphrase: passphrase.map(|text| Zeroizing::new(text.to_owned())),
         key_file: None,
     }

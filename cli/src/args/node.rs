@@ -121,7 +121,7 @@ pub(crate) struct InitArgs {
     /// Only test data will be kept here.
     #[arg(long)]
     pub(crate) test: bool,
-    /// Where to listen [default: port 7420, IPv4 and IPv6].
+    /// Where to listen: /ip4/…/tcp/… or /ip4/…/udp/…/quic-v1 [default: port 7420, both, IPv4 and IPv6].
     #[arg(long, value_name = "MULTIADDR", num_args = 1..)]
     pub(crate) listen: Vec<String>,
     /// Ask for a passphrase that opens the store.

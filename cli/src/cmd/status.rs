@@ -148,6 +148,7 @@ fn peers_table(reply: &PeersReply) -> String {
         "CONNECTED",
         "RTT",
         "PATH",
+        "TRANSPORT",
         "LAST SEEN",
         "NODE",
     ]);
@@ -159,6 +160,7 @@ fn peers_table(reply: &PeersReply) -> String {
                 .rtt_ms
                 .map_or_else(String::new, |rtt| format!("{rtt:.1} ms")),
             &line.path,
+            &line.transport,
             &text::maybe_date(line.last_seen.as_ref()),
             &line.node,
         ]);

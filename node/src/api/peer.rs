@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -158,17 +158,18 @@ impl Strangers {
     }
 }
 
+/// Every count is consistent after each step, so a panic elsewhere cannot spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<S: PeerService> PeerApi<S> {
     /// A place for one call of a node, in what it may have worked on at a time.
     fn place(&self, from: NodeKey) -> Option<OwnedSemaphorePermit> {
         if self.service.is_member(from) {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            return slots.of(from).try_acquire_owned().ok();
+            return lock(&self.slots).of(from).try_acquire_owned().ok();
         }
-        self.strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(from, Instant::now())
+        lock(&self.strangers).admit(from, Instant::now())
     }
 
     /// Runs a piece of work in a task of its own: it is not cut short when the caller goes away, and
@@ -361,6 +362,23 @@ mod tests {
         }
         assert!(strangers.admit(FROM, now).is_none());
         assert!(strangers.admit(FROM, now + MINUTE).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_mutex_that_a_panic_poisoned_stops_nobody() {
+        let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
+        let api = Arc::new(api(most));
+        assert_eq!(api.spawned(FROM, async { Ok(1) }).await, Ok(1));
+        let poisoned = api.clone();
+        let panicked = std::thread::spawn(move || {
+            let _held = (poisoned.slots.lock(), poisoned.strangers.lock());
+            panic!("as asked");
+        });
+        assert!(panicked.join().is_err());
+        assert!(api.slots.is_poisoned() && api.strangers.is_poisoned());
+
+        assert_eq!(api.spawned(FROM, async { Ok(2) }).await, Ok(2));
+        assert!(lock(&api.strangers).admit(FROM, Instant::now()).is_some());
     }
 
     #[tokio::test]

@@ -184,7 +184,7 @@ impl PeerCalls {
 
     /// Looks for a node among the members, not too often; tells whether that brought anything to try.
     async fn find(&self, node: NodeKey, peer: PeerId) -> bool {
-        if !self.may_look_for(node) {
+        if !self.may_look_for(node, Instant::now()) {
             return false;
         }
         let (answer, found) = oneshot::channel();
@@ -204,8 +204,7 @@ impl PeerCalls {
         true
     }
 
-    fn may_look_for(&self, node: NodeKey) -> bool {
-        let now = Instant::now();
+    fn may_look_for(&self, node: NodeKey, now: Instant) -> bool {
         let again = Duration::from_millis(limits::FIND_AGAIN.0);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         found.retain(|_, at| now.duration_since(*at) < again);
@@ -227,10 +226,14 @@ impl PeerCalls {
                 () = stop.cancelled() => return,
                 _ = round.tick() => {}
             }
-            let now = Instant::now();
-            self.lock()
-                .retain(|_, slot| now.duration_since(slot.used) < idle);
+            self.let_go(Instant::now());
         }
+    }
+
+    fn let_go(&self, now: Instant) {
+        let idle = Duration::from_millis(limits::CHANNEL_IDLE_MAX.0);
+        self.lock()
+            .retain(|_, slot| now.duration_since(slot.used) < idle);
     }
 
     fn dial(&self, peer: PeerId) -> Slot {
@@ -335,5 +338,87 @@ fn read(part: Part) -> Result<FetchPart, CallError> {
             data: data.into(),
         }),
         None => Err(CallError::Refused(PeerCode::Malformed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity;
+
+    use super::{super::streams::StreamLimits, *};
+
+    struct Calls {
+        calls: PeerCalls,
+        asks: mpsc::Receiver<super::super::opener::Ask>,
+        orders: mpsc::Receiver<Order>,
+        node: NodeKey,
+    }
+
+    fn calls() -> Calls {
+        let own = PeerId::random();
+        let (opener, asks) = Opener::new(StreamLimits::default());
+        let (orders, asked) = mpsc::channel(8);
+        let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
+        Calls {
+            calls: PeerCalls::new(own, opener, Book::new(own), orders),
+            asks,
+            orders: asked,
+            node: super::super::address::node_key(peer).expect("a node"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_nobody_uses_is_let_go_after_channel_idle_max() {
+        let Calls { calls, node, .. } = calls();
+        let idle = Duration::from_millis(limits::CHANNEL_IDLE_MAX.0);
+        let slot = calls.dial(PeerId::random());
+        let used = slot.used;
+        calls.lock().insert(node, slot);
+
+        calls.let_go(used + idle.mul_f64(0.9));
+        assert_eq!(calls.lock().len(), 1);
+        calls.let_go(used + idle);
+
+        assert!(calls.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn members_that_know_nothing_cost_find_max() {
+        let Calls {
+            calls,
+            mut asks,
+            mut orders,
+            node,
+        } = calls();
+        tokio::spawn(async move {
+            while let Some(ask) = asks.recv().await {
+                ask.reply.refuse(OpenError::Unreachable);
+            }
+        });
+        let peer = peer_id(node).expect("a peer");
+        let most = Duration::from_millis(limits::FIND_MAX.0);
+
+        let start = Instant::now();
+        let unheard = calls.connect(node, peer).await;
+        let took = start.elapsed();
+        let again = calls.connect(node, peer).await;
+
+        assert_eq!(unheard, Err(OpenError::Unreachable));
+        assert!(took >= most && took < most * 3, "{took:?}");
+        assert_eq!(again, Err(OpenError::Unreachable));
+        assert!(orders.try_recv().is_ok());
+        assert!(orders.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_node_is_looked_for_again_after_find_again() {
+        let Calls { calls, node, .. } = calls();
+        let (now, again) = (Instant::now(), Duration::from_millis(limits::FIND_AGAIN.0));
+        assert!(calls.may_look_for(node, now));
+
+        assert!(!calls.may_look_for(node, now + again / 2));
+
+        assert!(calls.may_look_for(NodeKey([3; 32]), now));
+        assert!(calls.may_look_for(node, now + again));
     }
 }

@@ -51,4 +51,20 @@ pub(super) mod tests {
             None
         }
     }
+    /// To whom nobody is a member.
+    pub(in crate::net) struct Nobody;
+
+    impl Directory for Nobody {
+        fn is_known(&self, _: NodeKey) -> bool {
+            false
+        }
+
+        fn own_record(&self) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn read_record(&self, _: NodeKey, _: &[u8]) -> Option<Found> {
+            None
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub(super) enum Refusal {
 }
 
 /// A machine or a site, as far as its address tells: an IPv4 address, or the /64 of an IPv6 address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Host(u64);
 
 impl Host {
@@ -201,5 +201,173 @@ impl NetworkBehaviour for Gate {
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use chartmesh_core::types::NodeKey;
+    use libp2p::{
+        core::{ConnectedPoint, Endpoint},
+        identity,
+        swarm::behaviour::{ConnectionClosed, ConnectionEstablished},
+    };
+
+    use super::{super::directory::Found, *};
+
+    /// To whom everybody is a stranger, until everybody is a member.
+    #[derive(Default)]
+    struct Opening(AtomicBool);
+
+    impl Directory for Opening {
+        fn is_known(&self, _: NodeKey) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn own_record(&self) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn read_record(&self, _: NodeKey, _: &[u8]) -> Option<Found> {
+            None
+        }
+    }
+
+    fn stranger() -> PeerId {
+        identity::Keypair::generate_ed25519().public().to_peer_id()
+    }
+
+    fn from(host: usize) -> Multiaddr {
+        let ip = std::net::Ipv4Addr::from(0xc000_0200 + u32::try_from(host).expect("a number"));
+        Multiaddr::from(ip).with(Protocol::Tcp(7420))
+    }
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    fn connects(gate: &mut Gate, number: usize, remote: &Multiaddr) -> Result<(), Refusal> {
+        let (peer, here) = (stranger(), Multiaddr::empty());
+        let admitted = gate.handle_established_inbound_connection(id(number), peer, &here, remote);
+        admitted.map(drop).map_err(|denied| {
+            let refusal = denied.downcast::<Refusal>();
+            refusal.expect("a refusal of the gate")
+        })?;
+        gate.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id: peer,
+            connection_id: id(number),
+            endpoint: &endpoint(remote),
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+        Ok(())
+    }
+
+    fn endpoint(remote: &Multiaddr) -> ConnectedPoint {
+        ConnectedPoint::Listener {
+            local_addr: Multiaddr::empty(),
+            send_back_addr: remote.clone(),
+        }
+    }
+
+    #[test]
+    fn strangers_have_stranger_connections_max_until_they_are_members() {
+        let directory = Arc::new(Opening::default());
+        let mut gate = Gate::new(directory.clone());
+        for number in 0..limits::STRANGER_CONNECTIONS_MAX {
+            assert_eq!(connects(&mut gate, number, &from(number)), Ok(()));
+        }
+
+        let beyond = connects(&mut gate, 9_000, &from(9_000));
+
+        assert_eq!(beyond, Err(Refusal::Strangers));
+        directory.0.store(true, Ordering::Relaxed);
+        assert_eq!(connects(&mut gate, 9_001, &from(9_001)), Ok(()));
+        directory.0.store(false, Ordering::Relaxed);
+        gate.strangers.pop_first();
+        assert_eq!(connects(&mut gate, 9_002, &from(9_002)), Ok(()));
+    }
+
+    #[test]
+    fn strangers_of_one_host_have_stranger_connections_per_host_max() {
+        let mut gate = Gate::new(Arc::new(Opening::default()));
+        for number in 0..limits::STRANGER_CONNECTIONS_PER_HOST_MAX {
+            assert_eq!(connects(&mut gate, number, &from(1)), Ok(()));
+        }
+
+        assert_eq!(
+            connects(&mut gate, 900, &from(1)),
+            Err(Refusal::StrangersOfHost)
+        );
+
+        assert_eq!(connects(&mut gate, 901, &from(2)), Ok(()));
+        gate.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+            peer_id: stranger(),
+            connection_id: id(0),
+            endpoint: &endpoint(&from(1)),
+            cause: None,
+            remaining_established: 0,
+        }));
+        assert_eq!(connects(&mut gate, 902, &from(1)), Ok(()));
+    }
+
+    #[test]
+    fn one_host_has_connections_pending_per_host_max_and_the_others_theirs() {
+        let mut gate = Gate::new(Arc::new(Opening::default()));
+        let here = Multiaddr::empty();
+        let mut begins = |number, host| {
+            let pending = gate.handle_pending_inbound_connection(id(number), &here, &from(host));
+            pending.map_err(|denied| denied.downcast::<Refusal>().ok())
+        };
+        for number in 0..limits::CONNECTIONS_PENDING_PER_HOST_MAX {
+            assert!(begins(number, 1).is_ok());
+        }
+
+        let beyond = begins(900, 1).err().flatten();
+
+        assert_eq!(beyond, Some(Refusal::HandshakesOfHost));
+        assert!(begins(901, 2).is_ok());
+        gate.pending.remove(&id(0));
+        assert!(
+            gate.handle_pending_inbound_connection(id(902), &here, &from(1))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn an_ipv6_site_is_one_host() {
+        let host = |text: &str| Host::of(&text.parse().expect("an address"));
+
+        assert_eq!(
+            host("/ip6/2001:db8:1:2::1/tcp/1"),
+            host("/ip6/2001:db8:1:2:ffff::9/udp/2/quic-v1")
+        );
+        assert_ne!(
+            host("/ip6/2001:db8:1:2::1/tcp/1"),
+            host("/ip6/2001:db8:1:3::1/tcp/1")
+        );
+        assert_eq!(
+            host("/ip6/::ffff:192.0.2.1/tcp/1"),
+            host("/ip4/192.0.2.1/tcp/1")
+        );
+        assert!(host("/memory/1").is_none());
+    }
+
+    #[test]
+    fn nobody_but_members_is_dialled() {
+        let directory = Arc::new(Opening::default());
+        let mut gate = Gate::new(directory.clone());
+        let mut dials =
+            |peer| gate.handle_pending_outbound_connection(id(1), peer, &[], Endpoint::Dialer);
+        directory.0.store(true, Ordering::Relaxed);
+        assert!(dials(Some(stranger())).is_ok());
+
+        directory.0.store(false, Ordering::Relaxed);
+        let refused = dials(Some(stranger())).err();
+
+        let refused = refused.and_then(|denied| denied.downcast::<Refusal>().ok());
+        assert_eq!(refused, Some(Refusal::NotDialled));
     }
 }

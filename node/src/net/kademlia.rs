@@ -31,6 +31,8 @@ const PARALLEL: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
 const MESSAGE_MAX_BYTES: usize = 64 << 10;
 /// How often this node's own record is put where others find it; who holds it forgets it on a restart.
 pub(super) const PUBLISH_EVERY: Duration = Duration::from_secs(3600);
+/// How soon that is tried again where nobody took it.
+pub(super) const PUBLISH_AGAIN: Duration = Duration::from_secs(5);
 
 /// The behaviour.
 pub(super) type Kad = kad::Behaviour<MemoryStore>;
@@ -88,6 +90,7 @@ struct LookUp {
 pub(super) struct Finder {
     directory: Arc<dyn Directory>,
     look_ups: Vec<LookUp>,
+    is_owed: bool,
 }
 
 impl Finder {
@@ -95,7 +98,13 @@ impl Finder {
         Self {
             directory,
             look_ups: Vec::new(),
+            is_owed: false,
         }
+    }
+
+    /// Whether this node's own record was offered and taken by nobody.
+    pub(super) fn is_owed(&self) -> bool {
+        self.is_owed
     }
 
     /// Looks for a member; where too many are being looked for, the answer is none.
@@ -118,7 +127,8 @@ impl Finder {
     }
 
     /// Puts this node's own record where others find it.
-    pub(super) fn publish(&self, kad: &mut Kad, own: NodeKey) {
+    pub(super) fn publish(&mut self, kad: &mut Kad, own: NodeKey) {
+        self.is_owed = false;
         let Some(value) = self.directory.own_record() else {
             return;
         };
@@ -213,6 +223,7 @@ impl Finder {
             QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) => Some(found.record),
             QueryResult::PutRecord(Err(error)) => {
                 tracing::debug!(%error, "this node's record was stored nowhere");
+                self.is_owed = true;
                 return;
             }
             _ => None,
@@ -247,4 +258,180 @@ impl Finder {
 fn node_of(key: &RecordKey) -> Option<NodeKey> {
     let node = NodeKey(key.as_ref().try_into().ok()?);
     peer_id(node).and_then(node_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Mutex};
+
+    use chartmesh_core::crypto::SecretKey;
+    use libp2p::identity;
+
+    use super::{super::swarm::Identity, *};
+
+    const NETWORK: NetworkId = NetworkId([7; 32]);
+
+    /// Knows its members; a record holds where it begins with the key of the member it is about.
+    struct Roster {
+        members: BTreeSet<NodeKey>,
+        own: Mutex<Option<Vec<u8>>>,
+    }
+
+    impl Roster {
+        fn new(members: impl IntoIterator<Item = NodeKey>) -> Arc<Self> {
+            Arc::new(Self {
+                members: members.into_iter().collect(),
+                own: Mutex::default(),
+            })
+        }
+    }
+
+    impl Directory for Roster {
+        fn is_known(&self, node: NodeKey) -> bool {
+            self.members.contains(&node)
+        }
+
+        fn own_record(&self) -> Option<Vec<u8>> {
+            self.own.lock().expect("a record").clone()
+        }
+
+        fn read_record(&self, node: NodeKey, record: &[u8]) -> Option<Found> {
+            let rest = record.strip_prefix(&node.0)?;
+            let (sequence, address) = rest.split_first_chunk()?;
+            self.is_known(node).then(|| Found {
+                sequence: u64::from_be_bytes(*sequence),
+                addresses: vec![address.to_vec()],
+            })
+        }
+    }
+
+    fn record(node: NodeKey, sequence: u64, address: &[u8]) -> Vec<u8> {
+        [&node.0[..], &sequence.to_be_bytes(), address].concat()
+    }
+
+    fn key(seed: u8) -> (identity::Keypair, NodeKey) {
+        let identity = Identity::new(&SecretKey::new([seed; 32]), NETWORK, Roster::new([]));
+        let key = identity.expect("an identity").key;
+        let node = node_key(key.public().to_peer_id()).expect("a node");
+        (key, node)
+    }
+
+    /// A behaviour of ours that no swarm runs, and what judges its records.
+    fn alone(members: &[NodeKey]) -> (Finder, Kad) {
+        let own = key(1).0.public().to_peer_id();
+        let roster = Roster::new(members.iter().copied());
+        let mut behaviour = behaviour(own, NETWORK, roster.clone()).expect("a behaviour");
+        let config = MemoryStoreConfig {
+            max_value_bytes: 1 << 20,
+            ..MemoryStoreConfig::default()
+        };
+        let kad = std::mem::replace(
+            behaviour.inner(),
+            Kad::with_config(
+                own,
+                MemoryStore::with_config(own, config),
+                kad::Config::new(StreamProtocol::new("/test")),
+            ),
+        );
+        (Finder::new(roster), kad)
+    }
+
+    fn held(kad: &mut Kad, node: NodeKey) -> Option<Vec<u8>> {
+        let held = kad.store_mut().get(&RecordKey::new(&node.0));
+        held.map(|record| record.value.clone())
+    }
+
+    fn offers(finder: &Finder, kad: &mut Kad, about: NodeKey, value: Vec<u8>) -> bool {
+        finder.take(kad, Record::new(RecordKey::new(&about.0), value))
+    }
+
+    #[tokio::test]
+    async fn a_record_is_stored_only_if_it_holds_and_is_newer() {
+        let (member, other, stranger) = (key(2).1, key(3).1, key(4).1);
+        let (finder, mut kad) = alone(&[member, other]);
+        assert!(offers(
+            &finder,
+            &mut kad,
+            member,
+            record(member, 5, b"here")
+        ));
+
+        for (about, value) in [
+            (member, record(member, 5, b"elsewhere")),
+            (member, record(member, 4, b"elsewhere")),
+            (member, record(other, 6, b"elsewhere")),
+            (member, b"nothing".to_vec()),
+            (stranger, record(stranger, 6, b"elsewhere")),
+        ] {
+            assert!(!offers(&finder, &mut kad, about, value));
+        }
+        assert_eq!(held(&mut kad, member), Some(record(member, 5, b"here")));
+        assert_eq!(held(&mut kad, stranger), None);
+
+        assert!(offers(
+            &finder,
+            &mut kad,
+            member,
+            record(member, 6, b"there")
+        ));
+        assert_eq!(held(&mut kad, member), Some(record(member, 6, b"there")));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_no_node_key_holds_nothing() {
+        let member = key(2).1;
+        let (finder, mut kad) = alone(&[member]);
+        let value = record(member, 1, b"here");
+        assert!(offers(&finder, &mut kad, member, value.clone()));
+
+        for name in [&b"rosa diaz 1931-02-03"[..], &[9; 31], &[9; 33]] {
+            let record = Record::new(RecordKey::new(&name), value.clone());
+            assert!(!finder.take(&mut kad, record));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_beyond_node_record_max_bytes_is_not_even_read() {
+        let member = key(2).1;
+        let (finder, mut kad) = alone(&[member]);
+        let room = limits::NODE_RECORD_MAX_BYTES - 41;
+        assert!(offers(
+            &finder,
+            &mut kad,
+            member,
+            record(member, 1, &vec![1; room])
+        ));
+
+        let beyond = record(member, 2, &vec![1; room + 2]);
+
+        assert!(!offers(&finder, &mut kad, member, beyond));
+    }
+
+    #[tokio::test]
+    async fn look_ups_max_are_under_way_and_one_more_is_answered_with_nothing() {
+        let members: Vec<NodeKey> = (2..)
+            .map(|seed| key(seed).1)
+            .take(limits::LOOK_UPS_MAX + 1)
+            .collect();
+        let (mut finder, mut kad) = alone(&members);
+        let mut waiting = Vec::new();
+        for member in &members[1..] {
+            let (answer, waits) = oneshot::channel();
+            finder.find(&mut kad, *member, answer);
+            waiting.push(waits);
+        }
+        assert!(
+            waiting
+                .iter_mut()
+                .all(|waits| waits.try_recv() == Err(oneshot::error::TryRecvError::Empty))
+        );
+
+        let (answer, mut beyond) = oneshot::channel();
+        finder.find(&mut kad, members[0], answer);
+        let (answer, mut shared) = oneshot::channel();
+        finder.find(&mut kad, members[1], answer);
+
+        assert_eq!(beyond.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(shared.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    }
 }

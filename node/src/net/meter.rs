@@ -163,3 +163,117 @@ impl Meter {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::poll_fn,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use chartmesh_core::types::NodeKey;
+    use libp2p::identity;
+
+    use super::{super::directory::Found, *};
+
+    #[derive(Default)]
+    struct Opening(AtomicBool);
+
+    impl Directory for Opening {
+        fn is_known(&self, _: NodeKey) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn own_record(&self) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn read_record(&self, _: NodeKey, _: &[u8]) -> Option<Found> {
+            None
+        }
+    }
+
+    fn peer() -> PeerId {
+        identity::Keypair::generate_ed25519().public().to_peer_id()
+    }
+
+    /// Spends so many bytes where there is something left.
+    async fn carries(meter: &mut Meter, way: Way, len_bytes: u64) -> bool {
+        let ready = poll_fn(|cx| Poll::Ready(meter.poll_ready(way, cx))).await;
+        if ready.is_ready() {
+            meter.spend(way, usize::try_from(len_bytes).expect("a small number"));
+        }
+        ready.is_ready()
+    }
+
+    #[test]
+    fn beyond_stranger_burst_bytes_a_budget_grows_by_stranger_bytes_per_second_max() {
+        let (burst, rate) = (
+            limits::STRANGER_BURST_BYTES as usize,
+            limits::STRANGER_BYTES_PER_SECOND_MAX as usize,
+        );
+        let start = Instant::now();
+        let mut budget = Budget::new(start);
+        budget.spend(burst, start);
+        assert_eq!(budget.wait(start), Duration::ZERO);
+
+        budget.spend(rate, start);
+
+        let wait = budget.wait(start);
+        assert!(
+            wait > Duration::from_millis(990) && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
+        assert_eq!(budget.wait(start + wait), Duration::ZERO);
+        // An hour of silence earns one burst and no more.
+        let later = start + Duration::from_secs(3600);
+        budget.spend(burst + 2 * rate, later);
+        assert!(budget.wait(later) > Duration::from_millis(1_990));
+    }
+
+    #[tokio::test]
+    async fn a_stranger_waits_each_way_once_its_budget_is_spent() {
+        let meters = Meters::new(Arc::new(Opening::default()));
+        for way in [Way::Read, Way::Write] {
+            let mut meter = meters.of(peer());
+            assert!(carries(&mut meter, way, limits::STRANGER_BURST_BYTES).await);
+            assert!(carries(&mut meter, way, limits::STRANGER_BYTES_PER_SECOND_MAX).await);
+
+            assert!(!carries(&mut meter, way, 1).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_connection_does_not_double_the_budget() {
+        let meters = Meters::new(Arc::new(Opening::default()));
+        let stranger = peer();
+        let (mut one, mut other) = (meters.of(stranger), meters.of(stranger));
+        let spent = limits::STRANGER_BURST_BYTES * 2;
+        assert!(carries(&mut one, Way::Read, spent).await);
+
+        assert!(!carries(&mut other, Way::Read, 1).await);
+
+        let mut foreign = meters.of(peer());
+        assert!(carries(&mut foreign, Way::Read, spent).await);
+    }
+
+    #[tokio::test]
+    async fn a_member_is_not_metered_and_neither_is_one_that_becomes_a_member() {
+        let directory = Arc::new(Opening::default());
+        let meters = Meters::new(directory.clone());
+        let mut strange = meters.of(peer());
+        let much = limits::STRANGER_BURST_BYTES + limits::STRANGER_BYTES_PER_SECOND_MAX / 10;
+        assert!(carries(&mut strange, Way::Write, much).await);
+        assert!(!carries(&mut strange, Way::Write, much).await);
+
+        directory.0.store(true, Ordering::Relaxed);
+
+        poll_fn(|cx| strange.poll_ready(Way::Write, cx)).await;
+        let mut member = meters.of(peer());
+        for meter in [&mut strange, &mut member] {
+            for _ in 0..100 {
+                assert!(carries(meter, Way::Write, much).await);
+            }
+        }
+    }
+}

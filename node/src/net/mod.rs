@@ -37,5 +37,6 @@ pub use handle::{Net, NetConfig, NetEvent};
 pub use incoming::{Caller, Incoming, PeerStream};
 pub use observed::{Carrier, ConnectionInfo};
 pub use status::{CODE_TRAILER, status_of};
+pub use transport::warm_up;
 
 pub(crate) use slots::Slots;

@@ -380,7 +380,10 @@ mod tests {
     };
     use tokio::{sync::oneshot, task::JoinSet};
 
-    use super::{super::directory::tests::Everybody, *};
+    use super::{
+        super::directory::tests::{Everybody, Nobody},
+        *,
+    };
 
     const PROTOCOL: StreamProtocol = StreamProtocol::new("/chartmesh/test/grpc/1");
 
@@ -400,10 +403,17 @@ mod tests {
 
     impl Node {
         async fn start(protocol: StreamProtocol, limits: StreamLimits) -> Self {
+            Self::known_by(protocol, limits, Arc::new(Everybody)).await
+        }
+
+        async fn known_by(
+            protocol: StreamProtocol,
+            limits: StreamLimits,
+            directory: Arc<dyn Directory>,
+        ) -> Self {
             let key = identity::Keypair::generate_ed25519();
             let peer = key.public().to_peer_id();
-            let (streams, opener, accepted) =
-                Streams::new(peer, protocol, limits, Arc::new(Everybody));
+            let (streams, opener, accepted) = Streams::new(peer, protocol, limits, directory);
             let transport = MemoryTransport::default()
                 .upgrade(upgrade::Version::V1)
                 .authenticate(noise::Config::new(&key).expect("noise"))
@@ -587,6 +597,26 @@ mod tests {
         }
         let mut foreign = other.opener.open(holder.peer).await.expect("a stream");
         assert!(lives(&mut foreign).await);
+    }
+
+    #[tokio::test]
+    async fn a_stranger_has_stranger_streams_max() {
+        let limits = StreamLimits::default();
+        let asker = Node::start(PROTOCOL, limits).await;
+        let holder = Node::known_by(PROTOCOL, limits, Arc::new(Nobody)).await;
+        asker.connect(&holder).await;
+        echo(holder.accepted);
+        let mut streams = Vec::new();
+        for _ in 0..limits::STRANGER_STREAMS_MAX {
+            let mut stream = asker.opener.open(holder.peer).await.expect("a stream");
+            assert!(lives(&mut stream).await);
+            streams.push(stream);
+        }
+
+        let mut beyond = asker.opener.open(holder.peer).await.expect("a stream");
+
+        assert!(!lives(&mut beyond).await);
+        assert!(lives(&mut streams[0]).await);
     }
 
     #[tokio::test]

@@ -8,8 +8,9 @@ use chartmesh_core::{
 };
 use futures::StreamExt;
 use libp2p::{
-    PeerId, StreamProtocol, Swarm, connection_limits, identify, identity, memory_connection_limits,
-    ping,
+    PeerId, StreamProtocol, Swarm, connection_limits,
+    core::transport::Boxed,
+    identify, identity, memory_connection_limits, ping,
     swarm::{self, NetworkBehaviour, SwarmEvent},
 };
 use tokio::sync::{broadcast, mpsc};
@@ -23,7 +24,7 @@ use super::{
     directory::Directory,
     gate::Gate,
     guard::Guards,
-    kademlia::{self, Finder, Kad, PUBLISH_EVERY},
+    kademlia::{self, Finder, Kad, PUBLISH_AGAIN, PUBLISH_EVERY},
     members_only::MembersOnly,
     meter::Meters,
     observed::Observed,
@@ -112,6 +113,19 @@ impl Identity {
 ///
 /// [`NetError::Key`] where the key cannot be used.
 pub(super) fn build(identity: &Identity) -> Result<Built, NetError> {
+    let guards = Guards {
+        meters: Meters::new(identity.directory.clone()),
+        cuts: Cuts::default(),
+    };
+    let transport = transport::build(&identity.key, &guards)?;
+    assemble(identity, guards.cuts, transport)
+}
+
+fn assemble(
+    identity: &Identity,
+    cuts: Cuts,
+    transport: Boxed<transport::Muxed>,
+) -> Result<Built, NetError> {
     let own = identity.peer();
     let protocol = format!("/chartmesh/{}/grpc/1", identity.network.short());
     let protocol = StreamProtocol::try_from_owned(protocol).map_err(|_| NetError::Key)?;
@@ -119,10 +133,6 @@ pub(super) fn build(identity: &Identity) -> Result<Built, NetError> {
     let (streams, opener, accepted) =
         Streams::new(own, protocol, StreamLimits::default(), directory.clone());
     let book = Book::new(own);
-    let guards = Guards {
-        meters: Meters::new(directory.clone()),
-        cuts: Cuts::default(),
-    };
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(connection_limits()),
         memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
@@ -140,13 +150,12 @@ pub(super) fn build(identity: &Identity) -> Result<Built, NetError> {
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
         .with_max_negotiating_inbound_streams(limits::STREAMS_NEGOTIATING_MAX);
-    let transport = transport::build(&identity.key, &guards)?;
     Ok(Built {
         swarm: Swarm::new(transport, behaviour, own, config),
         opener,
         accepted,
         book,
-        cuts: guards.cuts,
+        cuts,
         finder: Finder::new(directory.clone()),
     })
 }
@@ -192,6 +201,7 @@ impl Runner {
         let mut changes = self.book.changes();
         changes.mark_changed();
         let mut publish = tokio::time::interval(PUBLISH_EVERY);
+        let mut again = tokio::time::interval(PUBLISH_AGAIN);
         loop {
             tokio::select! {
                 biased;
@@ -199,18 +209,19 @@ impl Runner {
                 // The book holds the other end, so this never ends.
                 _ = changes.changed() => self.take_over_members(),
                 _ = publish.tick() => self.publish(),
+                _ = again.tick(), if self.finder.is_owed() => self.publish(),
                 Some(order) = self.orders.recv() => self.follow(order),
                 event = self.swarm.select_next_some() => self.settle(event),
             }
         }
     }
 
-    fn kad(&mut self) -> (&mut Finder, &mut Kad) {
+    pub(super) fn kad(&mut self) -> (&mut Finder, &mut Kad) {
         let kad = self.swarm.behaviour_mut().kad.inner();
         (&mut self.finder, kad)
     }
 
-    fn take_over_members(&mut self) {
+    pub(super) fn take_over_members(&mut self) {
         let members = self.book.members();
         let (finder, kad) = self.kad();
         let was_alone = kad.kbuckets().next().is_none();
@@ -220,7 +231,7 @@ impl Runner {
         }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let own = self.own;
         let (finder, kad) = self.kad();
         if kad.kbuckets().next().is_some() {
@@ -235,7 +246,7 @@ impl Runner {
         }
     }
 
-    fn settle(&mut self, event: SwarmEvent<BehaviourEvent>) {
+    pub(super) fn settle(&mut self, event: SwarmEvent<BehaviourEvent>) {
         self.tell(observe(&self.observed, &event));
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => {
@@ -373,6 +384,7 @@ mod tests {
         build(&identity).expect("a swarm")
     }
 
+    /// A swarm ready to run.
     fn runner(built: Built) -> Runner {
         let peer = *built.swarm.local_peer_id();
         let (orders, asked) = mpsc::channel(1);

@@ -285,3 +285,57 @@ impl Checking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::SigningKey,
+        records::Coding,
+        types::{FileId, NetworkId, Timestamp},
+    };
+
+    fn receiving(chunks: usize) -> Receive {
+        let network = NetworkId([7; 32]);
+        let manifest = Manifest {
+            member: MemberId([1; 16]),
+            file: FileId([2; 16]),
+            root: [3; 32],
+            sealed_size: 1,
+            size: 1,
+            commitment: [4; 32],
+            plain_sha256: [5; 32],
+            coding: Coding::default(),
+            format: String::new(),
+            content_type: "text/plain".to_owned(),
+            author: String::new(),
+            from: Timestamp(0),
+            until: Timestamp(0),
+            labels: Vec::new(),
+            sequence: 1,
+            issued_at: Timestamp(0),
+        };
+        let key = SigningKey::from_seed(&SecretKey::new([6; 32]));
+        let signed = key.sign(&network, &manifest).verify(&network);
+        Receive {
+            manifest: signed.unwrap(),
+            disclosure: DisclosureId([8; 16]),
+            chunks: chunks as u64,
+            leaves: Vec::new(),
+            unchecked: 0..0,
+            next: 0,
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_leaf_list_holds_leaves_per_part_at_most() {
+        let mut receive = receiving(3 * LEAVES_PER_PART);
+        let most = vec![0; 32 * LEAVES_PER_PART];
+        assert_eq!(receive.handle_leaves(&most), Ok(()));
+
+        let beyond = receive.handle_leaves(&vec![0; 32 * (LEAVES_PER_PART + 1)]);
+
+        assert_eq!(beyond, Err(ReceiveError::Foreign));
+        assert_eq!(receive.leaves.len(), LEAVES_PER_PART);
+    }
+}

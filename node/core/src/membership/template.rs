@@ -392,6 +392,18 @@ mod tests {
     }
 
     #[test]
+    fn a_question_goes_to_direct_max_members_at_most() {
+        let rules = |value: u64| {
+            let value = value.to_string();
+            Rules::from_pairs(&pairs(&[("direct_max", &value)])).map(|(_, rules)| rules.direct_max)
+        };
+        let most = limits::DIRECT_MAX as u64;
+        assert_eq!(rules(most).map(u64::from), Ok(most));
+
+        assert!(rules(most + 1).is_err());
+    }
+
+    #[test]
     fn both_templates_have_rules_that_hold() {
         for template in [Template::OptIn, Template::UsTreatment] {
             assert_eq!(Rules::of(template).check(), Ok(()));

@@ -408,6 +408,31 @@ mod tests {
         said(request).err().map(|status| status.code())
     }
 
+    #[tokio::test]
+    async fn a_document_goes_to_the_user_in_parts_of_admin_part_max_bytes_at_most() {
+        let (events, mut told) = mpsc::channel(64);
+        let mut reader = Reader {
+            events,
+            waiting: Vec::new(),
+        };
+        let chunk = Bytes::from(vec![7; chartmesh_core::types::limits::CHUNK_BYTES]);
+        for _ in 0..100 {
+            assert!(reader.take(chunk.clone()).await);
+        }
+        assert!(reader.flush().await);
+        drop(reader);
+
+        let mut bytes = 0;
+        while let Some(Ok(FetchEvent { event })) = told.recv().await {
+            let Some(fetch_event::Event::Data(part)) = event else {
+                panic!("a part");
+            };
+            assert!(part.len() <= ADMIN_PART_MAX_BYTES);
+            bytes += part.len();
+        }
+        assert_eq!(bytes, 100 * chunk.len());
+    }
+
     #[test]
     fn a_birth_date_is_a_day_of_the_calendar() {
         for date in ["1937-02-13", "2024-02-29"] {

@@ -155,6 +155,10 @@ impl Admin {
                         .iter()
                         .filter_map(|address| address_text(address).ok())
                         .collect(),
+                    transport: connection
+                        .and_then(|known| known.carriers.last())
+                        .map_or("", |carrier| carrier.text())
+                        .to_owned(),
                 }
             })
             .collect();

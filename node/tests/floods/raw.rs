@@ -1,0 +1,180 @@
+//! Peers that speak raw bytes: libp2p's handshake is real, what follows is whatever the test likes.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::{
+    core::{
+        muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox},
+        upgrade::OutboundConnectionUpgrade,
+    },
+    identity::Keypair,
+    noise, yamux,
+};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+/// A connection whose other end was proven, before anything is multiplexed.
+pub(crate) type Secured = noise::Output<Compat<TcpStream>>;
+
+/// Connects from one of the machine's own addresses.
+pub(crate) async fn dial(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
+}
+
+/// Noise with a node key.
+pub(crate) async fn secured(stream: TcpStream, key: &Keypair) -> io::Result<Secured> {
+    let mut io = stream.compat();
+    agree(&mut io, "/noise").await?;
+    let noise = noise::Config::new(key).map_err(io::Error::other)?;
+    let (_, io) = noise
+        .upgrade_outbound(io, "/noise")
+        .await
+        .map_err(io::Error::other)?;
+    Ok(io)
+}
+
+/// Noise, and the promise to speak Yamux.
+pub(crate) async fn unframed(from: IpAddr, to: SocketAddr, key: &Keypair) -> io::Result<Secured> {
+    let mut io = secured(dial(from, to).await?, key).await?;
+    agree(&mut io, "/yamux/1.0.0").await?;
+    Ok(io)
+}
+
+/// Agrees on a protocol as its dialler.
+pub(crate) async fn agree(
+    io: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    protocol: &str,
+) -> io::Result<()> {
+    for wanted in ["/multistream/1.0.0", protocol] {
+        let line = format!("{wanted}\n");
+        let len = u8::try_from(line.len()).map_err(io::Error::other)?;
+        assert!(len < 128, "a longer length takes two bytes");
+        io.write_all(&[&[len], line.as_bytes()].concat()).await?;
+        io.flush().await?;
+        let mut told = [0];
+        io.read_exact(&mut told).await?;
+        let mut answer = vec![0; usize::from(told[0])];
+        io.read_exact(&mut answer).await?;
+        if answer != line.as_bytes() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+    }
+    Ok(())
+}
+
+/// A Yamux connection whose streams can be opened one after another; it runs until it is dropped.
+pub(crate) struct Muxed {
+    asks: tokio::sync::mpsc::Sender<tokio::sync::oneshot::Sender<io::Result<SubstreamBox>>>,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Muxed {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// Connects as a node with this key.
+pub(crate) async fn muxed(from: IpAddr, to: SocketAddr, key: &Keypair) -> io::Result<Muxed> {
+    let io = unframed(from, to, key).await?;
+    let muxer = yamux::Config::default()
+        .upgrade_outbound(io, "/yamux/1.0.0")
+        .await?;
+    let mut muxer = StreamMuxerBox::new(muxer);
+    let (asks, mut asked) =
+        tokio::sync::mpsc::channel::<tokio::sync::oneshot::Sender<io::Result<SubstreamBox>>>(8);
+    let running = tokio::spawn(async move {
+        let mut waiting = None;
+        poll_fn(|cx| {
+            loop {
+                // What the other side opens is not answered.
+                if let Poll::Ready(opened) = muxer.poll_inbound_unpin(cx) {
+                    if opened.is_err() {
+                        return Poll::Ready(());
+                    }
+                    continue;
+                }
+                match muxer.poll_unpin(cx) {
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) | Poll::Pending => {}
+                }
+                if waiting.is_none() {
+                    match asked.poll_recv(cx) {
+                        Poll::Ready(Some(answer)) => waiting = Some(answer),
+                        Poll::Ready(None) => return Poll::Ready(()),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+                match muxer.poll_outbound_unpin(cx) {
+                    Poll::Ready(opened) => {
+                        if let Some(answer) = waiting.take() {
+                            let _gone = answer.send(opened);
+                        }
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
+    });
+    Ok(Muxed { asks, running })
+}
+
+impl Muxed {
+    /// Opens a stream and says nothing on it.
+    pub(crate) async fn silent(&self) -> io::Result<SubstreamBox> {
+        let (answer, opened) = tokio::sync::oneshot::channel();
+        let ended = || io::Error::from(io::ErrorKind::ConnectionReset);
+        self.asks.send(answer).await.map_err(|_| ended())?;
+        opened.await.map_err(|_| ended())?
+    }
+
+    /// Opens a stream of a protocol.
+    pub(crate) async fn open(&self, protocol: &str) -> io::Result<SubstreamBox> {
+        let mut stream = self.silent().await?;
+        agree(&mut stream, protocol).await?;
+        Ok(stream)
+    }
+}
+
+/// Writes one piece after another, and reads away what comes back, until the other side has had enough
+/// or the time is over. Gives how many pieces were written.
+pub(crate) async fn pour<S>(io: S, lasts: Duration, mut piece: impl FnMut(u64) -> Vec<u8>) -> u64
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut reader, mut writer) = io.split();
+    let reading = tokio::spawn(async move {
+        let mut bytes = vec![0; 16 << 10];
+        while matches!(reader.read(&mut bytes).await, Ok(1..)) {}
+    });
+    let mut written = 0;
+    let writing = async {
+        loop {
+            if writer.write_all(&piece(written)).await.is_err() || writer.flush().await.is_err() {
+                return;
+            }
+            written += 1;
+        }
+    };
+    let _over = tokio::time::timeout(lasts, writing).await;
+    reading.abort();
+    written
+}
+
+/// Whether the other side closes a connection, within a time.
+pub(crate) async fn closes<S: AsyncRead + Unpin>(io: &mut S, within: Duration) -> bool {
+    let mut bytes = vec![0; 4 << 10];
+    let closing = async { while matches!(Pin::new(&mut *io).read(&mut bytes).await, Ok(1..)) {} };
+    tokio::time::timeout(within, closing).await.is_ok()
+}

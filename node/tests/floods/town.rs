@@ -1,0 +1,270 @@
+//! A daemon in a process of its own, an honest member that calls it all the while, and the key of a
+//! member that means harm.
+
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chartmesh_core::{
+    flows::Actor,
+    membership::{Founding, Organization, Rules, Template},
+    types::{Kind, MemberId, NetworkId, Role, UserId, limits::TICKET_LIFE},
+};
+use chartmesh_node::{
+    api::serve_peers,
+    boot::{self, Making},
+    daemon::{Daemon, Reach},
+};
+use libp2p::identity::{self, Keypair};
+use tokio::time::timeout;
+
+use crate::raw;
+
+/// Generous: a machine under load must not fail a test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// What an honest call may take, flood or not.
+pub(crate) const CALL_MAX: Duration = Duration::from_secs(2);
+/// What the daemon may hold in memory.
+const MEMORY_MAX_KIB: u64 = 512 << 10;
+/// Where honest nodes call from, and where floods come from: two hosts, as far as addresses tell.
+pub(crate) const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const HOSTILE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// How long a flood lasts: seconds, or as many as `CHARTMESH_LONG` says.
+pub(crate) fn lasts() -> Duration {
+    let long = std::env::var("CHARTMESH_LONG").ok();
+    let seconds = long.and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(3))
+}
+
+/// Few in every test run, and many where `CHARTMESH_LONG` is set.
+pub(crate) fn count(few: usize, many: usize) -> usize {
+    if std::env::var_os("CHARTMESH_LONG").is_some() {
+        many
+    } else {
+        few
+    }
+}
+
+pub(crate) struct Town {
+    process: Child,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) quic: SocketAddr,
+    pub(crate) network: NetworkId,
+    pub(crate) honest: Arc<Daemon>,
+    pub(crate) rogue: Keypair,
+    founder: MemberId,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        // It may have ended by itself, which its test has seen.
+        let _killed = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+/// What was seen of honest calls.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) calls: usize,
+    pub(crate) worst: Duration,
+    pub(crate) peak_kib: u64,
+}
+
+impl Town {
+    /// Founds a network of three, whose founder then runs in a process of its own, begun by a shell
+    /// with this in front.
+    pub(crate) async fn found(before: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let founder = daemon(folder.path(), "founder").await;
+        let founding = Founding {
+            name: "Front Range".to_owned(),
+            template: Template::OptIn,
+            rules: Rules::of(Template::OptIn),
+            authorities: Vec::new(),
+            threshold: 1,
+            test: true,
+        };
+        let founded = founder.node.found(&admin(), founding).await;
+        assert!(founded.is_ok());
+        founder.start_network().await.expect("ports");
+        let honest = daemon(folder.path(), "honest").await;
+        let rogue = daemon(folder.path(), "rogue").await;
+        for applicant in [&honest, &rogue] {
+            admitted(&founder, applicant).await;
+        }
+        let bound = founder.net().expect("a network").bound();
+        let mut seed = *rogue.node.identity().node.seed();
+        let seed = identity::ed25519::SecretKey::try_from_bytes(&mut seed).expect("a key");
+        let member = founder.node.member();
+        let network = founder.node.current_network().expect("a network").id;
+        rogue.stop().await;
+        founder.stop().await;
+        drop(founder);
+        let town = Self {
+            process: spawn(before, &folder.path().join("founder")),
+            tcp: socket(&bound[0]),
+            quic: socket(&bound[1]),
+            network,
+            honest,
+            rogue: identity::ed25519::Keypair::from(seed).into(),
+            founder: member,
+            _folder: folder,
+        };
+        let start = Instant::now();
+        while timeout(PATIENCE, town.call()).await != Ok(true) {
+            assert!(start.elapsed() < PATIENCE, "the founder does not answer");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        town
+    }
+
+    /// One honest call: who are the members?
+    pub(crate) async fn call(&self) -> bool {
+        self.honest.node.sync_members(self.founder).await.is_ok()
+    }
+
+    /// Lets a flood run, and calls all the while. No call may fail or take longer than [`CALL_MAX`].
+    pub(crate) async fn during<T>(&self, flood: impl Future<Output = T>) -> (T, Figures) {
+        let mut figures = Figures {
+            calls: 0,
+            worst: Duration::ZERO,
+            peak_kib: 0,
+        };
+        tokio::pin!(flood);
+        let ended = loop {
+            let calling = async {
+                let start = Instant::now();
+                let answered = timeout(CALL_MAX, self.call()).await;
+                (answered, start.elapsed())
+            };
+            tokio::pin!(calling);
+            let (ended, (answered, took)) = tokio::select! {
+                ended = &mut flood => (Some(ended), calling.await),
+                called = &mut calling => (None, called),
+            };
+            assert_eq!(answered, Ok(true), "after {took:?}, {figures:?}");
+            figures.calls += 1;
+            figures.worst = figures.worst.max(took);
+            if let Some(ended) = ended {
+                break ended;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        figures.peak_kib = self.memory("VmHWM:");
+        assert!(figures.peak_kib < MEMORY_MAX_KIB, "{figures:?}");
+        (ended, figures)
+    }
+
+    /// What the daemon's process holds in memory, in kibibytes.
+    pub(crate) fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("the daemon runs");
+        let line = status.lines().find_map(|text| text.strip_prefix(line));
+        let words = line.and_then(|rest| rest.split_whitespace().next());
+        words
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
+    }
+
+    /// How long it takes until somebody new is connected, with a member's key.
+    pub(crate) async fn connects(&self) -> Duration {
+        let start = Instant::now();
+        while raw::muxed(HONEST, self.tcp, &self.rogue).await.is_err() {
+            assert!(start.elapsed() < PATIENCE, "nobody is let in");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        start.elapsed()
+    }
+
+    /// The protocol of its streams.
+    pub(crate) fn protocol(&self) -> String {
+        format!("/chartmesh/{}/grpc/1", self.network.short())
+    }
+}
+
+fn spawn(before: &str, folder: &Path) -> Child {
+    let program = env!("CARGO_BIN_EXE_chartmeshd");
+    Command::new("sh")
+        .arg("-c")
+        .arg(format!("{before} exec \"$0\" --node \"$1\""))
+        .arg(program)
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a process")
+}
+
+fn socket(address: &str) -> SocketAddr {
+    let parts: Vec<&str> = address.split('/').collect();
+    let text = format!("{}:{}", parts[2], parts[4]);
+    text.parse().expect("an address")
+}
+
+pub(crate) fn admin() -> Actor {
+    Actor {
+        user: UserId([1; 16]),
+        name: "root".to_owned(),
+        role: Role::Admin,
+    }
+}
+
+async fn daemon(folder: &Path, name: &str) -> Arc<Daemon> {
+    let folder: PathBuf = folder.join(name);
+    let organization = Organization {
+        name: name.to_owned(),
+        kind: Kind::Clinic,
+        npi: String::new(),
+        oid: String::new(),
+        address: "1 Elm St".to_owned(),
+        contact: String::new(),
+        phone: String::new(),
+        hours: String::new(),
+        state: "MA".to_owned(),
+        part2: false,
+        test: true,
+    };
+    let making = Making {
+        organization,
+        listen: vec![
+            "/ip4/127.0.0.1/tcp/0".to_owned(),
+            "/ip4/127.0.0.1/udp/0/quic-v1".to_owned(),
+        ],
+        passphrase: None,
+        key_file: None,
+    };
+    boot::make(&folder, making).await.expect("a node");
+    let booted = boot::open(&folder, None).await.expect("its directory");
+    Daemon::new(&folder, booted, Reach::Network(serve_peers), Instant::now())
+}
+
+async fn admitted(founder: &Daemon, applicant: &Arc<Daemon>) {
+    let ticket = founder.node.invite(&admin(), TICKET_LIFE).await;
+    let ticket = ticket.expect("a ticket");
+    applicant.node.join(&admin(), &ticket).await.expect("asked");
+    applicant.start_network().await.expect("ports");
+    until(|| !founder.node.join_requests().is_empty()).await;
+    let words = applicant.node.own_words(&ticket);
+    let approved = founder.node.approve(&admin(), &words).await;
+    approved.expect("approved");
+    founder.membership_changed();
+    until(|| applicant.node.current_network().is_some()).await;
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("in time");
+}
