@@ -43,6 +43,56 @@ pub struct ConfigFile {
     /// Path of the key file, where it is not `key` in the node's directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// How this node and others find a way to each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reach: Option<ReachFile>,
+}
+
+/// What `[reach]` in `config.toml` may say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReachFile {
+    /// The HTTP proxy to dial through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// Path of the file with the proxy's user and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_credentials: Option<PathBuf>,
+    /// Whether this node relays for other members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<bool>,
+    /// Node ids of the members to be relayed by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relays: Option<Vec<String>>,
+    /// Addresses at which others reach this node, where it cannot see them itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announce: Option<Vec<String>>,
+    /// Whether others can dial this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<Inbound>,
+}
+
+/// Whether other nodes can dial this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inbound {
+    /// It asks other members to try.
+    Auto,
+    /// They can.
+    Open,
+    /// They cannot: a firewall or an address translator stands before it.
+    Closed,
+}
+
+impl Inbound {
+    /// The word for it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// Where a value comes from.
@@ -78,6 +128,85 @@ pub struct Config {
     pub log: (String, Origin),
     /// Path of the key file.
     pub key_file: (PathBuf, Origin),
+    /// How this node and others find a way to each other.
+    pub reach: ReachConfig,
+}
+
+/// `[reach]`, each value with its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReachConfig {
+    /// The HTTP proxy to dial through, `http://HOST:PORT`.
+    pub proxy: (Option<String>, Origin),
+    /// Path of the file with the proxy's user and password.
+    pub proxy_credentials: (Option<PathBuf>, Origin),
+    /// Whether this node relays for other members.
+    pub relay: (bool, Origin),
+    /// Node ids of the members to be relayed by; those that agreed, where it is empty.
+    pub relays: (Vec<String>, Origin),
+    /// Addresses at which others reach this node; those it listens on, where it is empty.
+    pub announce: (Vec<String>, Origin),
+    /// Whether others can dial this node.
+    pub inbound: (Inbound, Origin),
+}
+
+impl ReachConfig {
+    fn read(folder: &Path, file: ReachFile) -> Self {
+        let path = |path: PathBuf| folder.join(path);
+        // Whoever needs a proxy to go out cannot be dialled.
+        let inbound = match file.proxy {
+            Some(_) => Inbound::Closed,
+            None => Inbound::Auto,
+        };
+        Self {
+            proxy: optional(file.proxy),
+            proxy_credentials: optional(file.proxy_credentials.map(path)),
+            relay: or(file.relay, false),
+            relays: or(file.relays, Vec::new()),
+            announce: or(file.announce, Vec::new()),
+            inbound: or(file.inbound, inbound),
+        }
+    }
+
+    fn values(&self) -> Vec<(&'static str, String, Origin)> {
+        let credentials = self.proxy_credentials.0.as_ref();
+        let credentials = credentials.map(|path| path.display().to_string());
+        let proxy = self.proxy.0.clone().unwrap_or_default();
+        vec![
+            ("reach.proxy", proxy, self.proxy.1),
+            (
+                "reach.proxy_credentials",
+                credentials.unwrap_or_default(),
+                self.proxy_credentials.1,
+            ),
+            ("reach.relay", self.relay.0.to_string(), self.relay.1),
+            ("reach.relays", self.relays.0.join(", "), self.relays.1),
+            (
+                "reach.announce",
+                self.announce.0.join(", "),
+                self.announce.1,
+            ),
+            (
+                "reach.inbound",
+                self.inbound.0.text().to_owned(),
+                self.inbound.1,
+            ),
+        ]
+    }
+}
+
+fn or<T>(file: Option<T>, default: T) -> (T, Origin) {
+    match file {
+        Some(value) => (value, Origin::File),
+        None => (default, Origin::Default),
+    }
+}
+
+fn optional<T>(file: Option<T>) -> (Option<T>, Origin) {
+    let origin = match file {
+        Some(_) => Origin::File,
+        None => Origin::Default,
+    };
+    (file, origin)
 }
 
 impl Config {
@@ -124,6 +253,7 @@ impl Config {
             admin_socket,
             log,
             key_file,
+            reach: ReachConfig::read(folder, file.reach.unwrap_or_default()),
         })
     }
 
@@ -133,7 +263,7 @@ impl Config {
             || "admin.sock".to_owned(),
             |path| path.display().to_string(),
         );
-        vec![
+        let mut values = vec![
             ("listen", self.listen.0.join(", "), self.listen.1),
             ("admin_socket", socket, self.admin_socket.1),
             ("log", self.log.0.clone(), self.log.1),
@@ -142,7 +272,9 @@ impl Config {
                 self.key_file.0.display().to_string(),
                 self.key_file.1,
             ),
-        ]
+        ];
+        values.extend(self.reach.values());
+        values
     }
 }
 
@@ -165,6 +297,48 @@ mod tests {
             Config::read(folder, &misspelt, None),
             Err(ConfigError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn a_node_behind_a_proxy_cannot_be_dialled_unless_the_file_says_so() {
+        let inbound = |reach: &str| {
+            let text = format!("[reach]\n{reach}");
+            Config::read(Path::new("node"), &text, None).map(|config| config.reach.inbound)
+        };
+        let proxy = "proxy = \"http://proxy.example:3128\"";
+
+        assert_eq!(inbound(""), Ok((Inbound::Auto, Origin::Default)));
+        assert_eq!(inbound(proxy), Ok((Inbound::Closed, Origin::Default)));
+        let open = format!("{proxy}\ninbound = \"open\"");
+        assert_eq!(inbound(&open), Ok((Inbound::Open, Origin::File)));
+        let unknown = inbound("inbound = \"ajar\"");
+        assert!(matches!(unknown, Err(ConfigError::Malformed(_))));
+    }
+
+    #[test]
+    fn every_key_of_reach_is_shown_with_its_origin() {
+        let text = "[reach]\nrelay = true\nproxy_credentials = \"proxy\"";
+
+        let config = Config::read(Path::new("node"), text, None).expect("a configuration");
+
+        let shown = |key| {
+            let values = config.values();
+            let found = values.into_iter().find(|(name, _, _)| *name == key);
+            found.map(|(_, value, origin)| (value, origin))
+        };
+        assert_eq!(
+            shown("reach.relay"),
+            Some(("true".to_owned(), Origin::File))
+        );
+        assert_eq!(
+            shown("reach.proxy_credentials"),
+            Some(("node/proxy".to_owned(), Origin::File))
+        );
+        assert_eq!(
+            shown("reach.inbound"),
+            Some(("auto".to_owned(), Origin::Default))
+        );
+        assert_eq!(shown("reach.proxy"), Some((String::new(), Origin::Default)));
     }
 
     #[test]

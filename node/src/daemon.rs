@@ -12,7 +12,7 @@ use std::{
 
 use chartmesh_core::{
     flows::Node,
-    membership::{JoinState, Status, StoredIdentity},
+    membership::{JoinState, Status, StoredIdentity, capability},
     types::{NetworkId, NodeKey, Span, Timestamp},
 };
 use futures::future::BoxFuture;
@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     boot::{self, Booted},
     config::Config,
-    net::{Incoming, Net, NetConfig, NetError, NetEvent, address_bytes},
+    net::{Incoming, Net, NetConfig, NetError, NetEvent, ReachConfig, Reached, sticky},
     store::StoreOpened,
     world::RealWorld,
 };
@@ -182,8 +182,7 @@ impl Daemon {
             tasks: TaskTracker::new(),
         };
         self.node.world().connect(running.net.as_ref().clone());
-        self.node
-            .set_addresses(running.net.listen_addresses_binary());
+        self.tell_where(&running.net);
         let serving = serve(self.node.clone(), incoming, running.stop.clone());
         *self.running() = Some(running.clone());
         self.keep();
@@ -227,11 +226,13 @@ impl Daemon {
     }
 
     async fn listen(&self, network: NetworkId) -> Result<(Net, Incoming), NetError> {
+        let reach = ReachConfig::read(&self.config.reach)?;
         let config = |listen| NetConfig {
             seed: self.node.identity().node.seed(),
             network,
             listen,
             directory: self.node.clone(),
+            reach: reach.clone(),
         };
         let wanted = self.config.listen.0.clone();
         let path = self.folder.join(LISTENING);
@@ -255,13 +256,28 @@ impl Daemon {
         Ok(started)
     }
 
+    /// Says in this node's own record where it is and whether it relays; who is not reached carries
+    /// nobody.
+    fn tell_where(&self, net: &Net) {
+        let relays = self.config.reach.relay.0 && net.reached() != Reached::Nohow;
+        let relay = relays.then_some(capability::RELAY);
+        self.node.set_capabilities(relay.into_iter().collect());
+        self.node.set_addresses(net.told_addresses());
+        net.publish();
+    }
+
     /// Tells the network whom to stay connected to.
     fn keep(&self) {
         let Some(net) = self.net() else { return };
         let own = self.node.node_key();
-        let members = self
-            .node
-            .member_views()
+        let views = self.node.member_views();
+        let relays: Vec<NodeKey> = views
+            .iter()
+            .filter(|member| member.status == Status::Active && member.relays)
+            .map(|member| member.credential.node_key)
+            .collect();
+        net.set_relays(&relays);
+        let members = views
             .into_iter()
             .filter(|member| member.status == Status::Active && member.credential.node_key != own)
             .map(|member| (member.credential.node_key, member.addresses))
@@ -294,6 +310,10 @@ impl Daemon {
             match events.recv().await {
                 Ok(NetEvent::Connected(node)) => self.spawn_greeting(node),
                 Ok(NetEvent::Disconnected(_)) => {}
+                Ok(NetEvent::Moved) => {
+                    self.tell_where(&net);
+                    self.greet_kept(&net);
+                }
                 Err(RecvError::Lagged(_)) => self.greet_connected(&net),
                 Err(RecvError::Closed) => return,
             }
@@ -439,38 +459,5 @@ impl Daemon {
         if let Err(error) = self.node.world().store().close().await {
             tracing::warn!(%error, "the index is behind the journal until the next start");
         }
-    }
-}
-
-/// The addresses to listen on, with the port each got before where it asked for any.
-fn sticky(wanted: &[String], before: &str) -> Vec<String> {
-    wanted
-        .iter()
-        .map(|asked| {
-            before
-                .lines()
-                .filter_map(|line| line.split_once(' '))
-                .find(|(then, got)| then == asked && address_bytes(got).is_ok())
-                .map_or_else(|| asked.clone(), |(_, got)| got.to_owned())
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_that_was_taken_is_asked_for_again_and_nothing_else_is() {
-        let any = "/ip4/127.0.0.1/tcp/0".to_owned();
-        let before = "/ip4/127.0.0.1/tcp/0 /ip4/127.0.0.1/tcp/41000\n";
-
-        assert_eq!(
-            sticky(std::slice::from_ref(&any), before),
-            ["/ip4/127.0.0.1/tcp/41000"]
-        );
-        assert_eq!(sticky(std::slice::from_ref(&any), ""), [any.as_str()]);
-        let garbage = "/ip4/127.0.0.1/tcp/0 nonsense\n";
-        assert_eq!(sticky(std::slice::from_ref(&any), garbage), [any.as_str()]);
     }
 }

@@ -17,7 +17,8 @@ use chartmesh_core::{
 use chartmesh_node::{
     api::peer::{PeerService, serve},
     net::{
-        Carrier, Directory, Found, Net, NetConfig, NetError, NetEvent, PeerCalls, address_bytes,
+        Carrier, Directory, Found, Net, NetConfig, NetError, NetEvent, PeerCalls, ReachConfig,
+        address_bytes,
     },
 };
 use chartmesh_proto::{body::Signed, peer::Sealed};
@@ -150,7 +151,7 @@ impl Node {
     }
 
     fn addresses(&self) -> Vec<Vec<u8>> {
-        self.net.listen_addresses_binary()
+        self.net.told_addresses()
     }
 
     /// Calls that know where the other node is.
@@ -173,6 +174,7 @@ fn config(seed: u8, network: NetworkId, listen: Vec<String>) -> NetConfig {
         network,
         listen,
         directory: Arc::new(Everybody),
+        reach: ReachConfig::default(),
     }
 }
 

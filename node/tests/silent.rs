@@ -11,7 +11,7 @@ use chartmesh_node::{
     api::serve_peers,
     boot::{self, Making},
     daemon::{Daemon, Reach},
-    net::{Net, NetConfig},
+    net::{Net, NetConfig, ReachConfig},
 };
 use tokio::time::{Instant, timeout};
 
@@ -119,6 +119,7 @@ async fn a_daemon_stops_in_time_beside_a_member_that_never_answers() {
         network,
         listen,
         directory: founder.node.clone(),
+        reach: ReachConfig::default(),
     };
     let (silent, unserved) = Net::start(config).await.expect("its port is free");
     until(|| !own.connections().is_empty()).await;

@@ -21,6 +21,8 @@ mod disk;
 mod identity;
 #[path = "e2e/import.rs"]
 mod import;
+#[path = "e2e/internet.rs"]
+mod internet;
 #[path = "e2e/join.rs"]
 mod join;
 #[path = "e2e/locate.rs"]
@@ -33,6 +35,8 @@ mod outage;
 mod patients;
 #[path = "e2e/people.rs"]
 mod people;
+#[path = "e2e/reach.rs"]
+mod reach;
 #[path = "e2e/readme.rs"]
 mod readme;
 #[path = "e2e/revoke.rs"]

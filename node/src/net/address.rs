@@ -1,5 +1,7 @@
 //! Addresses and identities: our types on one side, libp2p's on the other.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use chartmesh_core::types::{NodeKey, limits};
 use libp2p::{Multiaddr, PeerId, identity, multiaddr::Protocol};
 
@@ -35,7 +37,8 @@ fn read(bytes: &[u8]) -> Result<Multiaddr, NetError> {
     Multiaddr::try_from(bytes.to_vec()).map_err(|_| NetError::Address)
 }
 
-/// An address at which `peer` can be dialled over TCP or QUIC, without the peer's id at its end.
+/// An address at which `peer` can be dialled over TCP or QUIC, without the peer's id at its end; or the
+/// member it is relayed by, of whom only the name counts: where the relay is, it says itself.
 pub(super) fn dialable(peer: PeerId, bytes: &[u8]) -> Result<Multiaddr, NetError> {
     let mut address = read(bytes)?;
     if let Some(Protocol::P2p(named)) = address.iter().last() {
@@ -43,6 +46,14 @@ pub(super) fn dialable(peer: PeerId, bytes: &[u8]) -> Result<Multiaddr, NetError
             return Err(NetError::Address);
         }
         address.pop();
+    }
+    if address.iter().any(|part| part == Protocol::P2pCircuit) {
+        let relay = relay_of(&address).ok_or(NetError::Unsupported)?;
+        let circuits = address.iter().filter(|part| *part == Protocol::P2pCircuit);
+        let whole = circuits.count() == 1 && address.iter().last() == Some(Protocol::P2pCircuit);
+        return (whole && relay != peer)
+            .then(|| through(relay))
+            .ok_or(NetError::Unsupported);
     }
     let mut parts = address.iter();
     let host = matches!(
@@ -64,6 +75,54 @@ pub(super) fn dialable(peer: PeerId, bytes: &[u8]) -> Result<Multiaddr, NetError
         return Err(NetError::Unsupported);
     }
     Ok(address)
+}
+
+/// The relay of an address that leads through one.
+pub(super) fn relay_of(address: &Multiaddr) -> Option<PeerId> {
+    let mut parts = address.iter();
+    let named = parts.find_map(|part| match part {
+        Protocol::P2p(relay) => Some(relay),
+        _ => None,
+    });
+    (parts.next() == Some(Protocol::P2pCircuit))
+        .then_some(named)
+        .flatten()
+}
+
+/// The address of whoever is relayed by a member.
+pub(super) fn through(relay: PeerId) -> Multiaddr {
+    Multiaddr::empty()
+        .with(Protocol::P2p(relay))
+        .with(Protocol::P2pCircuit)
+}
+
+/// The number of the host at a direct address.
+pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    if address.iter().any(|part| part == Protocol::P2pCircuit) {
+        return None;
+    }
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
+        Protocol::Ip6(ip) => Some(ip.to_canonical()),
+        _ => None,
+    }
+}
+
+/// Whether a number is one that hosts elsewhere can use: none of a private network (RFC 1918, RFC 4193,
+/// RFC 6598), of a link, or of this machine.
+pub(super) fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let shared = first == 100 && second & 0xc0 == 64;
+            let own = ip.is_private() || ip.is_link_local() || ip.is_loopback();
+            !(own || shared || ip.is_multicast() || ip == Ipv4Addr::BROADCAST || first == 0)
+        }
+        IpAddr::V6(ip) => {
+            let own = ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback();
+            !(own || ip.is_multicast() || ip == Ipv6Addr::UNSPECIFIED)
+        }
+    }
 }
 
 /// The addresses among those listened on that others are told: as many as a node may have, and loopback
@@ -152,6 +211,32 @@ mod tests {
             let bytes = address_bytes(refused).expect("an address");
             assert!(dialable(peer, &bytes).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn of_a_relayed_address_the_name_of_the_relay_is_kept() {
+        let (peer, relay) = (peer(), peer());
+        let read = |text: &str| {
+            let bytes = address_bytes(text).expect("an address");
+            dialable(peer, &bytes).ok()
+        };
+        let wanted = Some(through(relay));
+
+        assert_eq!(read(&format!("/p2p/{relay}/p2p-circuit")), wanted);
+        let far = format!("/ip4/10.0.0.1/tcp/22/p2p/{relay}/p2p-circuit/p2p/{peer}");
+        assert_eq!(read(&far), wanted);
+        assert_eq!(relay_of(&through(relay)), Some(relay));
+        for refused in [
+            format!("/p2p/{peer}/p2p-circuit"),
+            "/ip4/192.0.2.7/tcp/7420/p2p-circuit".to_owned(),
+            format!("/p2p/{relay}/p2p-circuit/p2p/{relay}"),
+            format!("/p2p/{relay}/p2p-circuit/ip4/10.0.0.1/tcp/22"),
+            format!("/p2p/{relay}/p2p-circuit/p2p/{relay}/p2p-circuit"),
+        ] {
+            assert_eq!(read(&refused), None, "{refused}");
+        }
+        let direct: Multiaddr = "/ip4/192.0.2.7/tcp/7420".parse().expect("an address");
+        assert_eq!(relay_of(&direct), None);
     }
 
     #[test]

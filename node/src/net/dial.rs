@@ -12,6 +12,7 @@ use chartmesh_core::types::limits;
 use libp2p::{
     Multiaddr, PeerId,
     core::{ConnectedPoint, Endpoint, transport::PortUse},
+    multiaddr::Protocol,
     swarm::{
         CloseConnection, ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm,
         NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
@@ -24,6 +25,7 @@ use tokio::{
 };
 
 use super::{
+    address::relay_of,
     keep_alive::{KeepAlive, Wanted},
     links::Links,
     neighbours::neighbours,
@@ -47,6 +49,8 @@ struct Entries {
     own: PeerId,
     addresses: BTreeMap<PeerId, Vec<Multiaddr>>,
     members: BTreeSet<PeerId>,
+    relays: BTreeSet<PeerId>,
+    reuses_ports: bool,
     kept: BTreeMap<PeerId, Kept>,
     due: BTreeSet<(Instant, PeerId)>,
     since: BTreeMap<PeerId, Instant>,
@@ -71,6 +75,8 @@ impl Book {
                 own,
                 addresses: BTreeMap::new(),
                 members: BTreeSet::new(),
+                relays: BTreeSet::new(),
+                reuses_ports: false,
                 kept: BTreeMap::new(),
                 due: BTreeSet::new(),
                 since: BTreeMap::new(),
@@ -129,6 +135,31 @@ impl Book {
             self.changed();
         }
         left
+    }
+
+    /// Replaces the members that relay.
+    pub(super) fn set_relays(&self, relays: BTreeSet<PeerId>) {
+        self.lock().relays = relays;
+    }
+
+    /// The members that relay.
+    pub(super) fn relays(&self) -> BTreeSet<PeerId> {
+        let entries = self.lock();
+        entries
+            .relays
+            .intersection(&entries.members)
+            .copied()
+            .collect()
+    }
+
+    /// An address of a peer that leads to it directly; TCP before QUIC, which fewer firewalls pass.
+    pub(super) fn direct(&self, peer: PeerId) -> Option<Multiaddr> {
+        self.lock().direct(peer)
+    }
+
+    /// Whether relays are dialled from the port that is listened on.
+    pub(super) fn reuse_ports(&self, reuse: bool) {
+        self.lock().reuses_ports = reuse;
     }
 
     /// Forgets a peer's addresses, stops keeping it, and closes its connections.
@@ -192,6 +223,36 @@ impl Entries {
         }
         self.wake();
         true
+    }
+
+    fn direct(&self, peer: PeerId) -> Option<Multiaddr> {
+        let addresses = self.addresses.get(&peer)?.iter();
+        addresses
+            .filter(|address| relay_of(address).is_none())
+            .min_by_key(|address| !address.iter().any(|part| matches!(part, Protocol::Tcp(_))))
+            .cloned()
+    }
+
+    /// Where a peer is dialled. The ways through relays come first, since only so many addresses are
+    /// tried at a time and those behind somebody's address translator are slow to fail.
+    fn ways(&self, peer: PeerId) -> Vec<Multiaddr> {
+        let known = self.addresses.get(&peer).into_iter().flatten();
+        let (relayed, mut direct): (Vec<_>, Vec<_>) = known
+            .cloned()
+            .partition(|address| relay_of(address).is_some());
+        let mut ways: Vec<Multiaddr> = relayed
+            .iter()
+            .filter_map(relay_of)
+            .filter(|relay| *relay != self.own && self.members.contains(relay))
+            .filter_map(|relay| {
+                let at = self.direct(relay)?;
+                let through = at.with(Protocol::P2p(relay)).with(Protocol::P2pCircuit);
+                Some(through.with(Protocol::P2p(peer)))
+            })
+            .take(limits::RELAYS_PER_NODE_MAX)
+            .collect();
+        ways.append(&mut direct);
+        ways
     }
 
     fn keep(&mut self, peer: PeerId) {
@@ -332,10 +393,7 @@ impl NetworkBehaviour for Keeper {
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let entries = self.book.lock();
-        Ok(peer
-            .and_then(|peer| entries.addresses.get(&peer))
-            .cloned()
-            .unwrap_or_default())
+        Ok(peer.map_or_else(Vec::new, |peer| entries.ways(peer)))
     }
 
     fn handle_established_inbound_connection(
@@ -415,13 +473,16 @@ impl NetworkBehaviour for Keeper {
             };
             if at <= Instant::now() {
                 entries.unschedule(peer);
-                return Poll::Ready(ToSwarm::Dial {
-                    // A connection that was given up may still count as one to the swarm.
-                    opts: DialOpts::peer_id(peer)
-                        .condition(PeerCondition::NotDialing)
-                        .allocate_new_port()
-                        .build(),
-                });
+                // A connection that was given up may still count as one to the swarm.
+                let dial = DialOpts::peer_id(peer).condition(PeerCondition::NotDialing);
+                // Two nodes that dial each other from the ports they listen on would meet half-way
+                // and both speak first; a relay never dials whom it relays for.
+                let dial = if entries.reuses_ports && entries.relays.contains(&peer) {
+                    dial
+                } else {
+                    dial.allocate_new_port()
+                };
+                return Poll::Ready(ToSwarm::Dial { opts: dial.build() });
             }
             let timer = self
                 .timer
@@ -439,7 +500,7 @@ impl NetworkBehaviour for Keeper {
 mod tests {
     use libp2p::identity;
 
-    use super::*;
+    use super::{super::address, *};
 
     fn peer() -> PeerId {
         identity::Keypair::generate_ed25519().public().to_peer_id()
@@ -581,6 +642,43 @@ mod tests {
 
         assert!(book.lock().due.is_empty());
         assert!(book.lock().kept.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_is_relayed_is_dialled_through_members_where_they_say_they_are() {
+        let (own, peer, relay) = (peer(), peer(), peer());
+        let book = Book::new(own);
+        let circuit = |relay| address::through(relay);
+        let own_list = vec![
+            circuit(relay),
+            circuit(PeerId::random()),
+            circuit(own),
+            address(1),
+        ];
+        let quic: Multiaddr = "/ip4/192.0.2.9/udp/443/quic-v1"
+            .parse()
+            .expect("an address");
+        book.keep(vec![(peer, own_list), (relay, vec![quic, address(443)])]);
+
+        let ways = book.lock().ways(peer);
+
+        let through = address(443)
+            .with(Protocol::P2p(relay))
+            .with(Protocol::P2pCircuit)
+            .with(Protocol::P2p(peer));
+        assert_eq!(ways, [through, address(1)]);
+        assert_eq!(book.direct(peer), Some(address(1)));
+    }
+
+    #[tokio::test]
+    async fn only_a_member_is_a_relay() {
+        let (member, stranger) = (peer(), peer());
+        let book = Book::new(peer());
+        book.keep(vec![(member, vec![address(1)])]);
+
+        book.set_relays(BTreeSet::from([member, stranger]));
+
+        assert_eq!(book.relays(), BTreeSet::from([member]));
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::ProxyConfigError;
+
 /// Why the node cannot listen or read an address.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
@@ -25,6 +27,12 @@ pub enum NetError {
     /// The system told no address in time.
     #[error("no listen address was reported in time")]
     Silent,
+    /// The configured proxy cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyConfigError),
+    /// A member to be relayed by is named by something else than its node id.
+    #[error("a relay is named by its node id")]
+    Relay,
     /// The seed gives no usable transport key.
     #[error("the node key cannot be used")]
     Key,

@@ -12,13 +12,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    ConnectionInfo, Directory, Incoming, NetError, PeerCalls,
-    address::{advertised, dialable, node_key, peer_id},
+    ConnectionInfo, Directory, Incoming, NetError, PeerCalls, Reached,
+    address::{dialable, node_key, peer_id},
     cut::Cuts,
     dial::Book,
     listen::{listen, probe},
     observed::Observed,
-    swarm::{self, Built, Identity, Runner},
+    reach::{ReachConfig, relays_of},
+    swarm::{self, Built, Identity, Order, Runner},
 };
 
 /// Events kept for a slow listener; older ones are lost to it.
@@ -38,6 +39,8 @@ pub struct NetConfig {
     pub listen: Vec<String>,
     /// Whom the node knows.
     pub directory: Arc<dyn Directory>,
+    /// How it reaches others and is reached.
+    pub reach: ReachConfig,
 }
 
 /// A change of whom this node is connected to.
@@ -47,6 +50,8 @@ pub enum NetEvent {
     Connected(NodeKey),
     /// The last connection to a node ended.
     Disconnected(NodeKey),
+    /// This node is to be reached elsewhere than before.
+    Moved,
 }
 
 /// A running network; cheap to clone. It runs until [`Self::stop`].
@@ -56,6 +61,7 @@ pub struct Net {
     calls: PeerCalls,
     book: Book,
     cuts: Cuts,
+    orders: mpsc::Sender<Order>,
     observed: Arc<Observed>,
     bound: Arc<[Multiaddr]>,
     events: broadcast::Sender<NetEvent>,
@@ -76,7 +82,7 @@ impl Net {
             .iter()
             .map(|text| text.parse().map_err(|_| NetError::Address))
             .collect::<Result<Vec<Multiaddr>, _>>()?;
-        let identity = Identity::new(&config.seed, config.network, config.directory)?;
+        let identity = Identity::new(&config.seed, config.network, config.directory, config.reach)?;
         let Built {
             mut swarm,
             opener,
@@ -84,6 +90,7 @@ impl Net {
             book,
             cuts,
             finder,
+            reach,
         } = swarm::build(&identity)?;
         let observed = Arc::new(Observed::default());
         let bound = listen(&mut swarm, &observed, &wanted).await?;
@@ -92,11 +99,13 @@ impl Net {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (orders, asked) = mpsc::channel(limits::LOOK_UPS_MAX);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let calls = PeerCalls::new(peer, opener, book.clone(), orders);
+        let calls = PeerCalls::new(peer, opener, book.clone(), orders.clone());
+        reach.publish(&observed, &book);
         let runner = Runner {
             swarm,
             own,
             finder,
+            reach,
             book: book.clone(),
             calls: calls.clone(),
             orders: asked,
@@ -112,6 +121,7 @@ impl Net {
             calls,
             book,
             cuts,
+            orders,
             observed,
             bound: bound.into(),
             events,
@@ -142,10 +152,25 @@ impl Net {
         addresses.iter().map(Multiaddr::to_string).collect()
     }
 
-    /// The addresses others are told, in binary: those listened on, as many as a node may have.
-    pub fn listen_addresses_binary(&self) -> Vec<Vec<u8>> {
-        let addresses = advertised(self.observed.listening());
-        addresses.iter().map(Multiaddr::to_vec).collect()
+    /// The addresses others are told, in binary, best first.
+    pub fn told_addresses(&self) -> Vec<Vec<u8>> {
+        self.observed.told().iter().map(Multiaddr::to_vec).collect()
+    }
+
+    /// How others get to this node.
+    pub fn reached(&self) -> Reached {
+        self.observed.reached()
+    }
+
+    /// Replaces the members that relay.
+    pub fn set_relays(&self, relays: &[NodeKey]) {
+        self.book.set_relays(relays_of(relays));
+    }
+
+    /// Puts this node's own record where other members find it.
+    pub fn publish(&self) {
+        // Where as many orders wait as may, the hourly publication makes up for it.
+        let _ = self.orders.try_send(Order::Publish);
     }
 
     /// Replaces the members, each with its binary multiaddresses, and stays connected to as many as

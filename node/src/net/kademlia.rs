@@ -310,7 +310,9 @@ mod tests {
     }
 
     fn key(seed: u8) -> (identity::Keypair, NodeKey) {
-        let identity = Identity::new(&SecretKey::new([seed; 32]), NETWORK, Roster::new([]));
+        let reach = super::super::ReachConfig::default();
+        let seed = SecretKey::new([seed; 32]);
+        let identity = Identity::new(&seed, NETWORK, Roster::new([]), reach);
         let key = identity.expect("an identity").key;
         let node = node_key(key.public().to_peer_id()).expect("a node");
         (key, node)

@@ -14,6 +14,7 @@ use libp2p::{
 
 use super::{
     NetError,
+    address::address_bytes,
     observed::Observed,
     swarm::{Behaviour, observe},
 };
@@ -142,6 +143,20 @@ fn with_port(address: &Multiaddr, port: u16) -> Multiaddr {
         .collect()
 }
 
+/// The addresses to listen on, with the port each got before where it asked for any.
+pub fn sticky(wanted: &[String], before: &str) -> Vec<String> {
+    wanted
+        .iter()
+        .map(|asked| {
+            before
+                .lines()
+                .filter_map(|line| line.split_once(' '))
+                .find(|(then, got)| then == asked && address_bytes(got).is_ok())
+                .map_or_else(|| asked.clone(), |(_, got)| got.to_owned())
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,5 +190,19 @@ mod tests {
 
             assert_eq!(socket(&address).is_some(), known, "{text}");
         }
+    }
+
+    #[test]
+    fn a_port_that_was_taken_is_asked_for_again_and_nothing_else_is() {
+        let any = "/ip4/127.0.0.1/tcp/0".to_owned();
+        let before = "/ip4/127.0.0.1/tcp/0 /ip4/127.0.0.1/tcp/41000\n";
+
+        assert_eq!(
+            sticky(std::slice::from_ref(&any), before),
+            ["/ip4/127.0.0.1/tcp/41000"]
+        );
+        assert_eq!(sticky(std::slice::from_ref(&any), ""), [any.as_str()]);
+        let garbage = "/ip4/127.0.0.1/tcp/0 nonsense\n";
+        assert_eq!(sticky(std::slice::from_ref(&any), garbage), [any.as_str()]);
     }
 }

@@ -14,7 +14,11 @@ use libp2p::{
     swarm::ConnectionId,
 };
 
-use super::{NetEvent, address::node_key};
+use super::{
+    NetEvent,
+    address::{node_key, relay_of},
+    nat::Reached,
+};
 
 /// How a connection travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +53,7 @@ pub struct ConnectionInfo {
     pub rtt_ms: Option<f64>,
     /// Whether every connection goes through a relay.
     pub relayed: bool,
-    /// What carries each connection, in the order they were made.
+    /// What carries each connection, in the order they were made, direct ones first.
     pub carriers: Vec<Carrier>,
     /// The other ends, as text.
     pub addresses: Vec<String>,
@@ -62,6 +66,8 @@ pub(super) struct Observed(Mutex<State>);
 #[derive(Default)]
 struct State {
     listening: Vec<(ListenerId, Multiaddr)>,
+    told: Vec<Multiaddr>,
+    reached: Option<Reached>,
     connections: BTreeMap<ConnectionId, Connection>,
 }
 
@@ -87,7 +93,27 @@ impl Observed {
         own.map(|(_, address)| address.clone()).collect()
     }
 
+    /// Where others are told this node is.
+    pub(super) fn told(&self) -> Vec<Multiaddr> {
+        self.lock().told.clone()
+    }
+
+    /// How others get to this node.
+    pub(super) fn reached(&self) -> Reached {
+        self.lock().reached.clone().unwrap_or(Reached::Unknown)
+    }
+
+    pub(super) fn moved(&self, told: Vec<Multiaddr>, reached: Reached) {
+        let mut state = self.lock();
+        state.told = told;
+        state.reached = Some(reached);
+    }
+
     pub(super) fn listens(&self, listener: ListenerId, address: &Multiaddr) {
+        // What others are told of relays is not what the relay says.
+        if relay_of(address).is_some() {
+            return;
+        }
         let known = (listener, address.clone());
         let mut state = self.lock();
         if !state.listening.contains(&known) {
@@ -137,7 +163,11 @@ impl Observed {
     /// One entry for each connected node.
     pub(super) fn connections(&self) -> Vec<ConnectionInfo> {
         let mut nodes: BTreeMap<NodeKey, ConnectionInfo> = BTreeMap::new();
-        for connection in self.lock().connections.values() {
+        let state = self.lock();
+        let mut connections: Vec<&Connection> = state.connections.values().collect();
+        // What goes directly is what is used, so its time is the time of the path.
+        connections.sort_by_key(|connection| connection.relayed);
+        for connection in connections {
             let info = nodes
                 .entry(connection.node)
                 .or_insert_with(|| ConnectionInfo {
@@ -147,14 +177,17 @@ impl Observed {
                     carriers: Vec::new(),
                     addresses: Vec::new(),
                 });
+            info.addresses.push(connection.address.to_string());
+            info.carriers.push(Carrier::of(&connection.address));
+            if connection.relayed && !info.relayed {
+                continue;
+            }
             let rtt_ms = connection.rtt.map(|rtt| rtt.as_secs_f64() * 1_000.0);
             info.rtt_ms = match (info.rtt_ms, rtt_ms) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
             info.relayed &= connection.relayed;
-            info.carriers.push(Carrier::of(&connection.address));
-            info.addresses.push(connection.address.to_string());
         }
         nodes.into_values().collect()
     }

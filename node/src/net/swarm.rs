@@ -29,6 +29,7 @@ use super::{
     meter::Meters,
     observed::Observed,
     opener::Opener,
+    reach::{LOOK_EVERY, Moved, Reach, ReachConfig, Ways},
     streams::{Inbound, StreamLimits, Streams},
     transport,
 };
@@ -61,6 +62,8 @@ pub(super) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     kad: MembersOnly<Kad>,
+    // Last, since it cannot bear that another refuses a connection it has counted.
+    pub(super) ways: Ways,
 }
 
 /// A swarm that is not running yet, and the ways to it.
@@ -71,6 +74,7 @@ pub(super) struct Built {
     pub(super) book: Book,
     pub(super) cuts: Cuts,
     pub(super) finder: Finder,
+    pub(super) reach: Reach,
 }
 
 /// Who a node is, where, and whom it knows.
@@ -78,6 +82,7 @@ pub(super) struct Identity {
     pub(super) key: identity::Keypair,
     pub(super) network: NetworkId,
     pub(super) directory: Arc<dyn Directory>,
+    pub(super) reach: ReachConfig,
 }
 
 impl Identity {
@@ -90,6 +95,7 @@ impl Identity {
         seed: &SecretKey,
         network: NetworkId,
         directory: Arc<dyn Directory>,
+        reach: ReachConfig,
     ) -> Result<Self, NetError> {
         // The callee wipes the bytes it is given.
         let mut bytes = **seed;
@@ -99,6 +105,7 @@ impl Identity {
             key: identity::ed25519::Keypair::from(secret).into(),
             network,
             directory,
+            reach,
         })
     }
 
@@ -111,20 +118,24 @@ impl Identity {
 ///
 /// # Errors
 ///
-/// [`NetError::Key`] where the key cannot be used.
+/// [`NetError::Key`] where the key cannot be used; [`NetError::Address`] where an announced address is
+/// none.
 pub(super) fn build(identity: &Identity) -> Result<Built, NetError> {
     let guards = Guards {
         meters: Meters::new(identity.directory.clone()),
         cuts: Cuts::default(),
     };
-    let transport = transport::build(&identity.key, &guards)?;
-    assemble(identity, guards.cuts, transport)
+    let (ways, circuits) = Ways::new(identity.peer(), &identity.reach, &identity.directory);
+    let proxy = identity.reach.proxy.as_ref();
+    let transport = transport::build(&identity.key, &guards, proxy, circuits)?;
+    assemble(identity, guards.cuts, transport, ways)
 }
 
 fn assemble(
     identity: &Identity,
     cuts: Cuts,
     transport: Boxed<transport::Muxed>,
+    ways: Ways,
 ) -> Result<Built, NetError> {
     let own = identity.peer();
     let protocol = format!("/chartmesh/{}/grpc/1", identity.network.short());
@@ -146,6 +157,7 @@ fn assemble(
                 .with_timeout(PING_TIMEOUT),
         ),
         kad: kademlia::behaviour(own, identity.network, directory.clone())?,
+        ways,
     };
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
@@ -157,6 +169,7 @@ fn assemble(
         book,
         cuts,
         finder: Finder::new(directory.clone()),
+        reach: Reach::new(own, &identity.reach)?,
     })
 }
 
@@ -181,6 +194,8 @@ fn connection_limits() -> connection_limits::ConnectionLimits {
 pub(super) enum Order {
     /// Where is this member?
     Find(NodeKey, kademlia::Answer),
+    /// Put this node's own record where others find it.
+    Publish,
 }
 
 /// A running swarm and what belongs to it.
@@ -188,6 +203,7 @@ pub(super) struct Runner {
     pub(super) swarm: Swarm<Behaviour>,
     pub(super) own: NodeKey,
     pub(super) finder: Finder,
+    pub(super) reach: Reach,
     pub(super) book: Book,
     pub(super) calls: PeerCalls,
     pub(super) orders: mpsc::Receiver<Order>,
@@ -202,6 +218,9 @@ impl Runner {
         changes.mark_changed();
         let mut publish = tokio::time::interval(PUBLISH_EVERY);
         let mut again = tokio::time::interval(PUBLISH_AGAIN);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        self.reach
+            .begin(&mut self.swarm, &self.observed, &self.book);
         loop {
             tokio::select! {
                 biased;
@@ -210,6 +229,7 @@ impl Runner {
                 _ = changes.changed() => self.take_over_members(),
                 _ = publish.tick() => self.publish(),
                 _ = again.tick(), if self.finder.is_owed() => self.publish(),
+                _ = look.tick() => self.reach.look(&mut self.swarm, &self.book),
                 Some(order) = self.orders.recv() => self.follow(order),
                 event = self.swarm.select_next_some() => self.settle(event),
             }
@@ -243,12 +263,18 @@ impl Runner {
         let (finder, kad) = self.kad();
         match order {
             Order::Find(node, answer) => finder.find(kad, node, answer),
+            Order::Publish => self.publish(),
         }
     }
 
     pub(super) fn settle(&mut self, event: SwarmEvent<BehaviourEvent>) {
         self.tell(observe(&self.observed, &event));
+        let is_reservation = matches!(&event, SwarmEvent::ListenerClosed { listener_id, .. }
+            if self.reach.is_reservation(*listener_id));
+        self.reach_settled(&event);
         match event {
+            // Relays come and go.
+            SwarmEvent::ListenerClosed { .. } if is_reservation => {}
             SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => {
                 let (finder, kad) = self.kad();
                 finder.on_event(kad, event);
@@ -292,6 +318,16 @@ impl Runner {
                 reason: Err(error), ..
             } => tracing::error!(%error, "a listener ended"),
             _ => {}
+        }
+    }
+
+    fn reach_settled(&mut self, event: &SwarmEvent<BehaviourEvent>) {
+        match self.reach.settle(&mut self.swarm, event) {
+            Moved::Nowhere => {}
+            Moved::Elsewhere => {
+                self.reach.publish(&self.observed, &self.book);
+                self.tell(Some(NetEvent::Moved));
+            }
         }
     }
 
@@ -339,7 +375,7 @@ mod tests {
     use libp2p::{
         Multiaddr,
         core::{ConnectedPoint, Endpoint, transport::PortUse},
-        swarm::{ConnectionId, FromSwarm, behaviour::ConnectionEstablished},
+        swarm::{ConnectionId, FromSwarm, behaviour::ConnectionEstablished, dial_opts::DialOpts},
     };
     use tokio::{io::copy_bidirectional, net::TcpStream, sync::watch};
 
@@ -380,7 +416,8 @@ mod tests {
 
     fn built(seed: u8) -> Built {
         let seed = SecretKey::new([seed; 32]);
-        let identity = Identity::new(&seed, NETWORK, Arc::new(Everybody)).expect("an identity");
+        let identity = Identity::new(&seed, NETWORK, Arc::new(Everybody), ReachConfig::default())
+            .expect("an identity");
         build(&identity).expect("a swarm")
     }
 
@@ -392,6 +429,7 @@ mod tests {
             swarm: built.swarm,
             own: node_key(peer).expect("a node"),
             finder: built.finder,
+            reach: built.reach,
             book: built.book.clone(),
             calls: PeerCalls::new(peer, built.opener, built.book, orders),
             orders: asked,
@@ -436,6 +474,66 @@ mod tests {
         let again = connected(&mut asker).await;
         assert_ne!(again, connection);
         assert_eq!(seen.try_recv(), Ok(NetEvent::Connected(node)));
+        stop.cancel();
+    }
+
+    /// The hard case is that the wrong one answers first.
+    #[tokio::test]
+    async fn somebody_else_at_one_address_does_not_hide_the_right_node_at_another() {
+        let (mut right, mut wrong) = (built(2), built(3));
+        let peer = *right.swarm.local_peer_id();
+        let here = ["/ip4/127.0.0.1/tcp/0".parse().expect("an address")];
+        let mut bound = Vec::new();
+        for node in [&mut right, &mut wrong] {
+            let observed = Observed::default();
+            bound.extend(listen(&mut node.swarm, &observed, &here).await);
+        }
+        let [right_at, wrong_at] = [&bound[0][0], &bound[1][0]];
+        let Some(Socket::Stream(at)) = socket(right_at) else {
+            panic!("a socket");
+        };
+        let (answered, mut wait) = watch::channel(false);
+        let slow = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a listener");
+        let port = slow.local_addr().expect("its address").port();
+        tokio::spawn(async move {
+            let (mut near, _) = slow.accept().await.expect("a connection");
+            wait.changed().await.expect("the wrong one answers");
+            let mut far = TcpStream::connect(at).await.expect("the right one");
+            drop(copy_bidirectional(&mut near, &mut far).await);
+        });
+        let stop = CancellationToken::new();
+        tokio::spawn(runner(right).run(stop.clone()));
+        tokio::spawn(async move {
+            loop {
+                // It is hung up on at once, perhaps before it has counted the connection.
+                if let SwarmEvent::ConnectionEstablished { .. }
+                | SwarmEvent::IncomingConnectionError { .. } =
+                    wrong.swarm.select_next_some().await
+                {
+                    answered.send_replace(true);
+                }
+            }
+        });
+        let mut asker = runner(built(1));
+        let slow = format!("/ip4/127.0.0.1/tcp/{port}");
+        let addresses = vec![wrong_at.clone(), slow.parse().expect("an address")];
+
+        let dial = DialOpts::peer_id(peer).addresses(addresses).build();
+        asker.swarm.dial(dial).expect("dialling");
+
+        let found = async {
+            loop {
+                match asker.swarm.select_next_some().await {
+                    SwarmEvent::ConnectionEstablished { peer_id, .. } => return Ok(peer_id),
+                    SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error),
+                    _ => {}
+                }
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(60), found).await;
+        assert_eq!(found.expect("in time").expect("connected"), peer);
         stop.cancel();
     }
 

@@ -8,21 +8,22 @@ use futures::{StreamExt, future::Either};
 use libp2p::{
     Multiaddr, PeerId, Transport,
     core::{
-        Endpoint,
+        ConnectedPoint, Endpoint,
         muxing::StreamMuxerBox,
         transport::{Boxed, DialOpts, ListenerId, PortUse},
         upgrade,
     },
     dns, identity,
     multiaddr::Protocol,
-    noise, quic, tcp, yamux,
+    noise, quic, relay, tcp, yamux,
 };
 
 use super::{
-    Directory, Found, NetError,
+    Directory, Found, NetError, Proxy,
     cut::Cuts,
     guard::{GuardedMuxer, GuardedUpgrade, Guards},
     meter::Meters,
+    proxy::{ListenOnly, Outbound},
 };
 
 /// A connection: whose, and its streams.
@@ -33,16 +34,60 @@ pub(super) type Muxed = (PeerId, StreamMuxerBox);
 /// # Errors
 ///
 /// [`NetError::Key`] where the key cannot be used.
-pub(super) fn build(key: &identity::Keypair, guards: &Guards) -> Result<Boxed<Muxed>, NetError> {
+pub(super) fn build(
+    key: &identity::Keypair,
+    guards: &Guards,
+    proxy: Option<&Proxy>,
+    circuits: relay::client::Transport,
+) -> Result<Boxed<Muxed>, NetError> {
+    // A relay's address is for the swarm to dial, names and all.
+    let circuits = secured(circuits, key, guards.clone())?;
+    Ok(expecting(either(circuits, sockets(key, guards, proxy)?)))
+}
+
+/// Somebody else than was dialled answered at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another node answers at this address")]
+struct ElseError;
+
+/// Fails the dial of an address at which somebody else answers, and of no other address.
+///
+/// The swarm looks only at the first address that answers, and private addresses are the same in many
+/// places: somebody else behind one would hide the right node behind another.
+fn expecting(transport: Boxed<Muxed>) -> Boxed<Muxed> {
+    let checked = transport.and_then(|(peer, muxer), end| {
+        let wanted = match end {
+            ConnectedPoint::Dialer { address, .. } => match address.iter().last() {
+                Some(Protocol::P2p(wanted)) => Some(wanted),
+                _ => None,
+            },
+            ConnectedPoint::Listener { .. } => None,
+        };
+        let same = wanted.is_none_or(|wanted| wanted == peer);
+        std::future::ready(if same {
+            Ok((peer, muxer))
+        } else {
+            Err(ElseError)
+        })
+    });
+    checked.boxed()
+}
+
+fn sockets(
+    key: &identity::Keypair,
+    guards: &Guards,
+    proxy: Option<&Proxy>,
+) -> Result<Boxed<Muxed>, NetError> {
+    if let Some(proxy) = proxy {
+        // Names are the proxy's to resolve, and nothing but TCP goes through it.
+        let stream = Outbound::new(tcp(), proxy.clone());
+        let stream = secured(stream, key, guards.clone())?;
+        let datagram = ListenOnly(datagram(key, guards.clone()));
+        return Ok(either(datagram.boxed(), stream));
+    }
     let sockets = || -> Result<Boxed<Muxed>, NetError> {
-        let stream = stream(key, guards)?;
-        let both =
-            datagram(key, guards.clone())
-                .or_transport(stream)
-                .map(|either, _| match either {
-                    Either::Left(muxed) | Either::Right(muxed) => muxed,
-                });
-        Ok(both.boxed())
+        let stream = secured(tcp(), key, guards.clone())?;
+        Ok(either(datagram(key, guards.clone()), stream))
     };
     Ok(match dns::tokio::Transport::system(sockets()?) {
         Ok(resolving) => resolving.boxed(),
@@ -54,9 +99,15 @@ pub(super) fn build(key: &identity::Keypair, guards: &Guards) -> Result<Boxed<Mu
     })
 }
 
-fn stream(key: &identity::Keypair, guards: &Guards) -> Result<Boxed<Muxed>, NetError> {
-    let sockets = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-    secured(sockets, key, guards.clone())
+fn either(one: Boxed<Muxed>, other: Boxed<Muxed>) -> Boxed<Muxed> {
+    let both = one.or_transport(other).map(|either, _| match either {
+        Either::Left(muxed) | Either::Right(muxed) => muxed,
+    });
+    both.boxed()
+}
+
+fn tcp() -> tcp::tokio::Transport {
+    tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
 }
 
 /// Noise and Yamux over any byte stream.
@@ -300,7 +351,9 @@ mod tests {
                 .multiplex(yamux::Config::default())
                 .boxed()
         };
-        let stream = |key: &identity::Keypair| super::stream(key, &guards()).expect("a transport");
+        let stream = |key: &identity::Keypair| {
+            super::secured(super::tcp(), key, guards()).expect("a transport")
+        };
         let tcp = connected(lax(&key()), stream(&key()), "/ip4/127.0.0.1/tcp/0").await;
         let quic = connected(
             datagram(&key(), guards()),

@@ -14,6 +14,8 @@ use chartmesh_cli::find::{find_cli, find_daemon};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::internet::Host;
+
 /// Longest wait for anything that has no deadline of its own.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -53,6 +55,8 @@ pub(crate) struct Node {
     said: Arc<Said>,
     /// What the daemon finds in its environment beside what every daemon finds there.
     environment: Vec<(&'static str, String)>,
+    /// Words before the daemon's command, where it runs on a host of its own.
+    host: Vec<String>,
 }
 
 impl Node {
@@ -65,6 +69,7 @@ impl Node {
             daemon: None,
             said: Arc::default(),
             environment: Vec::new(),
+            host: Vec::new(),
         };
         let address = format!("1 {organization} Street, Springfield IL");
         let reply = node.ok(&[
@@ -94,7 +99,20 @@ impl Node {
             daemon: None,
             said: Arc::default(),
             environment: Vec::new(),
+            host: Vec::new(),
         }
+    }
+
+    /// The same node with its daemon on another host; commands reach it all the same, by its socket.
+    pub(crate) fn on(mut self, host: &Host) -> Self {
+        self.host = host.words();
+        self
+    }
+
+    /// The process of the daemon.
+    pub(crate) fn process(&self) -> u32 {
+        let daemon = self.daemon.as_ref().expect("the daemon runs");
+        daemon.child.lock().expect("no holder panics").id()
     }
 
     /// Starts the daemon and waits until it answers.
@@ -134,6 +152,7 @@ impl Node {
             &self.dir,
             Arc::clone(&self.said),
             &self.environment,
+            &self.host,
         ));
     }
 
@@ -300,10 +319,17 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(dir: &Path, said: Arc<Said>, environment: &[(&str, String)]) -> Self {
+    fn start(dir: &Path, said: Arc<Said>, environment: &[(&str, String)], host: &[String]) -> Self {
         let programs = Programs::built();
-        let mut child = programs
-            .command(&programs.daemon)
+        let mut command = match host.split_first() {
+            Some((program, words)) => {
+                let mut command = programs.command(Path::new(program));
+                command.args(words).arg(&programs.daemon);
+                command
+            }
+            None => programs.command(&programs.daemon),
+        };
+        let mut child = command
             .arg("--node")
             .arg(dir)
             .env("CHARTMESH_LOG", "debug")

@@ -3,7 +3,7 @@
 use crate::tree::{File, Finding};
 
 /// What a node reads from its configuration; `node` refuses every other key.
-const KEYS: &[&str] = &["admin_socket", "listen", "log"];
+const KEYS: &[&str] = &["admin_socket", "listen", "log", "reach"];
 
 /// Checks one file, where it is a sample.
 pub(crate) fn check(file: &File) -> Vec<Finding> {

@@ -20,6 +20,7 @@ const FIELDS: &[&str] = &[
     "peer",
     "port",
     "problem",
+    "punch_ms",
     "record",
     "rpc",
     "start_ms",

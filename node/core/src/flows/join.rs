@@ -83,7 +83,7 @@ impl<W: World> Node<W> {
                 .collect(),
             sequence,
             expiry: now.plus(NODE_RECORD_LIFE),
-            capabilities: Vec::new(),
+            capabilities: state.capabilities.clone(),
         };
         let sign = &self.identity.node;
         JoinRequest {

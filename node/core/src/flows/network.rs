@@ -12,7 +12,7 @@ use crate::{
     audit,
     membership::{
         Credential, JoinRequest, Organization, Proposal, ProposalKind, Proposed, Status, Subject,
-        Ticket,
+        Ticket, capability,
     },
     ports::World,
     records::{Batch, RecordKind, Scope, TicketIssued},
@@ -31,6 +31,8 @@ pub struct MemberView {
     pub last_seen: Option<Timestamp>,
     /// Where it can be reached (binary multiaddresses).
     pub addresses: Vec<Vec<u8>>,
+    /// Whether it relays for other members.
+    pub relays: bool,
 }
 
 /// What an authority said to a request to join.
@@ -250,6 +252,9 @@ impl<W: World> Node<W> {
                     status: member.status(now),
                     last_seen: member.last_seen(),
                     addresses: super::state::addresses_of(member),
+                    relays: member
+                        .node_record()
+                        .is_some_and(|record| record.can(capability::RELAY)),
                     credential,
                 }
             })

@@ -11,7 +11,7 @@ use crate::{
     ports::World,
     types::{
         NetworkId, Span, Timestamp,
-        limits::{KEY_SET_LIFE, NODE_RECORD_LIFE},
+        limits::{KEY_SET_LIFE, NODE_ADDRESSES_MAX, NODE_RECORD_LIFE},
     },
 };
 
@@ -31,8 +31,8 @@ impl<W: World> Node<W> {
             .network
             .as_ref()
             .is_some_and(|network| network.charter.authorities.contains(&own));
-        let capabilities = is_authority.then_some(capability::AUTHORITY);
-        let capabilities = capabilities.into_iter().collect();
+        let mut capabilities = state.capabilities.clone();
+        capabilities.extend(is_authority.then_some(capability::AUTHORITY));
         let record = NodeRecord {
             member: self.member(),
             addresses: state.addresses.iter().cloned().map(Bytes::from).collect(),
@@ -85,8 +85,15 @@ impl<W: World> Node<W> {
     }
 
     /// Says where this node can be reached (binary multiaddresses).
-    pub fn set_addresses(&self, addresses: Vec<Vec<u8>>) {
+    pub fn set_addresses(&self, mut addresses: Vec<Vec<u8>>) {
+        addresses.truncate(NODE_ADDRESSES_MAX);
         self.state().addresses = addresses;
+        self.refresh_statements();
+    }
+
+    /// Says what this node does for other members.
+    pub fn set_capabilities(&self, capabilities: Vec<u32>) {
+        self.state().capabilities = capabilities;
         self.refresh_statements();
     }
 }

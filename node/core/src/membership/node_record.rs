@@ -16,9 +16,16 @@ pub mod capability {
     /// It holds an authority key of the charter; a hint, proved by an
     /// [`AuthorityClaim`](crate::membership::AuthorityClaim).
     pub const AUTHORITY: u32 = 16;
+    /// It relays for members that cannot be dialled.
+    pub const RELAY: u32 = 1;
 }
 
 impl NodeRecord {
+    /// Whether the node says that it does this.
+    pub fn can(&self, capability: u32) -> bool {
+        self.capabilities.contains(&capability)
+    }
+
     /// What a member's node key signs.
     pub fn issue(subject: Subject, sequence: u64, addresses: Vec<Bytes>, now: Timestamp) -> Self {
         Self {
@@ -101,6 +108,17 @@ mod tests {
         membership::fixture::{NOW, Network, key},
         types::{MemberId, Span},
     };
+
+    #[test]
+    fn a_capability_is_what_the_record_says_and_an_unknown_one_is_none() {
+        let mut record = Network::new().node_record(1, 1);
+        assert!(!record.can(capability::RELAY));
+
+        record.capabilities = vec![7];
+        assert!(!record.can(capability::RELAY));
+        record.capabilities = vec![7, capability::RELAY];
+        assert!(record.can(capability::RELAY));
+    }
 
     #[test]
     fn a_node_record_is_its_members_own_and_dies_in_time() {

@@ -169,7 +169,7 @@ pub struct NodeRecord {
     pub sequence: u64,
     /// Until when.
     pub expiry: Timestamp,
-    /// What else the node does; none is defined.
+    /// What else the node does: numbers of `capability`; unknown ones say nothing.
     pub capabilities: Vec<u32>,
 }
 

@@ -237,3 +237,28 @@ pub const NEWS_TIME_MAX: Span = Span::seconds(5);
 pub const NEWS_PAUSE: Span = Span(100);
 /// Characters of the reason for a revocation.
 pub const REASON_CHARS_MAX: usize = 500;
+/// How long an HTTP proxy may take to answer a CONNECT.
+pub const PROXY_ANSWER_MAX: Span = Span::seconds(4);
+/// Members a node is relayed by at a time.
+pub const RELAYS_PER_NODE_MAX: usize = 2;
+/// Members that one relay relays for.
+pub const RELAY_RESERVATIONS_MAX: usize = 256;
+/// Connections of one member that one relay keeps for it.
+pub const RELAY_RESERVATIONS_PER_PEER_MAX: usize = 2;
+/// How long a relay relays before it is asked again.
+pub const RELAY_RESERVATION_LIFE: Span = Span::hours(1);
+/// Connections that one relay carries at a time.
+pub const RELAY_CIRCUITS_MAX: usize = 256;
+/// Those of them that one member began.
+pub const RELAY_CIRCUITS_PER_PEER_MAX: usize = 16;
+/// How long one of them lives.
+pub const RELAY_CIRCUIT_LIFE: Span = Span::hours(2);
+/// Bytes that one of them carries.
+pub const RELAY_CIRCUIT_BYTES_MAX: u64 = 1 << 30;
+/// Reservations, and connections, that one member may ask a relay for at once; one more comes back every
+/// [`RELAY_ASK_EVERY`].
+pub const RELAY_ASKS_MAX: u32 = 60;
+/// See [`RELAY_ASKS_MAX`].
+pub const RELAY_ASK_EVERY: Span = Span::seconds(10);
+/// Own addresses that others say they see and that are tried, or believed.
+pub const ADDRESS_CANDIDATES_MAX: usize = 16;

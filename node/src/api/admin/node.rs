@@ -8,7 +8,7 @@ use std::{
 
 use chartmesh_core::{
     membership::Organization,
-    types::{Code, Kind},
+    types::{Code, Kind, NodeKey},
 };
 use chartmesh_proto::admin::{
     Check, ConfigReply, ConfigValue, DoctorReply, DoctorRequest, InitReply, InitRequest, PeerLine,
@@ -25,7 +25,7 @@ use crate::{
     boot::{self, BootError, Making},
     daemon::Daemon,
     harden::granted,
-    net::address_text,
+    net::{Net, Reached, address_text},
     store::{IndexState, Leaves},
 };
 
@@ -333,6 +333,7 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
         Some(_) => check("clock", "warn", "accepted", "restart the daemon"),
         None => check("clock", "ok", "not behind the last record", ""),
     });
+    checks.extend(daemon.net().map(|net| reached(daemon, &net)));
     if let Some(network) = daemon.node.current_network()
         && network.charter.threshold == 1
     {
@@ -345,6 +346,40 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
     }
     checks.extend(super::trust::checks(daemon));
     Ok(checks)
+}
+
+/// How others get to this node.
+fn reached(daemon: &Daemon, net: &Net) -> Check {
+    let organization = |node: &NodeKey| {
+        let views = daemon.node.member_views();
+        let view = views
+            .into_iter()
+            .find(|view| view.credential.node_key == *node);
+        view.map_or_else(
+            || node.to_string(),
+            |view| view.credential.organization.name,
+        )
+    };
+    match net.reached() {
+        Reached::Directly => check("reachable", "ok", "others dial this node", ""),
+        Reached::Relayed(relays) => {
+            let names: Vec<String> = relays.iter().map(organization).collect();
+            let by = format!("through {}", names.join(" and "));
+            check("reachable", "ok", by, "")
+        }
+        Reached::Unknown => check(
+            "reachable",
+            "ok",
+            "no member has tried to dial this node from outside",
+            "",
+        ),
+        Reached::Nohow => check(
+            "reachable",
+            "warn",
+            "others cannot dial this node, and no member relays for it",
+            "ask a member with a public address to set relay = true under [reach], or forward a port",
+        ),
+    }
 }
 
 fn directory(folder: &Path) -> Check {
