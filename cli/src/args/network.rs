@@ -159,6 +159,8 @@ pub(crate) struct RecoveryKeyArgs {
 #[derive(Args)]
 pub(crate) struct RevokeMemberArgs {
     /// A node id, a member id, or the organisation's name.
+    // `--node`, which every command takes, has the id that the field's name would give.
+    #[arg(id = "revoked", value_name = "NODE")]
     pub(crate) node: String,
     /// Why; at most 500 characters, without anything of a patient.
     #[arg(long, value_name = "R")]
