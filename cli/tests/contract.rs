@@ -17,8 +17,8 @@ use chartmesh_proto::admin::{
     JoinNetworkRequest, JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine,
     MembersReply, NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
     PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary, PeersReply,
-    ProposalsReply, RecoveryKeyReply, RequestsReply, RevokeMemberReply, RevokeMemberRequest,
-    RulesReply, StatusReply, VerifyReply,
+    ProposalsReply, RecoveryKeyReply, ReissueRequest, RekeyReply, RequestsReply, RevokeMemberReply,
+    RevokeMemberRequest, RulesReply, StatusReply, VerifyReply,
     admin_server::{Admin, AdminServer},
     fetch_event, import_event, import_part,
 };
@@ -578,6 +578,12 @@ impl Admin for Canned {
         absent()
     }
     async fn network_recovery_key(&self, _: Request<Empty>) -> Reply<RecoveryKeyReply> {
+        absent()
+    }
+    async fn network_reissue(&self, _: Request<ReissueRequest>) -> Reply<ApproveReply> {
+        absent()
+    }
+    async fn network_rekey(&self, _: Request<Empty>) -> Reply<RekeyReply> {
         absent()
     }
     async fn network_adopt(&self, _: Request<AdoptRequest>) -> Reply<RulesReply> {

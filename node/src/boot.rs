@@ -78,6 +78,8 @@ pub struct Making {
     pub passphrase: Option<Zeroizing<String>>,
     /// Where the key file goes; none for `key` in the directory.
     pub key_file: Option<PathBuf>,
+    /// Which member the node is to be again, after a loss; none for a new one.
+    pub member: Option<MemberId>,
 }
 
 /// What `init` made.
@@ -155,7 +157,7 @@ pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
     let text = toml::to_string(&file).map_err(|_| BootError::Identity)?;
     write_file(&folder.join(FILE), text)?;
 
-    let identity = draw(making.organization);
+    let identity = draw(making.organization, making.member);
     let (store, opened) = Store::open(folder, &kek, rows, &mut |_| {})?;
     if opened.journal.head.position > 0 {
         // A node that lost its identity has records; it is not to become another node.
@@ -175,15 +177,16 @@ pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
     })
 }
 
-fn draw(organization: Organization) -> StoredIdentity {
+fn draw(organization: Organization, member: Option<MemberId>) -> StoredIdentity {
     let secret = || SecretKey::new(rand::random());
     let mut identity = StoredIdentity {
-        member: MemberId(rand::random()),
+        member: member.unwrap_or_else(|| MemberId(rand::random())),
         node_seed: secret(),
         audit_seed: secret(),
         authority_seed: secret(),
         organization,
         opening: Vec::new(),
+        next_node_seed: None,
     };
     identity.rotate(secret(), system_time());
     identity
@@ -216,7 +219,11 @@ pub async fn open(
         fold.apply(&record);
     })?;
     let (started, clock_behind) = begin(folder, last, system_time());
-    let identity = read_identity(&store, started).await?;
+    let mut identity = read_identity(&store, started).await?;
+    if identity.take_next_key(fold.node_key_of(member)) {
+        store_identity(&store, &identity).await?;
+        tracing::info!("the node goes by the new node key that its credential names");
+    }
     let keyring = store.keyring();
     let keys: Vec<(KeyId, SecretKey)> = keyring
         .ids()
@@ -301,6 +308,17 @@ pub async fn rotate_if_due(
         Err(StoreError::ReadOnly) => Ok(false),
         Err(error) => Err(BootError::Store(error.into())),
     }
+}
+
+/// Stores who the node is.
+///
+/// # Errors
+/// [`BootError::Store`].
+pub async fn store_identity(store: &Store, identity: &StoredIdentity) -> Result<(), BootError> {
+    let sealed = store
+        .replace_sealed(IDENTITY, wire::encode_identity(identity))
+        .await;
+    Ok(sealed.map_err(OpenError::from)?)
 }
 
 /// The keys that open what is sealed to the node, newest first.
@@ -402,6 +420,7 @@ mod tests {
             listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
             passphrase: None,
             key_file: None,
+            member: None,
         }
     }
 

@@ -380,6 +380,7 @@ impl Daemon {
             Ok(member) => member,
             Err(error) => {
                 tracing::debug!(%node, %error, "no Hello");
+                self.learn_why(node).await;
                 return;
             }
         };

@@ -694,6 +694,7 @@ fn making_at(name: &str, kind: Kind, passphrase: Option<&str>, listen: &[&str]) 
         listen: listen.iter().map(|text| (*text).to_owned()).collect(),
         passphrase: passphrase.map(|text| Zeroizing::new(text.to_owned())),
         key_file: None,
+        member: None,
     }
 }
 

@@ -48,6 +48,7 @@ async fn daemon(folder: &Path, name: &str) -> Arc<Daemon> {
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         passphrase: None,
         key_file: None,
+        member: None,
     };
     boot::make(&folder, making).await.expect("a node");
     let booted = boot::open(&folder, None).await.expect("its directory");

@@ -311,8 +311,13 @@ impl Deref for SimNode {
 impl SimNode {
     /// Starts a node as the daemon does: open the journal, replay it, install the keys.
     pub fn start(net: &Arc<SimNet>, disk: &SimDisk, start: Start) -> Self {
+        let member = MemberId(halved(&secret(start.seed, "member")));
+        Self::start_as(net, disk, start, member)
+    }
+
+    /// Starts a node with keys of its own as a member there was before.
+    pub fn start_as(net: &Arc<SimNet>, disk: &SimDisk, start: Start, member: MemberId) -> Self {
         let secret = |what: &str| secret(start.seed, what);
-        let member = MemberId(halved(&secret("member")));
         let boot = SecretKey::new(sha256(&[b"boot", &[start.seed, start.boot]]));
         let mut dice = ChaCha20Rng::from_seed(sha256(&[b"dice", &[start.seed, start.boot]]));
         let fold = Fold::new(member, boot);

@@ -53,6 +53,15 @@ pub(crate) enum NetworkCommand {
     Amend(AmendArgs),
     /// Proposes other authorities by recovery keys; takes effect 72 hours after a node has seen it.
     Recover(RecoverArgs),
+    /// Proposes a credential with another node key for a member.
+    Reissue(ReissueArgs),
+    /// Draws the node key that is to follow this node's, and prints what an authority needs for it.
+    #[command(
+        after_help = "Example:\n  chartmesh network rekey > maple.key-change\n\n\
+            An authority runs network reissue MEMBER --change FILE; once enough of them have signed, \
+            restart the daemon here: it goes by the new key from then on, and the old one is refused everywhere."
+    )]
+    Rekey,
     /// Draws a recovery key and writes it to a file, to be kept away from every node.
     #[command(
         after_help = "Example:\n  chartmesh network recovery-key --out recovery.key\n\n\
@@ -143,6 +152,22 @@ pub(crate) struct RecoverArgs {
     pub(crate) key: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) change: AuthorityChange,
+}
+
+/// Words of `network reissue`.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  chartmesh network reissue mem_mrtq4clcmnygsz3jmvxhi33smu --change maple.key-change\n  \
+        chartmesh network reissue mem_mrtq4clcmnygsz3jmvxhi33smu\n\n\
+        Without --change the member has lost its key: it made a node anew with init --member, and asked to \
+        join with a ticket. Verify by other means that it is the same organisation, and compare the six words."
+)]
+pub(crate) struct ReissueArgs {
+    /// The member id.
+    pub(crate) member: String,
+    /// What `network rekey` printed at the member, signed by its old key and its new one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) change: Option<PathBuf>,
 }
 
 /// Words of `network recovery-key`.

@@ -115,6 +115,9 @@ pub(crate) struct InitArgs {
         hide_default_value = true
     )]
     pub(crate) contact: String,
+    /// Be this member again, after its node was lost; authorities must reissue its credential.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    pub(crate) member: String,
     /// A substance-use program under 42 CFR Part 2.
     #[arg(long)]
     pub(crate) part2: bool,

@@ -35,6 +35,7 @@ pub(crate) async fn run(args: InitArgs, node: &Node, screen: &Screen) -> Result<
         hours: args.hours,
         contact: args.contact,
         test: args.test,
+        member: args.member,
     };
     let reply = node
         .call_alone(PassphraseFd::default(), async |mut admin| {

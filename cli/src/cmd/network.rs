@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use chartmesh_proto::admin::{
     AdoptRequest, ApproveReply, ApproveRequest, Empty, InviteReply, InviteRequest,
-    JoinNetworkRequest, JoinReply, MembersReply, NetworkFoundRequest, NetworkReply, RequestsReply,
-    RevokeMemberReply, RevokeMemberRequest, RulesReply,
+    JoinNetworkRequest, JoinReply, MembersReply, NetworkFoundRequest, NetworkReply, ReissueRequest,
+    RekeyReply, RequestsReply, RevokeMemberReply, RevokeMemberRequest, RulesReply,
 };
 
 use crate::{
@@ -81,6 +81,25 @@ pub(crate) async fn run(
         NetworkCommand::Amend(args) => cosign::amend(args, node, screen).await,
         NetworkCommand::Recover(args) => cosign::recover(args, node, screen).await,
         NetworkCommand::RecoveryKey(args) => cosign::recovery_key(args, node, screen).await,
+        NetworkCommand::Reissue(args) => {
+            let change = args.change.as_deref().map(small_text).transpose()?;
+            let request = ReissueRequest {
+                member: args.member,
+                change: change.unwrap_or_default(),
+            };
+            let reply = node
+                .call(async |mut admin| Ok(admin.network_reissue(request).await?.into_inner()))
+                .await?;
+            screen.reply(&reply, approve_table)
+        }
+        NetworkCommand::Rekey => {
+            let reply = node
+                .call(async |mut admin| Ok(admin.network_rekey(Empty {}).await?.into_inner()))
+                .await?;
+            screen.reply(&reply, |reply: &RekeyReply| {
+                format!("{}\n", text::escape(&reply.change))
+            })
+        }
         NetworkCommand::Adopt {
             charter,
             passphrase,

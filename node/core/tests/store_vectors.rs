@@ -288,6 +288,7 @@ fn identity() -> StoredIdentity {
                 created: Timestamp(created),
             })
             .to_vec(),
+        next_node_seed: None,
     }
 }
 

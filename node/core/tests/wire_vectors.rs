@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 use wire_samples::{
     NETWORK, SEED, Sample, bodies, charter, cosign_bodies, demographics, first_bodies, head,
     join_request, key_set, list_answer, list_request, locate_answer, locate_request, next_charter,
-    node, sealed, stored, stored_later, stored_trust, ticket, trust_bodies,
+    node, rekey_bodies, sealed, stored, stored_later, stored_trust, ticket, trust_bodies,
 };
 
 /// Compares with the file, which it writes where that is wished for.
@@ -67,6 +67,7 @@ fn hex(bytes: &[u8]) -> String {
 fn every_signed_body_has_the_bytes_and_signature_of_its_vector() {
     golden("wire-bodies.json", &signed_vectors(first_bodies()));
     golden("wire-cosign.json", &signed_vectors(cosign_bodies()));
+    golden("wire-rekey.json", &signed_vectors(rekey_bodies()));
     golden("wire-trust.json", &signed_vectors(trust_bodies()));
 }
 

@@ -1,10 +1,18 @@
 //! What the daemon does for charters and proposals: spreads them, waits with recoveries, warns.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use chartmesh_core::types::{Code, MemberId, NodeKey, ProposalId};
+use chartmesh_core::{
+    crypto::{SecretKey, SigningKey},
+    membership::StoredIdentity,
+    types::{Code, MemberId, NodeKey, ProposalId},
+};
 
 use super::Daemon;
+use crate::boot::{self, BootError};
 
 /// How long an administrator waits for other authorities to be shown a proposal.
 const SPREAD_MAX: Duration = Duration::from_secs(5);
@@ -49,6 +57,37 @@ impl Daemon {
         }
     }
 
+    /// A node that refuses us may know another charter, or another credential of ours.
+    pub(super) async fn learn_why(&self, node: NodeKey) {
+        if self.node.pull_charters(node).await == Ok(true) {
+            tracing::info!(%node, "a charter or credential of ours changed");
+        }
+    }
+
+    /// The node key that is to follow, drawn and stored where there is none. It is taken at the first
+    /// start after a credential names it.
+    ///
+    /// # Errors
+    /// [`BootError`] where it cannot be stored.
+    pub async fn next_node_key(&self) -> Result<SigningKey, BootError> {
+        let mut identity = self.identity().clone();
+        let seed = match &identity.next_node_seed {
+            Some(seed) => seed.clone(),
+            None => {
+                let seed = SecretKey::new(rand::random());
+                identity.next_node_seed = Some(seed.clone());
+                boot::store_identity(self.node.world().store(), &identity).await?;
+                self.identity().next_node_seed = Some(seed.clone());
+                seed
+            }
+        };
+        Ok(SigningKey::from_seed(&seed))
+    }
+
+    fn identity(&self) -> MutexGuard<'_, StoredIdentity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a recovery in force whose time has come, and warns while a charter is disputed.
     pub(super) async fn look_after_charter(&self) {
         match self.node.settle_recovery().await {
@@ -57,6 +96,10 @@ impl Daemon {
                 tracing::warn!("recovery keys have replaced the authorities of the network")
             }
             Err(error) => tracing::warn!(code = %error.code(), "a recovery cannot be stored"),
+        }
+        if self.node.is_superseded() {
+            let code = Code::KeyRevoked;
+            tracing::warn!(%code, "the own credential names another node key; restart the daemon to use it");
         }
         for disputed in self.node.disputed_charters() {
             if disputed.takes_effect.is_some() {

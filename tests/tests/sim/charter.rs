@@ -4,7 +4,7 @@ use chartmesh_core::{
     audit::Kind as Audited,
     crypto::{SecretKey, SigningKey},
     membership::{Amendment, JoinState, Proposal, ProposalKind, Rules, Standing, Template, Ticket},
-    ports::Journal as _,
+    ports::{CallError, Journal as _},
     records::{Batch, RecordKind, Scope},
     types::{
         Code, Kind, PeerCode, ProposalId, Span,
@@ -508,4 +508,101 @@ async fn a_charter_of_the_authorities_makes_a_fork_of_a_recovery_that_waits() {
     assert_eq!(c.disputed_charters()[0].standing, Standing::Fork);
     pass(RECOVERY_WAIT.0 + 1).await;
     assert_eq!(c.settle_recovery().await.ok(), Some(false));
+}
+
+/// Admits an applicant by two of three.
+async fn admitted(trio: &Trio, applicant: &SimNode) {
+    let ticket = asked(&trio.a, applicant).await;
+    let words = applicant.own_words(&ticket);
+    let approval = trio.a.approve(&admin(), &words).await.unwrap();
+    meet(&[&trio.a, &trio.b]).await;
+    trio.b.cosign(&admin(), approval.view.id).await.unwrap();
+    meet(&[&trio.a, &trio.b, &trio.c]).await;
+    assert_eq!(applicant.poll_join().await.unwrap(), JoinState::Approved);
+    meet(&[&trio.a, &trio.b, &trio.c, applicant]).await;
+}
+
+/// The node was stolen; the organisation stands at the door with a new one.
+#[tokio::test(start_paused = true)]
+async fn after_a_loss_two_of_three_reissue_and_the_old_key_is_refused_at_its_next_request() {
+    let trio = trio().await;
+    let old = node(&trio.net, 10);
+    admitted(&trio, &old).await;
+    assert!(old.greet(trio.b.node_key()).await.is_ok());
+    let again = start(11, "Organisation 10", Kind::Clinic);
+    let new = SimNode::start_as(&trio.net, &SimDisk::default(), again, old.member());
+    let (a, b) = (&trio.a, &trio.b);
+    assert_eq!(
+        code(a.reissue(&admin(), old.member(), None).await),
+        Some(Code::RequestUnknown)
+    );
+    let ticket = asked(a, &new).await;
+    let words = new.own_words(&ticket);
+    assert_eq!(
+        code(a.approve(&admin(), &words).await),
+        Some(Code::OrganizationActive),
+        "a member is not admitted twice"
+    );
+
+    let approval = a.reissue(&admin(), old.member(), None).await.unwrap();
+    assert!(!approval.view.complete);
+    meet(&[a, b]).await;
+    let seen = b.proposals();
+    let replaces = old.node_key().to_string();
+    assert!(seen[0].lines.iter().any(|line| line.value == replaces));
+    b.cosign(&admin(), seen[0].id).await.unwrap();
+
+    let told = old.greet(b.node_key()).await;
+    assert_eq!(told, Err(CallError::Refused(PeerCode::NotMember)));
+    assert_eq!(refusals(b).await, [Code::KeyRevoked]);
+    meet(&[a, b, &trio.c]).await;
+    assert_eq!(new.poll_join().await.unwrap(), JoinState::Approved);
+    assert!(new.greet(b.node_key()).await.is_ok());
+    assert!(b.is_member(new.node_key()) && !b.is_member(old.node_key()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_node_key_is_signed_by_the_old_one_and_by_a_quorum() {
+    let trio = trio().await;
+    let member = node(&trio.net, 10);
+    admitted(&trio, &member).await;
+    let next = SigningKey::from_seed(&SecretKey::new([77; 32]));
+    let change = member.change_node_key(&next).unwrap();
+    let mut forged = change.clone();
+    forged.signatures.remove(0);
+    let reissued = async |change| {
+        trio.a
+            .reissue(&admin(), member.member(), Some(change))
+            .await
+    };
+    assert_eq!(code(reissued(&forged).await), Some(Code::ProposalRefused));
+
+    let approval = reissued(&change).await.unwrap();
+
+    assert_eq!(approval.credential.sequence, 2);
+    assert!(
+        trio.a.is_member(member.node_key()),
+        "one signature is nothing"
+    );
+    meet(&[&trio.a, &trio.b]).await;
+    trio.b.cosign(&admin(), approval.view.id).await.unwrap();
+    assert!(!trio.b.is_member(member.node_key()));
+    meet(&[&trio.a, &trio.b]).await;
+    assert!(!trio.a.is_member(member.node_key()));
+    assert!(!member.is_superseded());
+    let pulled = member.pull_charters(trio.b.node_key()).await;
+    assert_eq!(pulled, Ok(true), "it is told by what it is a member again");
+    assert!(member.is_superseded());
+    let stranger = node(&trio.net, 12);
+    let told = stranger.pull_charters(trio.b.node_key()).await;
+    assert!(told.is_err(), "nobody else is");
+    assert_eq!(
+        code(
+            trio.a
+                .reissue(&admin(), member.member(), Some(&change))
+                .await
+        ),
+        Some(Code::ProposalRefused),
+        "a change counts once"
+    );
 }

@@ -359,7 +359,9 @@ impl<W: World> Node<W> {
         let network = self.network().map_err(|_| PeerCode::Unavailable)?;
         let member = {
             let state = self.state();
-            let member = state.members.by_node_key(&from);
+            let members = &state.members;
+            // One whose key was replaced must learn by which it is a member.
+            let member = members.by_node_key(&from).or(members.by_retired_key(&from));
             member.map(|member| (member.id(), member.known().credential.clone()))
         };
         let Some((member, credential)) = member else {

@@ -63,6 +63,7 @@ impl<W: World> Node<W> {
             .filter_map(|waiting| {
                 let mut view = self.viewed(&waiting.proposal, link)?;
                 view.since = Some(waiting.since);
+                view.lines.extend(state.replaced(&waiting.proposal));
                 Some(view)
             })
             .collect();

@@ -29,6 +29,7 @@ mod network;
 mod news;
 mod node;
 mod propose;
+mod reissue;
 mod revoke;
 mod serve;
 mod serve_fetch;

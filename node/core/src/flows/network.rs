@@ -157,7 +157,9 @@ impl<W: World> Node<W> {
                 code: Code::OrganizationActive,
             });
         }
-        self.propose_credential(actor, &request, 1, &network).await
+        let subject = request.subject();
+        self.propose_credential(actor, (subject, request.organization, 1), &network)
+            .await
     }
 
     pub(super) fn need_authority(&self, network: &Network) -> Result<(), FlowError> {
@@ -171,7 +173,7 @@ impl<W: World> Node<W> {
     }
 
     /// A request that waits for a decision.
-    fn waiting_request(
+    pub(super) fn waiting_request(
         &self,
         wanted: impl Fn(&JoinRequest) -> bool,
     ) -> Result<JoinRequest, FlowError> {
@@ -189,16 +191,13 @@ impl<W: World> Node<W> {
             })
     }
 
-    async fn propose_credential(
+    pub(super) async fn propose_credential(
         &self,
         actor: &Actor,
-        request: &JoinRequest,
-        sequence: u64,
+        (subject, organization, sequence): (Subject, Organization, u64),
         network: &Network,
     ) -> Result<Approval, FlowError> {
-        let organization = request.organization.clone();
-        let credential =
-            self.credential_for(network.id, request.subject(), organization, sequence)?;
+        let credential = self.credential_for(network.id, subject, organization, sequence)?;
         let proposal = Proposal::unsigned(ProposalKind::Credential, &credential);
         // Asked twice, the proposal that this node signed already is the answer.
         let signed = self.proposed_credential(&credential);

@@ -223,7 +223,11 @@ impl State {
             Some(member) if self.trust.revocations.names(&member) => {
                 SessionError::Revoked { member }
             }
-            Some(_) | None => SessionError::NotMember { node },
+            Some(_) => SessionError::NotMember { node },
+            None => match self.members.by_retired_key(&node).map(Member::id) {
+                Some(member) => SessionError::Revoked { member },
+                None => SessionError::NotMember { node },
+            },
         }
     }
 

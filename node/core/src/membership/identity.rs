@@ -1,8 +1,8 @@
 //! What `init` draws for a node, and the keys that open what is sealed to it.
 
 use crate::{
-    crypto::SecretKey,
-    types::{MemberId, Span, Timestamp, limits::KEY_SET_LIFE},
+    crypto::{SecretKey, SigningKey},
+    types::{MemberId, NodeKey, Span, Timestamp, limits::KEY_SET_LIFE},
 };
 
 use super::Organization;
@@ -37,6 +37,8 @@ pub struct StoredIdentity {
     pub organization: Organization,
     /// Newest first.
     pub opening: Vec<StoredOpeningKey>,
+    /// Seed of the node key that is to follow, once authorities have signed a credential for it.
+    pub next_node_seed: Option<SecretKey>,
 }
 
 impl StoredIdentity {
@@ -61,6 +63,20 @@ impl StoredIdentity {
                 .is_some_and(|next| now < next.plus(KEY_SET_LIFE).plus(KEEP_AFTER))
         });
         self.opening.len() < before
+    }
+
+    /// Goes over to the next node key where a credential names it, and says whether it does.
+    pub fn take_next_key(&mut self, named: Option<NodeKey>) -> bool {
+        let granted = self.next_node_seed.clone().filter(|seed| {
+            let key = SigningKey::from_seed(seed).public();
+            named == Some(NodeKey(key))
+        });
+        let Some(seed) = granted else {
+            return false;
+        };
+        self.node_seed = seed;
+        self.next_node_seed = None;
+        true
     }
 
     /// Puts a new opening key first and destroys those whose last key set expired a day ago.
@@ -119,7 +135,23 @@ mod tests {
                 test: true,
             },
             opening: Vec::new(),
+            next_node_seed: None,
         }
+    }
+
+    #[test]
+    fn the_next_node_key_is_taken_once_a_credential_names_it() {
+        let mut identity = identity();
+        let next = SecretKey::new([9; 32]);
+        let key = NodeKey(SigningKey::from_seed(&next).public());
+        identity.next_node_seed = Some(next);
+
+        assert!(!identity.take_next_key(None));
+        assert!(!identity.take_next_key(Some(NodeKey([1; 32]))));
+        assert_eq!(identity.node_seed[0], 1);
+        assert!(identity.take_next_key(Some(key)));
+        assert_eq!(identity.node_seed[0], 9);
+        assert!(!identity.take_next_key(Some(key)), "there is no other");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The table of members: what is known of each, never going back.
 
+mod retired;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound::{Excluded, Unbounded},
@@ -147,6 +149,7 @@ pub struct Page {
 pub struct Members {
     members: BTreeMap<MemberId, Member>,
     by_node_key: BTreeMap<NodeKey, MemberId>,
+    retired: BTreeMap<NodeKey, MemberId>,
     revoked: BTreeSet<MemberId>,
 }
 
@@ -223,24 +226,6 @@ impl Members {
         let (verdict, member) = self.judge(stored, network, chain, None)?;
         self.accept(verdict, member);
         Ok(verdict)
-    }
-
-    /// Looks again whose credentials count, under other versions of the charter.
-    pub fn recount(&mut self, chain: &Chain) {
-        for member in self.members.values_mut() {
-            let signers = member.known.credential.claimed_signers();
-            member.counts = chain.check_quorum(&signers).is_ok();
-        }
-    }
-
-    /// Throws members out, for good, whether they are known or not.
-    pub fn revoke(&mut self, revoked: &BTreeSet<MemberId>) {
-        for member in revoked {
-            self.revoked.insert(*member);
-            if let Some(known) = self.members.get_mut(member) {
-                known.revoked = true;
-            }
-        }
     }
 
     /// A member by its id.
@@ -388,7 +373,9 @@ impl Members {
                 let member = Member { revoked, ..member };
                 if let Some(before) = self.members.insert(id, member) {
                     self.by_node_key.remove(&before.node_key());
+                    self.retire(before.node_key(), id);
                 }
+                self.retired.remove(&node_key);
                 self.by_node_key.insert(node_key, id);
             }
             Offered::Same | Offered::Older => {}

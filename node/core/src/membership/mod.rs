@@ -18,6 +18,7 @@ mod members;
 mod node_record;
 mod organization;
 mod proposal;
+mod rekey;
 mod revocation;
 mod statement;
 mod template;
@@ -43,6 +44,7 @@ pub use organization::{
     NodeRecord, Organization, Rules, Template,
 };
 pub use proposal::{Proposal, ProposalError, ProposalKind, Proposed};
+pub use rekey::NodeKeyChange;
 pub use revocation::{ListHead, ListOffered, RevocationError, RevocationList, Revocations};
 pub use statement::{StatementError, Subject};
 pub use template::{RuleLine, RulesError};

@@ -29,8 +29,8 @@ pub enum SessionError {
         /// Who sent it.
         node: NodeKey,
     },
-    /// The sender was a member and was revoked.
-    #[error("member {member} was revoked")]
+    /// The sender was a member and was revoked, or goes by another node key by now.
+    #[error("member {member} was revoked, or its key replaced")]
     Revoked {
         /// Who sent it.
         member: MemberId,

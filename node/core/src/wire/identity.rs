@@ -3,7 +3,7 @@
 use chartmesh_proto::store;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::field::{Wire as _, WireError, array, required};
+use super::field::{Wire as _, WireError, array, optional_array, required};
 use crate::{
     crypto::SecretKey,
     membership::{StoredIdentity, StoredOpeningKey},
@@ -26,6 +26,11 @@ pub fn encode_identity(identity: &StoredIdentity) -> Zeroizing<Vec<u8>> {
                 created_ms: key.created.0,
             })
             .collect(),
+        next_node_seed: identity
+            .next_node_seed
+            .as_ref()
+            .map(|seed| seed.to_vec())
+            .unwrap_or_default(),
     };
     let bytes = Zeroizing::new(prost::Message::encode_to_vec(&record));
     wipe(&mut record);
@@ -59,6 +64,7 @@ fn read(record: &mut store::IdentityRecord) -> Result<StoredIdentity, WireError>
         authority_seed: SecretKey::new(array(&record.authority_seed)?),
         organization: required(record.organization.take())?,
         opening,
+        next_node_seed: optional_array(&record.next_node_seed)?.map(SecretKey::new),
     })
 }
 
@@ -66,6 +72,7 @@ fn wipe(record: &mut store::IdentityRecord) {
     record.node_seed.zeroize();
     record.audit_seed.zeroize();
     record.authority_seed.zeroize();
+    record.next_node_seed.zeroize();
     for key in &mut record.opening {
         key.private.zeroize();
     }

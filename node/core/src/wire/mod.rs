@@ -32,8 +32,8 @@ pub use message::{
 };
 pub use proposal::{
     authority_text, decode_charter_adopted, decode_charter_seen, decode_proposal,
-    encode_charter_adopted, encode_charter_seen, encode_proposal, parse_authority, parse_proposals,
-    proposals_text,
+    encode_charter_adopted, encode_charter_seen, encode_proposal, node_key_text, parse_authority,
+    parse_node_key, parse_proposals, proposals_text,
 };
 pub use store::{
     decode_charter, decode_document, decode_handle, decode_handle_received, decode_heartbeat,

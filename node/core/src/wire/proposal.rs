@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     crypto::Envelope,
-    membership::{AuthorityClaim, AuthorityOffer, Proposal, ProposalKind},
+    membership::{AuthorityClaim, AuthorityOffer, NodeKeyChange, Proposal, ProposalKind},
     types::{MemberId, NetworkId, NodeKey, limits},
 };
 
@@ -19,6 +19,9 @@ use crate::{
 const PROPOSALS: &str = "chartmesh-proposal-1:";
 /// What an offer of an authority starts with.
 const AUTHORITY: &str = "chartmesh-authority-1:";
+
+/// What a change of node key starts with.
+const NODE_KEY: &str = "chartmesh-node-key-1:";
 
 impl Wire for Proposal {
     type Proto = proto::Proposal;
@@ -82,6 +85,30 @@ impl Wire for AuthorityOffer {
             member: MemberId(array(&proto.member)?),
             node_key: NodeKey(array(&proto.node_key)?),
             organization: required(proto.organization)?,
+        })
+    }
+}
+
+body!(NodeKeyChange, "node-key-change");
+
+impl Wire for NodeKeyChange {
+    type Proto = proto::NodeKeyChange;
+
+    fn to_proto(&self) -> proto::NodeKeyChange {
+        proto::NodeKeyChange {
+            network: self.network.0.to_vec(),
+            member: self.member.0.to_vec(),
+            old_key: self.old_key.0.to_vec(),
+            new_key: self.new_key.0.to_vec(),
+        }
+    }
+
+    fn from_proto(proto: proto::NodeKeyChange) -> Result<Self, WireError> {
+        Ok(Self {
+            network: NetworkId(array(&proto.network)?),
+            member: MemberId(array(&proto.member)?),
+            old_key: NodeKey(array(&proto.old_key)?),
+            new_key: NodeKey(array(&proto.new_key)?),
         })
     }
 }
@@ -207,6 +234,22 @@ pub fn authority_text(offer: &Envelope) -> String {
 /// [`WireError`] where it is none.
 pub fn parse_authority(text: &str) -> Result<Envelope, WireError> {
     decode_envelope(&armored(text, AUTHORITY)?)
+}
+
+/// A signed change of node key as text.
+pub fn node_key_text(change: &Envelope) -> String {
+    format!(
+        "{NODE_KEY}{}",
+        BASE64URL_NOPAD.encode(&encode_envelope(change))
+    )
+}
+
+/// Reads the text of a signed change of node key.
+///
+/// # Errors
+/// [`WireError`] where it is none.
+pub fn parse_node_key(text: &str) -> Result<Envelope, WireError> {
+    decode_envelope(&armored(text, NODE_KEY)?)
 }
 
 fn armored(text: &str, prefix: &str) -> Result<Vec<u8>, WireError> {

@@ -71,7 +71,13 @@ pub(crate) fn bodies() -> Vec<Sample> {
     let mut all = first_bodies();
     all.extend(cosign_bodies());
     all.extend(trust_bodies());
+    all.extend(rekey_bodies());
     all
+}
+
+/// What a member signs that changes its key.
+pub(crate) fn rekey_bodies() -> Vec<Sample> {
+    vec![sample("NodeKeyChange", &node_key_change())]
 }
 
 /// Who was thrown out, and since when that is known to be all.
@@ -179,6 +185,15 @@ fn authority_offer() -> AuthorityOffer {
         member: MEMBER,
         node_key: NodeKey(node().public()),
         organization: organization(),
+    }
+}
+
+fn node_key_change() -> NodeKeyChange {
+    NodeKeyChange {
+        network: NETWORK,
+        member: MEMBER,
+        old_key: NodeKey(node().public()),
+        new_key: NodeKey([3; 32]),
     }
 }
 

@@ -6,18 +6,19 @@ use chartmesh_core::{
     crypto::{SecretKey, SigningKey},
     flows::ProposalView,
     membership::{Amendment, AuthorityOffer, Founding, Proposal, key_words, majority},
-    types::{Code, ProposalId},
+    types::{Code, MemberId, NodeKey, ProposalId},
     wire,
 };
 use chartmesh_proto::admin::{
-    AmendRequest, AuthorityReply, CosignRequest, NetworkFoundRequest, NetworkReply, ProposalField,
-    ProposalLine, ProposalsReply, RecoveryKeyReply, RulesReply,
+    AmendRequest, ApproveReply, AuthorityReply, Check, CosignRequest, NetworkFoundRequest,
+    NetworkReply, ProposalField, ProposalLine, ProposalsReply, RecoveryKeyReply, ReissueRequest,
+    RekeyReply, RulesReply,
 };
 use data_encoding::HEXLOWER;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use super::{Admin, error::usage, network::policy};
+use super::{Admin, error::usage, network::policy, node::check};
 use crate::daemon::Daemon;
 
 impl Admin {
@@ -178,6 +179,45 @@ impl Admin {
         Ok(reply(&[view]))
     }
 
+    pub(super) async fn reissue(&self, request: ReissueRequest) -> Result<ApproveReply, Status> {
+        let (daemon, actor) = self.acting()?;
+        let member: MemberId = request
+            .member
+            .trim()
+            .parse()
+            .map_err(|_| usage(Code::MemberUnknown, "this is no member id"))?;
+        let change = (!request.change.is_empty())
+            .then(|| wire::parse_node_key(&request.change))
+            .transpose()
+            .map_err(|_| {
+                usage(
+                    Code::ProposalRefused,
+                    "the file holds no change of node key",
+                )
+            })?;
+        let node = daemon.node.clone();
+        let approval = self
+            .spawned(async move { node.reissue(&actor, member, change.as_ref()).await })
+            .await?;
+        self.approved(&daemon, approval).await
+    }
+
+    pub(super) async fn rekey(&self) -> Result<RekeyReply, Status> {
+        let (daemon, _) = self.acting()?;
+        let next = daemon
+            .next_node_key()
+            .await
+            .map_err(super::node::boot_status)?;
+        let change = daemon
+            .node
+            .change_node_key(&next)
+            .map_err(super::error::flow)?;
+        Ok(RekeyReply {
+            node: NodeKey(next.public()).to_string(),
+            change: wire::node_key_text(&change),
+        })
+    }
+
     pub(super) async fn adopt(&self, hash: &str) -> Result<RulesReply, Status> {
         let (daemon, actor) = self.acting()?;
         let hash = key(hash)?;
@@ -198,6 +238,48 @@ pub(super) fn recovery_key() -> RecoveryKeyReply {
         words: key_words(&key),
         seed: HEXLOWER.encode(&seed[..]),
     }
+}
+
+/// What `doctor` says of charters, authorities and keys.
+pub(super) fn checks(daemon: &Daemon) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let Some(network) = daemon.node.current_network() else {
+        return checks;
+    };
+    if network.charter.threshold == 1 {
+        checks.push(check(
+            "authorities",
+            "warn",
+            "one authority signs alone",
+            "whoever holds that key admits members; name more with chartmesh network amend --authority",
+        ));
+    }
+    for disputed in daemon.node.disputed_charters() {
+        let charter = HEXLOWER.encode(&disputed.hash);
+        checks.push(match disputed.takes_effect {
+            Some(at) => check(
+                "charter",
+                "warn",
+                format!("recovery keys replace the authorities at {at} by charter {charter}"),
+                "if the authorities have their keys, let them sign another version: chartmesh network amend",
+            ),
+            None => check(
+                "charter",
+                "fail",
+                format!("version {} is also {charter} (CHARTER_FORK)", disputed.version),
+                "see chartmesh network rules, speak to the authorities, then chartmesh network adopt",
+            ),
+        });
+    }
+    if daemon.node.is_superseded() {
+        checks.push(check(
+            "node-key",
+            "fail",
+            "the credential of this member names another node key",
+            "restart the daemon; if this node did not ask for another key, another one is this member by now",
+        ));
+    }
+    checks
 }
 
 fn founded(daemon: &Arc<Daemon>, notes: Vec<String>) -> Result<NetworkReply, Status> {

@@ -54,6 +54,10 @@ impl Admin {
                 "the state is not two letters such as OH",
             ));
         }
+        let again = (!request.member.is_empty())
+            .then(|| request.member.trim().parse())
+            .transpose()
+            .map_err(|_| usage(Code::Usage, "this is no member id"))?;
         let organization = Organization {
             name: request.name,
             kind,
@@ -80,6 +84,7 @@ impl Admin {
             listen: request.listen,
             passphrase: (!passphrase.is_empty()).then_some(passphrase),
             key_file: (!request.key_file.is_empty()).then(|| PathBuf::from(request.key_file)),
+            member: again,
         };
         let made = boot::make(&folder, making).await.map_err(boot_status)?;
         Ok(InitReply {
@@ -334,16 +339,7 @@ async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Stat
         None => check("clock", "ok", "not behind the last record", ""),
     });
     checks.extend(daemon.net().map(|net| reached(daemon, &net)));
-    if let Some(network) = daemon.node.current_network()
-        && network.charter.threshold == 1
-    {
-        checks.push(check(
-            "authorities",
-            "warn",
-            "one authority signs alone",
-            "whoever holds that key admits members; name more with chartmesh network amend --authority",
-        ));
-    }
+    checks.extend(super::cosign::checks(daemon));
     checks.extend(super::trust::checks(daemon));
     Ok(checks)
 }

@@ -238,6 +238,17 @@ impl AdminService for Admin {
         self.amend(request.into_inner()).await.map(Response::new)
     }
 
+    async fn network_reissue(
+        &self,
+        request: Request<proto::ReissueRequest>,
+    ) -> Reply<proto::ApproveReply> {
+        self.reissue(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn network_rekey(&self, _: Request<proto::Empty>) -> Reply<proto::RekeyReply> {
+        self.rekey().await.map(Response::new)
+    }
+
     async fn network_recovery_key(
         &self,
         _: Request<proto::Empty>,
