@@ -6,6 +6,7 @@ import time
 from nacl.signing import SigningKey
 
 from . import document, seal, signed, text
+from .network import Network, expect
 from .protos import body as proto, encode, peer as calls
 from .transport import Host, Refused
 
@@ -13,21 +14,13 @@ DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 ANSWERS = {
     "Members": proto.MembersAnswer, "Locate": proto.LocateAnswer, "List": proto.ListAnswer,
-    "Fetch": proto.FetchHead, "Release": proto.ReleaseAnswer,
+    "Fetch": proto.FetchHead, "Release": proto.ReleaseAnswer, "Trust": proto.TrustAnswer,
 }
-
-
-class Broken(Exception):
-    """The other end broke a rule of the protocol."""
+NO_LIST = (0, bytes(32))
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def expect(holds: bool, what: str):
-    if not holds:
-        raise Broken(what)
 
 
 class Identity:
@@ -39,6 +32,8 @@ class Identity:
         self.opening = seal.OpeningKey.generate()
         self.member = os.urandom(16)
         self.organization = organization
+        # Signed by authorities, once this node is admitted.
+        self.credential = proto.Signed()
 
     @property
     def node_key(self) -> bytes:
@@ -91,33 +86,11 @@ class Applicant:
         """What an approval brings, checked."""
         ticket, me = self._ticket, self._identity
         expect(answer.state == proto.JOIN_STATE_APPROVED, "not approved")
-        expect(text.sha256(answer.charter.body) == ticket.network, "another network's charter")
-        charter = signed.verify_all(answer.charter, proto.Charter, ticket.network)
-        expect(charter.version == 0 and not charter.network and not charter.previous, "no genesis")
-        expect(_quorum(charter, answer.charter), "too few signed the charter")
-        credential = check_credential(answer.credential, charter, ticket.network)
+        network = Network(ticket.network, answer.charter, answer.later_charter)
+        credential = network.credential(answer.credential, now_ms())
         expect((credential.member, credential.node_key) == (me.member, me.node_key), "somebody else's credential")
-        return Network(ticket.network, charter, answer.charter, answer.credential), list(answer.peer)
-
-
-class Network:
-    """A network this node is a member of."""
-
-    def __init__(self, id: bytes, charter, signed_charter, credential):
-        self.id, self.charter, self.signed_charter, self.credential = id, charter, signed_charter, credential
-
-
-def _quorum(charter, envelope) -> bool:
-    signers = {one.key for one in envelope.signature}
-    return signers <= set(charter.authority) and len(signers) >= charter.threshold
-
-
-def check_credential(envelope, charter, network: bytes):
-    expect(_quorum(charter, envelope), "too few signed the credential")
-    credential = signed.verify_all(envelope, proto.Credential, network)
-    expect(credential.network == network, "another network's credential")
-    expect(credential.valid_from_ms <= now_ms() < credential.valid_until_ms, "not valid now")
-    return credential
+        me.credential = answer.credential
+        return network, answer
 
 
 class Session:
@@ -148,7 +121,7 @@ class Other:
 
     def __init__(self, identity: Identity, network: Network, host: Host, known):
         self.identity, self.network, self.host = identity, network, host
-        credential = check_credential(known.credential, network.charter, network.id)
+        credential = network.credential(known.credential, now_ms())
         self.member, self.node_key = credential.member, credential.node_key
         record = signed.verify(known.node_record, proto.NodeRecord, network.id, self.node_key)
         expect(record.member == self.member, "somebody else's record")
@@ -169,9 +142,9 @@ class Other:
 
     def own_hello(self, **changed):
         fields = {
-            "head": self.head(challenge=b""), "version": 1, "credential": self.network.credential,
+            "head": self.head(challenge=b""), "version": 1, "credential": self.identity.credential,
             "key_set": self.identity.key_set(self.network.id), "charter_version": self.network.charter.version,
-            "charter_hash": text.sha256(self.network.signed_charter.body),
+            "charter_hash": self.network.charter_hash,
         }
         return proto.Hello(**{**fields, **changed})
 
@@ -180,7 +153,7 @@ class Other:
         reply = self.calls.call("Hello", question)
         answer = signed.verify(reply, proto.Hello, self.network.id, self.node_key)
         self._check_answer(answer.head, question)
-        credential = check_credential(answer.credential, self.network.charter, self.network.id)
+        credential = self.network.credential(answer.credential, now_ms())
         expect((credential.member, credential.node_key) == (self.member, self.node_key), "somebody else's credential")
         keys = signed.verify(answer.key_set, proto.KeySet, self.network.id, self.node_key)
         expect(keys.member == self.member and keys.valid_from_ms <= now_ms() < keys.valid_until_ms, "key set")
@@ -249,6 +222,27 @@ class Other:
             if not page.more or not page.known:
                 return known
             after = signed.canonical(proto.Credential, page.known[-1].credential.body).member
+
+    def trust(self) -> tuple:
+        """Who was thrown out, the head of that list, and when that was known to be all (11.4)."""
+        answer = self.ask("Trust", lambda head: proto.TrustRequest(head=head))
+        revoked, head = [], NO_LIST
+        if answer.HasField("revocations"):
+            known = self.network.revocations(answer.revocations)
+            revoked, head = list(known.member), (known.version, text.sha256(answer.revocations.body))
+            expect((answer.list.version, answer.list.hash) == head, "the list's head")
+        at_ms = self.network.heartbeat(answer.heartbeat, head, now_ms()) if answer.HasField("heartbeat") else 0
+        expect(answer.heartbeat_at_ms == at_ms, "the heartbeat's time")
+        return revoked, head, at_ms
+
+    def charters(self, after: int) -> list:
+        """The versions of the charter above one (8.6)."""
+        request = proto.CharterRequest(head=self.head(audience=bytes(16), challenge=b""), after=after)
+        question = signed.sign(self.identity.node, self.network.id, request)
+        reply = self.calls.call("Charters", question)
+        answer = signed.verify(reply, proto.CharterAnswer, self.network.id, self.node_key)
+        self._check_answer(answer.head, question)
+        return list(answer.charter)
 
     def locate_request(self, head, demographics, **changed):
         fields = {

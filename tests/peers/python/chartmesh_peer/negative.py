@@ -37,6 +37,8 @@ def run(cases: Cases, world, spoken, host_of):
     _strangers(cases, world, hospital, kept, host_of)
     _transport(cases, hospital, host)
     _revoked(cases, world, hospital, kept)
+    _charters(cases, world, hospital, kept)
+    _expelled(cases, world, hospital, kept)
 
 
 def _listing(hospital, kept, **changed):
@@ -224,10 +226,8 @@ def _hellos(cases, hospital):
     def hello(**changed):
         return hospital.hello(hospital.own_hello(**changed))
 
-    with cases.case("a Hello that goes by another charter or version, or to somebody else, is UNAUTHENTICATED"):
+    with cases.case("a Hello of another version, or to somebody else, is UNAUTHENTICATED"):
         hello()
-        refused("UNAUTHENTICATED", False, lambda: hello(charter_hash=os.urandom(32)))
-        refused("UNAUTHENTICATED", False, lambda: hello(charter_version=1))
         refused("UNAUTHENTICATED", False, lambda: hello(version=2))
         refused("UNAUTHENTICATED", False, lambda: hello(head=hospital.head(challenge=b"", audience=os.urandom(16))))
         hello(head=hospital.head(challenge=b"", audience=bytes(16)))
@@ -302,6 +302,8 @@ def _strangers(cases, world, hospital, kept, host_of):
     other = Identity(story.organization("Quay Pharmacy"))
     host = host_of(other)
     network, known = hospital.network, kept["hospital_known"]
+    # It holds somebody else's credential, as anybody may.
+    other.credential = hospital.identity.credential
     stranger = Other(other, network, host, known)
 
     with cases.case("a stranger's Hello and questions are NOT_MEMBER"):
@@ -349,6 +351,7 @@ def _strangers(cases, world, hospital, kept, host_of):
         equal(applicant.ask().state, proto.JOIN_STATE_PENDING)
         own_network, _ = story.collect(world, applicant, third.words())
         member = Other(third, own_network, third_host, known)
+        kept["third"] = member
         hospital.list(kept["handle"])
         refused("HANDLE_UNKNOWN", True, lambda: member.list(kept["handle"]))
         own = member.locate(story.rosa()).match[0].handle
@@ -375,6 +378,46 @@ def _transport(cases, hospital, host):
             holds(False, "a message of 1 MiB was read")
         except ConnectionError as error:
             holds("OUT_OF_RANGE" in str(error), str(error))
+
+
+def _charters(cases, world, hospital, kept):
+    with cases.case("a charter that follows is handed out, and a Hello may go by it"):
+        equal(hospital.charters(0), [])
+        world.clinic.run("network", "amend", "--policy", "us-treatment", "--yes")
+        later = story.wait_for(lambda: hospital.charters(0))
+        equal(len(later), 1)
+        hospital.network.follow(later[0])
+        equal(hospital.network.charter.template, proto.TEMPLATE_US_TREATMENT)
+        equal(hospital.own_hello().charter_version, 1)
+        hospital.hello()
+        equal(hospital.charters(1), [])
+
+    with cases.case("a credential that no known charter's authorities signed is NOT_MEMBER, under an unknown charter UNAUTHENTICATED"):
+        me = hospital.identity
+        credential = signed.canonical(proto.Credential, me.credential.body)
+        forged = signed.sign(me.node, hospital.network.id, credential)
+        hospital.hello()
+        refused("NOT_MEMBER", False, lambda: hospital.hello(hospital.own_hello(credential=forged)))
+        unknown = hospital.own_hello(credential=forged, charter_hash=os.urandom(32))
+        refused("UNAUTHENTICATED", False, lambda: hospital.hello(unknown))
+        hospital.hello()
+
+
+def _expelled(cases, world, hospital, kept):
+    with cases.case("a member that was revoked is NOT_MEMBER, or has no connection, and the list names it"):
+        third = kept["third"]
+        third.hello()
+        before = hospital.trust()
+        equal(before[0], [])
+        world.clinic.run("network", "revoke", text.id_text("mem_", third.identity.member), "--reason", "closed", "--yes")
+        revoked, head, at_ms = story.wait_for(lambda: (told := hospital.trust())[0] and told)
+        equal((revoked, head[0]), ([third.identity.member], 1))
+        holds(at_ms >= before[2], "the heartbeat is of the new list")
+        try:
+            refused("NOT_MEMBER", False, third.hello)
+        except ConnectionError:
+            pass
+        hospital.hello()
 
 
 def _revoked(cases, world, hospital, kept):

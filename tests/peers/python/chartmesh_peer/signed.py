@@ -11,7 +11,8 @@ DOMAINS = {
     "MembersAnswer": "members-answer", "LocateRequest": "locate", "LocateAnswer": "locate-answer",
     "ListRequest": "list", "ListAnswer": "list-answer", "FetchRequest": "fetch", "FetchHead": "fetch-head",
     "ReleaseRequest": "release-request", "ReleaseAnswer": "release-answer", "Refused": "refused",
-    "Manifest": "manifest", "Release": "release",
+    "Manifest": "manifest", "Release": "release", "RevocationList": "revocation-list", "Heartbeat": "heartbeat",
+    "TrustRequest": "trust", "TrustAnswer": "trust-answer", "CharterRequest": "charters", "CharterAnswer": "charters-answer",
 }
 
 

@@ -8,7 +8,7 @@ import time
 from . import document, signed, text
 from .cases import Cases, equal, holds
 from .daemons import Daemons, Node
-from .member import Applicant, Identity, Other
+from .member import Applicant, Identity, Other, now_ms
 from .protos import body as proto
 from .transport import Host, Refused
 
@@ -104,12 +104,17 @@ def run(cases: Cases, world: World, seed_host) -> tuple:
         equal([one["id"] for one in shown], [me.words()])
         equal(shown[0]["node"], text.node_text(me.node_key))
         equal(applicant.ask().state, proto.JOIN_STATE_PENDING)
-        kept["network"], peers = collect(world, applicant, me.words())
-        kept["clinic"] = Other(me, kept["network"], host, peers[0])
+        kept["network"], answer = collect(world, applicant, me.words())
+        kept["clinic"] = Other(me, kept["network"], host, answer.peer[0])
 
     with cases.case("says Hello to the inviter, who answers with its own"):
         kept["clinic"].hello()
         equal(len(kept["clinic"].challenge), 16)
+
+    with cases.case("is told that nobody was revoked, and when that was known"):
+        revoked, head, at_ms = kept["clinic"].trust()
+        equal((revoked, head), ([], (0, bytes(32))))
+        holds(abs(at_ms - now_ms()) < 60_000, "a heartbeat of this minute")
 
     with cases.case("learns of the hospital from the clinic"):
         known = kept["clinic"].members()

@@ -22,7 +22,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from .protos import body as proto, peer as calls
 from .text import PEER_ID_PREFIX
 
-SIGNED = {"Hello", "Join"}
+SIGNED = {"Hello", "Join", "Charters"}
 # 2.5: the path of a socket is no well-formed authority.
 OPTIONS = [("grpc.default_authority", "peer.invalid"), ("grpc.max_send_message_length", -1), ("grpc.enable_retries", 0)]
 READ_BYTES = 65_536
@@ -35,6 +35,7 @@ STATUS = {
     "MALFORMED": "INVALID_ARGUMENT", "UNAUTHENTICATED": "UNAUTHENTICATED", "NOT_MEMBER": "FAILED_PRECONDITION",
     "STALE": "ABORTED", "DENIED": "PERMISSION_DENIED", "HANDLE_UNKNOWN": "NOT_FOUND",
     "OVER_BUDGET": "RESOURCE_EXHAUSTED", "UNAVAILABLE": "UNAVAILABLE", "CLOCK_SKEW": "OUT_OF_RANGE",
+    "TRUST_STALE": "UNAVAILABLE",
 }
 
 
@@ -140,7 +141,7 @@ async def _down(stream, local, scope):
 
 
 class Calls:
-    """The seven calls of a node (2.5)."""
+    """The calls of a node (2.5)."""
 
     def __init__(self, channel):
         self._channel = channel
