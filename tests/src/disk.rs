@@ -84,6 +84,22 @@ impl SimDisk {
         state.fault = None;
     }
 
+    /// How many bytes of a file would survive a power cut.
+    pub fn durable_len(&self, name: &str) -> u64 {
+        let state = self.state();
+        state
+            .files
+            .get(name)
+            .map_or(0, |file| file.durable.len() as u64)
+    }
+
+    /// Puts other bytes in a file's place, as its owner or a thief might. No write is counted.
+    pub fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(file) = self.state().files.get_mut(name) {
+            change(&mut file.durable);
+        }
+    }
+
     /// Everything that would survive, for canary tests and for damage.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.state();

@@ -6,5 +6,7 @@ pub mod net;
 pub mod world;
 
 pub use disk::{Fault, SimDisk};
-pub use net::{Fate, Frame, Kind, SimNet, SimParts};
+pub use net::{
+    Fate, Frame, Kind, RELEASE_REFUSED_MAX_BYTES, START_MS, Seen, SimNet, SimParts, Watcher,
+};
 pub use world::{SimNode, SimWorld, Start};

@@ -15,11 +15,13 @@ use bytes::Bytes;
 use chartmesh_core::{
     flows::Node,
     ports::{CallError, FetchPart, Rpc},
-    types::{NodeKey, PeerCode},
+    records::{Opened, Record},
+    types::{NodeKey, PeerCode, Timestamp},
 };
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use tokio::{
     sync::watch,
+    task::JoinError,
     time::{Instant, sleep},
 };
 
@@ -66,10 +68,52 @@ pub enum Fate {
     Deliver,
     /// The connection breaks.
     Break,
+    /// It never arrives, and nobody is told.
+    Lose,
+    /// It arrives so many milliseconds later than others, so that what was sent after it comes first.
+    Delay(u64),
+    /// A question arrives, and once more so many milliseconds later; anything else only once.
+    Twice(u64),
 }
 
 /// What the one in the middle does with each frame.
 pub type Middle = Box<dyn FnMut(&mut Frame) -> Fate + Send>;
+
+/// What a test may see happen, in the order in which it happens.
+pub enum Seen<'a> {
+    /// A frame left, as it was before anybody in the middle touched it.
+    Sent(&'a Frame),
+    /// A question is handed to the flow that answers it.
+    Arrived(&'a Frame),
+    /// A commit returns, and its records take effect.
+    Committed {
+        /// Whose.
+        node: NodeKey,
+        /// What that node's clock shows.
+        clock: Timestamp,
+        /// The records.
+        records: &'a [Record],
+        /// Whether the disk would have all of them after a power cut.
+        durable: bool,
+    },
+    /// A node was started over its disk, and this is what it read there.
+    Opened {
+        /// Which.
+        node: NodeKey,
+        /// Every record of its journal.
+        records: &'a [Record],
+        /// What opening found; none where the store was made.
+        opened: Option<Opened>,
+    },
+    /// A flow that answers a peer panicked.
+    Panicked {
+        /// Whose.
+        node: NodeKey,
+    },
+}
+
+/// Who is told what happens. It must not call the network.
+pub type Watcher = Box<dyn FnMut(Seen<'_>) + Send>;
 
 #[derive(Default)]
 struct Links {
@@ -79,6 +123,7 @@ struct Links {
     tape: Vec<Frame>,
     trace: Vec<(u64, &'static str)>,
     middle: Option<Middle>,
+    watcher: Option<Watcher>,
 }
 
 /// All links of one test.
@@ -110,10 +155,6 @@ impl SimNet {
     /// Milliseconds since the test began.
     pub fn elapsed_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
-    }
-
-    pub(crate) fn instant(&self, elapsed_ms: u64) -> Instant {
-        self.started + Duration::from_millis(elapsed_ms)
     }
 
     /// Connects a node, in place of an earlier run of it.
@@ -156,6 +197,19 @@ impl SimNet {
         self.links().middle = middle;
     }
 
+    /// Lets somebody see everything, or nobody.
+    pub fn watch(&self, watcher: Option<Watcher>) {
+        self.links().watcher = watcher;
+    }
+
+    pub(crate) fn tell(&self, seen: Seen<'_>) {
+        let Some(mut watcher) = self.links().watcher.take() else {
+            return;
+        };
+        watcher(seen);
+        self.links().watcher.get_or_insert(watcher);
+    }
+
     /// How long a frame takes from here on.
     pub fn set_latency(&self, latency_ms: u64) {
         self.latency_ms.store(latency_ms, Ordering::Relaxed);
@@ -185,8 +239,11 @@ impl SimNet {
     }
 
     fn send(&self, frame: &mut Frame) -> Fate {
+        self.tell(Seen::Sent(frame));
         let mut links = self.links();
-        links.tape.push(frame.clone());
+        if links.watcher.is_none() {
+            links.tape.push(frame.clone());
+        }
         let middle = links.middle.take();
         drop(links);
         let Some(mut middle) = middle else {
@@ -235,11 +292,108 @@ impl SimNet {
         body: Bytes,
     ) -> Result<(Arc<Node<SimWorld>>, Bytes), CallError> {
         let mut frame = self.frame((from, to), rpc, Kind::Question, body);
-        if self.send(&mut frame) == Fate::Break {
-            return Err(CallError::Unreachable);
+        let fate = self.send(&mut frame);
+        self.arrive(fate, from, to).await?;
+        let node = self.running(frame.to)?;
+        self.tell(Seen::Arrived(&frame));
+        if let Fate::Twice(later_ms) = fate {
+            let (node, again) = (node.clone(), frame.clone());
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(later_ms)).await;
+                let net = node.world().net();
+                // What comes of it goes to nobody: the asker has one answer a question.
+                let _unheard = net.serve(&node, again).await;
+            });
+        }
+        Ok((node, frame.bytes))
+    }
+
+    /// Waits until a frame that was sent is there.
+    async fn arrive(&self, fate: Fate, from: NodeKey, to: NodeKey) -> Result<(), CallError> {
+        match fate {
+            Fate::Deliver | Fate::Twice(_) => {}
+            Fate::Break => return Err(CallError::Unreachable),
+            Fate::Lose => std::future::pending().await,
+            Fate::Delay(ms) => sleep(Duration::from_millis(ms)).await,
         }
         self.cross(from, to).await;
-        Ok((self.running(frame.to)?, frame.bytes))
+        Ok(())
+    }
+
+    /// Hands a captured question to a node once more, as whoever holds its bytes might.
+    ///
+    /// # Errors
+    /// As for any question.
+    pub async fn repeat(self: &Arc<Self>, captured: Frame) -> Result<Bytes, CallError> {
+        let node = self.running(captured.to)?;
+        self.serve(&node, captured).await
+    }
+
+    /// Lets a node answer a question, on a task of its own as in the daemon. Its answer is seen.
+    async fn serve(
+        self: &Arc<Self>,
+        node: &Arc<Node<SimWorld>>,
+        question: Frame,
+    ) -> Result<Bytes, CallError> {
+        let (from, to, rpc) = (question.from, question.to, question.rpc);
+        let mut off = node.world().off();
+        let (net, node) = (self.clone(), node.clone());
+        let serving = tokio::spawn(async move {
+            if rpc == Rpc::Fetch {
+                return net.serve_parts(&node, question).await;
+            }
+            let answer = node.serve(from, rpc, question.bytes).await;
+            let (kind, bytes) = match answer {
+                Ok(bytes) => (Kind::Answer, bytes),
+                Err(code) => (Kind::Refusal(code), Bytes::new()),
+            };
+            let frame = net.frame((to, from), rpc, kind, bytes);
+            net.tell(Seen::Sent(&frame));
+            match frame.kind {
+                Kind::Refusal(code) => Err(CallError::Refused(code)),
+                _ => Ok(frame.bytes),
+            }
+        });
+        tokio::select! {
+            biased;
+            served = serving => self.unless_panicked(to, served)?,
+            _ = off.wait_for(|off| *off) => Err(CallError::Unreachable),
+        }
+    }
+
+    /// All parts of a fetch, the head returned.
+    async fn serve_parts(
+        &self,
+        node: &Arc<Node<SimWorld>>,
+        question: Frame,
+    ) -> Result<Bytes, CallError> {
+        let ends = (question.to, question.from);
+        let parts = node
+            .clone()
+            .serve_fetch(question.from, question.bytes)
+            .await;
+        let mut parts = parts.map_err(CallError::Refused)?.boxed();
+        let mut first = None;
+        while let Some(part) = parts.next().await {
+            let (kind, bytes) = named(part.map_err(CallError::Refused)?);
+            let frame = self.frame(ends, Rpc::Fetch, kind, bytes);
+            self.tell(Seen::Sent(&frame));
+            first.get_or_insert(frame.bytes);
+        }
+        first.ok_or(CallError::Unreachable)
+    }
+
+    fn unless_panicked<T>(
+        &self,
+        node: NodeKey,
+        served: Result<T, JoinError>,
+    ) -> Result<T, CallError> {
+        served.map_err(|error| {
+            if error.is_panic() {
+                self.tell(Seen::Panicked { node });
+            }
+            CallError::Unreachable
+        })
     }
 
     /// Carries a call and its answer. The holder's flow is spawned, as in the daemon.
@@ -268,14 +422,16 @@ impl SimNet {
         });
         let (fate, frame) = tokio::select! {
             biased;
-            served = serving => served.map_err(|_| CallError::Unreachable)?,
-            _ = off.wait_for(|off| *off) => return Err(CallError::Unreachable),
+            served = serving => self.unless_panicked(to, served)?,
+            // The question had left: whoever asked cannot tell what became of it.
+            _ = off.wait_for(|off| *off) => return Err(CallError::Lost),
         };
-        self.cross(to, from).await;
-        match (fate, frame.kind) {
-            (Fate::Break, _) => Err(CallError::Unreachable),
-            (Fate::Deliver, Kind::Refusal(code)) => Err(CallError::Refused(code)),
-            (Fate::Deliver, _) => Ok(frame.bytes),
+        self.arrive(fate, to, from)
+            .await
+            .map_err(|_| CallError::Lost)?;
+        match frame.kind {
+            Kind::Refusal(code) => Err(CallError::Refused(code)),
+            _ => Ok(frame.bytes),
         }
     }
 
@@ -292,8 +448,8 @@ impl SimNet {
         let opening = tokio::spawn(async move { holder.serve_fetch(from, body).await });
         let opened = tokio::select! {
             biased;
-            opened = opening => opened.map_err(|_| CallError::Unreachable)?,
-            _ = off.wait_for(|off| *off) => return Err(CallError::Unreachable),
+            opened = opening => self.unless_panicked(to, opened)?,
+            _ = off.wait_for(|off| *off) => return Err(CallError::Lost),
         };
         let parts = opened.map_err(CallError::Refused)?.boxed();
         let net = self.clone();
@@ -307,7 +463,7 @@ impl SimNet {
                     biased;
                     _ = ended.changed() => return Some((Err(CallError::Lost), None)),
                     part = parts.next() => part?,
-                    _ = off.wait_for(|off| *off) => return Some((Err(CallError::Unreachable), None)),
+                    _ = off.wait_for(|off| *off) => return Some((Err(CallError::Lost), None)),
                 };
                 let part = match part {
                     Ok(part) => net.carry((to, from), part).await,
@@ -325,17 +481,10 @@ impl SimNet {
         ends: (NodeKey, NodeKey),
         part: FetchPart,
     ) -> Result<FetchPart, CallError> {
-        let (kind, bytes) = match part {
-            FetchPart::Head(bytes) => (Kind::Head, bytes),
-            FetchPart::Leaves(bytes) => (Kind::Leaves, bytes),
-            FetchPart::Chunk { index, data } => (Kind::Chunk(index), data),
-        };
+        let (kind, bytes) = named(part);
         let mut frame = self.frame(ends, Rpc::Fetch, kind, bytes);
         let fate = self.send(&mut frame);
-        self.cross(ends.0, ends.1).await;
-        if fate == Fate::Break {
-            return Err(CallError::Unreachable);
-        }
+        self.arrive(fate, ends.0, ends.1).await?;
         Ok(match frame.kind {
             Kind::Leaves => FetchPart::Leaves(frame.bytes),
             Kind::Chunk(index) => FetchPart::Chunk {
@@ -344,6 +493,14 @@ impl SimNet {
             },
             _ => FetchPart::Head(frame.bytes),
         })
+    }
+}
+
+fn named(part: FetchPart) -> (Kind, Bytes) {
+    match part {
+        FetchPart::Head(bytes) => (Kind::Head, bytes),
+        FetchPart::Leaves(bytes) => (Kind::Leaves, bytes),
+        FetchPart::Chunk { index, data } => (Kind::Chunk(index), data),
     }
 }
 
@@ -357,7 +514,7 @@ fn release_note(len_bytes: usize) -> &'static str {
 }
 
 /// More than a sealed refusal and less than a sealed release; `the sweep` checks both sides of it.
-const RELEASE_REFUSED_MAX_BYTES: usize = 450;
+pub const RELEASE_REFUSED_MAX_BYTES: usize = 450;
 
 /// Parts of a fetch as they arrive.
 pub struct SimParts(BoxStream<'static, Result<FetchPart, CallError>>);

@@ -26,16 +26,17 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use tokio::{
     sync::{Mutex as TurnMutex, watch},
-    time::{sleep, sleep_until},
+    time::sleep,
 };
 
 use crate::{
     disk::SimDisk,
-    net::{START_MS, SimNet, SimParts},
+    net::{START_MS, Seen, SimNet, SimParts},
 };
 
 /// What every other thread of the daemon would hold: the journal, the index, the clock.
 struct Store {
+    node: NodeKey,
     log: TurnMutex<Log<SimDisk>>,
     disk: SimDisk,
     keys: Keyring,
@@ -44,9 +45,16 @@ struct Store {
     net: Arc<SimNet>,
     dice: Mutex<ChaCha20Rng>,
     clock_offset_ms: AtomicI64,
-    seen_ms: AtomicU64,
+    reading: Mutex<Reading>,
     fsync_ms: AtomicU64,
     off: watch::Sender<bool>,
+}
+
+/// What a clock last said, and when that was.
+#[derive(Clone, Copy)]
+struct Reading {
+    elapsed_ms: u64,
+    at_ms: u64,
 }
 
 /// The ports of one node.
@@ -78,6 +86,10 @@ impl SimWorld {
         self.store.fsync_ms.store(fsync_ms, Ordering::Relaxed);
     }
 
+    pub(crate) fn net(&self) -> Arc<SimNet> {
+        self.store.net.clone()
+    }
+
     /// A node that has lost its power does nothing any more, not even fail.
     async fn need_power(&self) {
         self.store.stand_still_without_power().await;
@@ -89,11 +101,16 @@ impl SimWorld {
 }
 
 impl Store {
+    /// Never earlier than read before, and never slower than real time, as the daemon's.
     fn now(&self) -> Timestamp {
         let offset = self.clock_offset_ms.load(Ordering::Relaxed);
-        let now = (START_MS + self.net.elapsed_ms()).saturating_add_signed(offset);
-        let seen = self.seen_ms.fetch_max(now, Ordering::Relaxed);
-        Timestamp(now.max(seen))
+        let elapsed_ms = self.net.elapsed_ms();
+        let shown = (START_MS + elapsed_ms).saturating_add_signed(offset);
+        let mut reading = self.reading.lock().expect("reading never panics");
+        let goes_on = reading.at_ms + (elapsed_ms - reading.elapsed_ms);
+        let at_ms = shown.max(goes_on);
+        *reading = Reading { elapsed_ms, at_ms };
+        Timestamp(at_ms)
     }
 
     fn dice(&self) -> ChaCha20Rng {
@@ -131,6 +148,12 @@ impl Store {
         }
     }
 
+    fn is_durable(&self, record: &Record) -> bool {
+        let Place { file, offset, len } = record.place;
+        let end = offset + u64::from(len);
+        self.disk.durable_len(&format!("journal/{file:020}")) >= end
+    }
+
     async fn write(&self, log: &mut Log<SimDisk>, batch: Batch) -> Result<Recorded, StoreError> {
         let mut dice = self.dice();
         let pending = log.append(self.now(), vec![batch], &mut dice)?;
@@ -138,6 +161,15 @@ impl Store {
         // The disk may have its power back by now, under the next run.
         self.stand_still_without_power().await;
         let recorded = log.sync(pending)?.pop().ok_or(StoreError::Failed)?;
+        self.net.tell(Seen::Committed {
+            node: self.node,
+            clock: self.now(),
+            records: recorded.records(),
+            durable: recorded
+                .records()
+                .iter()
+                .all(|record| self.is_durable(record)),
+        });
         self.fold.add_keys(recorded.keys().iter().cloned());
         for record in recorded.records() {
             self.index(record);
@@ -153,9 +185,7 @@ impl Clock for SimWorld {
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        let offset = self.store.clock_offset_ms.load(Ordering::Relaxed);
-        let elapsed = at.0.saturating_add_signed(-offset).saturating_sub(START_MS);
-        sleep_until(self.store.net.instant(elapsed)).await;
+        sleep(Duration::from_millis(at.since(self.now()).0)).await;
     }
 }
 
@@ -283,7 +313,11 @@ pub struct Start {
     /// Makes its keys and its dice.
     pub seed: u8,
     /// Which run it is: draws the boot secret.
-    pub boot: u8,
+    pub boot: u16,
+    /// Makes other keys and dice of the same seed; 0 in tests that do not care.
+    pub salt: u64,
+    /// The clock begins no earlier: what the daemon reads off its last record.
+    pub not_before: Timestamp,
     /// Who runs it.
     pub organization: Organization,
     /// How far its clock is off.
@@ -311,15 +345,19 @@ impl Deref for SimNode {
 impl SimNode {
     /// Starts a node as the daemon does: open the journal, replay it, install the keys.
     pub fn start(net: &Arc<SimNet>, disk: &SimDisk, start: Start) -> Self {
-        let member = MemberId(halved(&secret(start.seed, "member")));
+        let member = MemberId(halved(&secret(start.seed, start.salt, "member")));
         Self::start_as(net, disk, start, member)
     }
 
     /// Starts a node with keys of its own as a member there was before.
     pub fn start_as(net: &Arc<SimNet>, disk: &SimDisk, start: Start, member: MemberId) -> Self {
-        let secret = |what: &str| secret(start.seed, what);
-        let boot = SecretKey::new(sha256(&[b"boot", &[start.seed, start.boot]]));
-        let mut dice = ChaCha20Rng::from_seed(sha256(&[b"dice", &[start.seed, start.boot]]));
+        let secret = |what: &str| secret(start.seed, start.salt, what);
+        let drawn = |what: &str| {
+            let run = [&start.salt.to_be_bytes()[..], &start.boot.to_be_bytes()].concat();
+            sha256(&[what.as_bytes(), &[start.seed], &run])
+        };
+        let boot = SecretKey::new(drawn("boot"));
+        let mut dice = ChaCha20Rng::from_seed(drawn("dice"));
         let fold = Fold::new(member, boot);
         let mut replayed = Vec::new();
         let exists = Keyring::exists(disk).expect("a disk that is on");
@@ -347,7 +385,13 @@ impl SimNode {
             authority: SigningKey::from_seed(&secret("authority")),
             organization: start.organization.clone(),
         };
+        net.tell(Seen::Opened {
+            node: identity.node_key(),
+            records: &replayed,
+            opened,
+        });
         let store = Arc::new(Store {
+            node: identity.node_key(),
             log: TurnMutex::new(log),
             disk: disk.clone(),
             keys,
@@ -356,7 +400,10 @@ impl SimNode {
             net: net.clone(),
             dice: Mutex::new(dice),
             clock_offset_ms: AtomicI64::new(start.clock_offset_ms),
-            seen_ms: AtomicU64::new(0),
+            reading: Mutex::new(Reading {
+                elapsed_ms: net.elapsed_ms(),
+                at_ms: start.not_before.0,
+            }),
             fsync_ms: AtomicU64::new(3),
             off: watch::channel(false).0,
         });
@@ -419,6 +466,18 @@ impl SimNode {
         self.restarted_as(start)
     }
 
+    /// The next run over the same disk, by a clock that is off and begins no earlier than a time.
+    #[must_use]
+    pub fn restarted_at(&self, clock_offset_ms: i64, not_before: Timestamp) -> Self {
+        let start = Start {
+            boot: self.start.boot + 1,
+            clock_offset_ms,
+            not_before,
+            ..self.start.clone()
+        };
+        self.restarted_as(start)
+    }
+
     fn restarted_as(&self, start: Start) -> Self {
         if self.node.world().is_on() {
             self.crash(0);
@@ -430,11 +489,11 @@ impl SimNode {
 
 /// What the opening key of a node is made of, for a test that plays the node itself.
 pub fn opening_seed(seed: u8) -> SecretKey {
-    secret(seed, "opening")
+    secret(seed, 0, "opening")
 }
 
-fn secret(seed: u8, what: &str) -> SecretKey {
-    SecretKey::new(sha256(&[what.as_bytes(), &[seed]]))
+fn secret(seed: u8, salt: u64, what: &str) -> SecretKey {
+    SecretKey::new(sha256(&[what.as_bytes(), &[seed], &salt.to_be_bytes()]))
 }
 
 fn halved(secret: &SecretKey) -> [u8; 16] {

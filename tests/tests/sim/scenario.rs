@@ -10,7 +10,8 @@ use chartmesh_core::{
     membership::{Founding, JoinState, Organization, Rules, Template, Ticket},
     records::{ConsentForm, Demographics, Identifier, Name, Provision, Target},
     types::{
-        Code, ConsentId, DocumentId, Handle, Kind, MemberId, PatientId, Purpose, Role, Sex, UserId,
+        Code, ConsentId, DocumentId, Handle, Kind, MemberId, PatientId, Purpose, Role, Sex,
+        Timestamp, UserId,
         limits::{LOCATE_DEADLINE, TICKET_LIFE},
     },
 };
@@ -65,6 +66,8 @@ pub(crate) fn start(seed: u8, name: &str, kind: Kind) -> Start {
     Start {
         seed,
         boot: 1,
+        salt: 0,
+        not_before: Timestamp(0),
         organization: organization(name, kind),
         clock_offset_ms: 0,
     }

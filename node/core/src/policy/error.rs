@@ -73,3 +73,28 @@ impl Denial {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_names_the_consent_that_says_no_and_no_other() {
+        let consent = ConsentId([7; 16]);
+        let rule = Rule::ConsentDenies;
+
+        assert_eq!(Denial::Consent { consent, rule }.consent(), Some(consent));
+        assert_eq!(Denial::Consent { consent, rule }.rule(), rule);
+        let rule = Rule::PolicyDenies;
+        for other in [
+            Denial::Default { rule },
+            Denial::NoSession,
+            Denial::Kind { kind: Kind::Payer },
+            Denial::Role {
+                role: Role::FrontDesk,
+            },
+        ] {
+            assert_eq!(other.consent(), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Simulation at length: random histories from a seed, a reference model beside the product.
+//!
+//! Every history runs real nodes in virtual time, on disks that forget what was not synced and a network
+//! that cuts, loses, delays, repeats and alters. Each entry of each node's log is judged as it is written,
+//! each answer as it is given; at the end all faults stop and everything that is permitted must be had.
+//!
+//! `CHARTMESH_SIM_SEEDS` and `CHARTMESH_SIM_HOURS` (simulated) make it longer, `CHARTMESH_SIM_FROM` says with
+//! which seed it begins, `CHARTMESH_SIM_SEED` replays one, `CHARTMESH_SIM_KEEP` only some of its operations.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::manual_is_multiple_of,
+    reason = "numbers are drawn and taken modulo what there is"
+)]
+
+#[path = "long/act.rs"]
+mod act;
+#[path = "long/asker.rs"]
+mod asker;
+#[path = "long/doer.rs"]
+mod doer;
+#[path = "long/ending.rs"]
+mod ending;
+#[path = "long/history.rs"]
+mod history;
+#[path = "long/model.rs"]
+mod model;
+#[path = "long/network.rs"]
+mod network;
+#[path = "long/people.rs"]
+mod people;
+#[path = "long/report.rs"]
+mod report;
+#[path = "long/run.rs"]
+mod run;
+#[path = "long/shared.rs"]
+mod shared;
+#[path = "long/verdict.rs"]
+mod verdict;
+#[path = "long/watch.rs"]
+mod watch;
+
+use std::{env, time::Instant};
+
+use history::History;
+use report::Totals;
+
+/// Histories of an everyday run, more than `CHARTMESH_SIM_HOURS` of its ten hours need.
+const SEEDS: u64 = 36;
+/// Broken histories after which no more are run.
+const FAILURES_MAX: usize = 5;
+/// Simulated hours of an everyday run.
+const HOURS: f64 = 10.0;
+
+fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let text = env::var(name).ok()?;
+    let Ok(number) = text.parse() else {
+        panic!("{name}={text} is no number");
+    };
+    Some(number)
+}
+
+#[test]
+fn hours_of_random_histories_break_nothing() {
+    if let Some(seed) = number("CHARTMESH_SIM_SEED") {
+        return replay(seed);
+    }
+    let hours = number("CHARTMESH_SIM_HOURS").unwrap_or(HOURS);
+    let seeds = number("CHARTMESH_SIM_SEEDS").unwrap_or(SEEDS);
+    let from: u64 = number("CHARTMESH_SIM_FROM").unwrap_or(1);
+    let failures_max = number("CHARTMESH_SIM_FAILURES").unwrap_or(FAILURES_MAX);
+    let mut totals = Totals::default();
+    let mut failures = Vec::new();
+    let began = Instant::now();
+    for seed in from.. {
+        if totals.runs >= seeds && totals.hours() >= hours {
+            break;
+        }
+        let history = History::draw(seed);
+        let outcome = run::run(&history);
+        if !outcome.broken.is_empty() {
+            let failure = report::failure(&history, &outcome, failures.is_empty());
+            eprintln!("{failure}");
+            failures.push(failure);
+        }
+        if failures.len() >= failures_max {
+            break;
+        }
+        totals.add(&outcome);
+        if totals.runs % 100 == 0 {
+            eprintln!(
+                "{} histories, {:.1} simulated hours, {} broken",
+                totals.runs,
+                totals.hours(),
+                failures.len()
+            );
+        }
+    }
+
+    eprintln!(
+        "{} in {:.0} s",
+        totals.text(),
+        began.elapsed().as_secs_f64()
+    );
+    assert!(
+        failures.is_empty(),
+        "{} histories broke:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    let strange = totals.strange();
+    assert!(
+        strange.is_empty(),
+        "reached, and not on the list of cells:\n{}",
+        strange.join("\n")
+    );
+    assert!(
+        totals.is_wide(),
+        "too little was reached:\n{}",
+        totals.text()
+    );
+}
+
+/// Replays one seed, or some operations of it.
+fn replay(seed: u64) {
+    let mut history = History::draw(seed);
+    if let Ok(kept) = env::var("CHARTMESH_SIM_KEEP") {
+        history.kept = kept
+            .split(',')
+            .map(|index| index.parse().unwrap())
+            .collect();
+    }
+    let outcome = run::run(&history);
+    let trace: String = outcome
+        .trace
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    eprintln!(
+        "seed {seed}, {} operations, trace {trace}",
+        history.kept.len()
+    );
+    for ((flow, outcome), times) in &outcome.cells {
+        eprintln!("  {flow} | {outcome} | {times}");
+    }
+    assert!(outcome.broken.is_empty(), "{}", outcome.broken.join("\n"));
+}
+
+#[test]
+fn a_seed_gives_the_same_run_twice_and_another_seed_another() {
+    let first = run::run(&History::draw(3));
+    let second = run::run(&History::draw(3));
+    let other = run::run(&History::draw(4));
+
+    assert_eq!(first.trace, second.trace);
+    assert_eq!(first.cells, second.cells);
+    assert_ne!(first.trace, other.trace);
+}
+
+/// The model overlooks revocations here, so that product and model differ as they would were it the
+/// product that is wrong.
+#[test]
+fn a_difference_is_found_made_smaller_and_found_again() {
+    let broken = |history: &History| run::run(history).broken;
+    let seed = (1..20).find(|seed| {
+        let mut history = History::draw(*seed);
+        assert!(broken(&history).is_empty(), "seed {seed} holds as it is");
+        history.setting.is_misled = true;
+        !broken(&history).is_empty()
+    });
+    let mut history = History::draw(seed.unwrap());
+    history.setting.is_misled = true;
+
+    let smaller = report::shrink(&history, 30);
+
+    assert!(
+        smaller.kept.len() * 2 < history.kept.len(),
+        "{} are left",
+        smaller.kept.len()
+    );
+    let again = (broken(&smaller), broken(&smaller));
+    assert!(!again.0.is_empty());
+    assert_eq!(again.0, again.1);
+    let acts = smaller
+        .kept
+        .iter()
+        .map(|index| smaller.operations[*index].act);
+    assert!(acts.into_iter().any(|act| act == history::Act::Revoke));
+}

@@ -1,0 +1,385 @@
+//! One run: a network, its history, what goes wrong, and what must hold when that is over.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use chartmesh_core::{
+    flows::Node,
+    membership::{Organization, Rules},
+    ports::Clock,
+    types::{Kind, MemberId, Timestamp},
+};
+use chartmesh_tests::{START_MS, SimDisk, SimNet, SimNode, Start, world::SimWorld};
+use tokio::task::JoinHandle;
+
+use crate::{
+    history::{History, Operation, Setting},
+    model::{Holder, Model},
+    network,
+    shared::{Counts, Mark, Shared, Sharing},
+};
+
+/// How long what is under way may take once nothing goes wrong any more.
+const FINISH_MS: u64 = 10 * 60_000;
+
+/// What is due at a time, besides the history.
+#[derive(Clone, Copy)]
+pub(crate) enum Later {
+    /// Starts a node that is off.
+    Restart(usize),
+    /// Starts a node anew, off or not.
+    Replace(usize),
+    Unfill(usize),
+    Quiet,
+}
+
+/// One node of the run.
+pub(crate) struct Slot {
+    pub(crate) node: SimNode,
+    pub(crate) offset_ms: i64,
+    /// Whether its operator accepts a clock that is behind the last record.
+    pub(crate) accepts: bool,
+}
+
+/// A flow under way.
+struct Doing {
+    nodes: Vec<usize>,
+    label: String,
+    task: JoinHandle<()>,
+}
+
+/// A run under way.
+pub(crate) struct Run {
+    pub(crate) net: Arc<SimNet>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) sharing: Sharing,
+    pub(crate) setting: Setting,
+    pub(crate) later: BTreeMap<(u64, u64), Later>,
+    doing: Vec<Doing>,
+    numbered: u64,
+}
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) broken: Vec<String>,
+    pub(crate) cells: BTreeMap<(String, String), u64>,
+    pub(crate) counts: Counts,
+    pub(crate) trace: [u8; 32],
+}
+
+/// Carries out a history on real nodes, in virtual time.
+pub(crate) fn run(history: &History) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime needs nothing that could be missing");
+    runtime.block_on(async {
+        let mut run = Run::begin(&history.setting).await;
+        for (index, operation) in history.operations.iter().enumerate() {
+            run.pass(operation.after_ms).await;
+            if history.kept.contains(&index) {
+                run.one(index, *operation).await;
+            }
+            if run.is_broken() {
+                break;
+            }
+        }
+        let simulated_ms = run.shared().elapsed_ms();
+        run.shared().counts.simulated_ms = simulated_ms;
+        if !run.is_broken() {
+            run.end().await;
+        }
+        run.close()
+    })
+}
+
+fn organization(index: usize, kind: Kind) -> Organization {
+    Organization {
+        name: format!("House {index}"),
+        kind,
+        npi: String::new(),
+        oid: String::new(),
+        address: "1 Main Street".to_owned(),
+        contact: String::new(),
+        phone: String::new(),
+        hours: String::new(),
+        state: "CO".to_owned(),
+        part2: kind == Kind::SubstanceUse,
+        test: true,
+    }
+}
+
+impl Run {
+    async fn begin(setting: &Setting) -> Self {
+        let net = SimNet::new(20);
+        let mut slots = Vec::new();
+        let mut holders = Vec::new();
+        for (index, kind) in setting.kinds.iter().enumerate() {
+            let start = Start {
+                seed: index as u8 + 1,
+                boot: 1,
+                salt: setting.seed,
+                organization: organization(index, *kind),
+                clock_offset_ms: 0,
+                not_before: Timestamp(0),
+            };
+            let node = SimNode::start(&net, &SimDisk::default(), start);
+            node.world().set_fsync(setting.syncs_ms[index]);
+            let (key, member) = (node.node_key(), node.member());
+            let mut holder = Holder::new(key, member, organization(index, *kind));
+            holder.overlooks_revocations = setting.is_misled;
+            holders.push(holder);
+            slots.push(Slot {
+                node,
+                offset_ms: 0,
+                accepts: false,
+            });
+        }
+        let model = Model {
+            template: setting.template,
+            holders,
+        };
+        let disks = slots.iter().map(|slot| slot.node.disk().clone()).collect();
+        let mut shared = Shared::new(model, disks, setting.locates_per_day);
+        shared.nodes = slots.iter().map(|slot| Some(slot.node.shared())).collect();
+        let sharing: Sharing = Arc::new(Mutex::new(shared));
+        let seeing = sharing.clone();
+        net.watch(Some(Box::new(move |seen| {
+            seeing
+                .lock()
+                .expect("nobody panics while watching")
+                .see(seen);
+        })));
+        net.between(Some(network::middle(setting.seed, sharing.clone())));
+        let mut run = Self {
+            net,
+            slots,
+            sharing,
+            setting: setting.clone(),
+            later: BTreeMap::new(),
+            doing: Vec::new(),
+            numbered: 0,
+        };
+        run.found().await;
+        run
+    }
+
+    async fn found(&mut self) {
+        let rules = Rules {
+            locate_per_day: self.setting.locates_per_day,
+            ..Rules::of(self.setting.template)
+        };
+        let founding = chartmesh_core::membership::Founding {
+            name: "Long Range".to_owned(),
+            template: self.setting.template,
+            rules,
+            authorities: Vec::new(),
+            threshold: 1,
+            test: true,
+        };
+        let founded = self.slots[0]
+            .node
+            .found(&crate::act::admin("found"), founding)
+            .await;
+        if let Err(error) = founded {
+            self.shared().breaks(format!("no network: {error}"));
+        }
+        self.shared().cell("found", "OK");
+    }
+
+    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.sharing.lock().expect("nobody panics while sharing")
+    }
+
+    fn is_broken(&self) -> bool {
+        !self.shared().broken.is_empty()
+    }
+
+    pub(crate) fn node(&self, index: usize) -> Arc<Node<SimWorld>> {
+        self.slots[index].node.shared()
+    }
+
+    pub(crate) fn is_up(&self, index: usize) -> bool {
+        self.shared().nodes[index].is_some()
+    }
+
+    pub(crate) fn member(&self, index: usize) -> MemberId {
+        self.slots[index].node.member()
+    }
+
+    /// Lets time go by, and does on the way what is due.
+    pub(crate) async fn pass(&mut self, ms: u64) {
+        let until = self.shared().elapsed_ms() + ms;
+        while let Some((due, number)) = self.later.keys().next().copied()
+            && due <= until
+        {
+            self.sleep_until(due).await;
+            if let Some(later) = self.later.remove(&(due, number)) {
+                self.do_later(later);
+            }
+        }
+        self.sleep_until(until).await;
+    }
+
+    async fn sleep_until(&mut self, at_ms: u64) {
+        let left = at_ms.saturating_sub(self.shared().elapsed_ms());
+        tokio::time::sleep(Duration::from_millis(left)).await;
+        self.notice();
+    }
+
+    /// Sees which nodes lost their power, and which flows are over.
+    fn notice(&mut self) {
+        for index in 0..self.slots.len() {
+            if self.is_up(index) && self.slots[index].node.disk().is_off() {
+                self.power_off(index, 0);
+                self.restart_in(index, 5_000);
+            }
+        }
+        self.doing.retain(|doing| !doing.task.is_finished());
+    }
+
+    fn do_later(&mut self, later: Later) {
+        match later {
+            Later::Restart(index) => {
+                if !self.is_up(index) {
+                    self.start(index);
+                }
+            }
+            Later::Replace(index) => {
+                if self.is_up(index) {
+                    self.power_off(index, 0);
+                }
+                self.start(index);
+            }
+            Later::Unfill(index) => self.unfill(index),
+            Later::Quiet => self.shared().noise = crate::shared::Noise::default(),
+        }
+    }
+
+    pub(crate) fn unfill(&mut self, index: usize) {
+        self.slots[index].node.disk().fill(false);
+        let mut shared = self.shared();
+        shared.full.remove(&index);
+        shared.disturb(index);
+    }
+
+    pub(crate) fn in_time(&mut self, ms: u64, later: Later) {
+        self.numbered += 1;
+        let due = self.shared().elapsed_ms() + ms;
+        self.later.insert((due, self.numbered), later);
+    }
+
+    pub(crate) fn restart_in(&mut self, index: usize, ms: u64) {
+        self.in_time(ms, Later::Restart(index));
+    }
+
+    /// Cuts a node's power; of what was not synced so many bytes stay.
+    pub(crate) fn power_off(&mut self, index: usize, keep: usize) {
+        self.slots[index].node.crash(keep);
+        for doing in &self.doing {
+            if doing.nodes.contains(&index) {
+                doing.task.abort();
+            }
+        }
+        self.doing.retain(|doing| !doing.nodes.contains(&index));
+        let mut shared = self.shared();
+        shared.nodes[index] = None;
+        shared.counts.crashes += 1;
+        shared.disturb(index);
+    }
+
+    /// Starts a node over its disk, as the daemon does: its clock goes on from its last record.
+    pub(crate) fn start(&mut self, index: usize) {
+        let last = self.shared().model.holders[index].last_time;
+        let slot = &self.slots[index];
+        let offset_ms = slot.offset_ms;
+        let last = if slot.accepts { Timestamp(0) } else { last };
+        let node = self.slots[index].node.restarted_at(offset_ms, last);
+        let running = node.shared();
+        running.world().set_fsync(self.setting.syncs_ms[index]);
+        self.slots[index].node = node;
+        let mut shared = self.shared();
+        shared.nodes[index] = Some(running);
+        shared.brittle.remove(&index);
+        shared.disturb(index);
+    }
+
+    /// Runs a flow of a node on a task of its own.
+    pub(crate) fn launch(
+        &mut self,
+        nodes: &[usize],
+        label: String,
+        flow: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = tokio::spawn(flow);
+        self.doing.push(Doing {
+            nodes: nodes.to_vec(),
+            label,
+            task,
+        });
+    }
+
+    async fn one(&mut self, index: usize, operation: Operation) {
+        {
+            let mut shared = self.shared();
+            shared.counts.operations += 1;
+            shared.counts.faults += u64::from(operation.act.is_fault());
+            let act = format!("{index} {:?}", operation.act);
+            shared.trace(&[act.as_bytes()]);
+        }
+        self.act(index, operation).await;
+        tokio::task::yield_now().await;
+        self.notice();
+    }
+
+    /// Waits for what is under way; what then is not over hangs.
+    pub(crate) async fn finish(&mut self) {
+        let until = self.shared().elapsed_ms() + FINISH_MS;
+        while !self.doing.is_empty() && self.shared().elapsed_ms() < until {
+            self.pass(500).await;
+        }
+        for doing in std::mem::take(&mut self.doing) {
+            self.shared()
+                .breaks(format!("{} of nodes {:?} hangs", doing.label, doing.nodes));
+            doing.task.abort();
+        }
+    }
+
+    /// The true time.
+    pub(crate) fn true_time(&self) -> Timestamp {
+        Timestamp(START_MS + self.shared().elapsed_ms())
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        self.shared().mark()
+    }
+
+    /// The latest time that any clock showed or any journal holds.
+    pub(crate) fn latest(&self) -> Timestamp {
+        let clocks = self.slots.iter().map(|slot| slot.node.world().now());
+        let shared = self.shared();
+        let journals = shared.model.holders.iter().map(|holder| holder.last_time);
+        clocks.chain(journals).max().unwrap_or_default()
+    }
+
+    fn close(mut self) -> Outcome {
+        for doing in std::mem::take(&mut self.doing) {
+            doing.task.abort();
+        }
+        self.net.watch(None);
+        self.net.between(None);
+        let mut shared = self.shared();
+        shared.nodes.clear();
+        Outcome {
+            broken: std::mem::take(&mut shared.broken),
+            cells: std::mem::take(&mut shared.cells),
+            counts: shared.counts,
+            trace: shared.trace,
+        }
+    }
+}
