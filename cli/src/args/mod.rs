@@ -18,7 +18,7 @@ pub(crate) use consent::{
 pub(crate) use exchange::{DocumentsArgs, FetchArgs, LocateArgs};
 pub(crate) use network::{
     AmendArgs, AuthorityChange, CosignArgs, FoundArgs, InviteArgs, JoinArgs, NetworkCommand,
-    RecoverArgs, RecoveryKeyArgs, ReissueArgs, RevokeMemberArgs,
+    RecoverArgs, RecoveryKeyArgs, RevokeMemberArgs,
 };
 pub(crate) use node::{
     ConfigCommand, DemoArgs, DoctorArgs, InitArgs, Pace, PassphraseFd, SampleArgs,

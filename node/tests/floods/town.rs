@@ -241,6 +241,7 @@ async fn daemon(folder: &Path, name: &str) -> Arc<Daemon> {
         ],
         passphrase: None,
         key_file: None,
+        member: None,
     };
     boot::make(&folder, making).await.expect("a node");
     let booted = boot::open(&folder, None).await.expect("its directory");

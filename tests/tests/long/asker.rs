@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chartmesh_core::{
-    flows::{Fetch, Search, Statement, Wanted},
+    flows::{Fetch, Search, Statement, Told, Wanted},
     locator::{Answer, Ledger, Line},
     ports::{Clock, Journal},
     records::{Batch, ConsentForm, HandleReceived, Provision, RecordKind, Scope, Target},
@@ -303,7 +303,9 @@ impl Doer {
             purpose: using.asking.purpose,
         };
         let actor = user(&self.label, using.asking.role);
-        let fetched = self.node.fetch(&actor, fetch, &|_, _| ()).await;
+        let mut bytes = Vec::new();
+        let told: Told<'_> = (&|_, _| (), &|| true);
+        let fetched = self.node.fetch(&actor, fetch, told, &mut bytes).await;
         let outcome = word(&fetched);
         let foreseen = self.foresee(using, |person, position| {
             let stored = person.papers.get(&using.document);
@@ -318,12 +320,11 @@ impl Doer {
         if let Ok(fetched) = fetched {
             let is_right = {
                 let shared = self.shared();
-                let bytes = &fetched.received.bytes;
                 let letter = shared.letters.get(&(fetched.holder, using.document));
-                let as_given = letter.is_none_or(|letter| letter == bytes);
+                let as_given = letter.is_none_or(|letter| *letter == bytes);
                 as_given
                     && self.holds_somewhere(&shared, using, |person, position| {
-                        shows(person, position, using, bytes)
+                        shows(person, position, using, &bytes)
                     })
             };
             if !is_right {

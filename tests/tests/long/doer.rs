@@ -7,7 +7,7 @@ use std::{
 
 use chartmesh_core::{
     audit::Kind as Audited,
-    flows::{Description, FlowError, Mode, Node, Statement},
+    flows::{Description, FlowError, Mode, Node, Statement, in_memory},
     membership::{Founding, JoinState, Rules, Template, Ticket},
     ports::Rpc,
     records::{Class, ConsentForm, Evidence, Provision, Target},
@@ -248,6 +248,11 @@ impl Doer {
     }
 
     pub(crate) async fn members(self, other: usize, member: MemberId) {
+        // What the daemon does each minute: an authority confirms the list, everybody asks for news.
+        let _beaten = self.node.beat().await;
+        let trusted = self.node.exchange_trust(member).await;
+        let outcome = trusted.as_ref().map_or_else(|code| code.text(), |_| "OK");
+        self.note("trust", outcome, None);
         let synced = self.node.sync_members(member).await;
         let outcome = synced.as_ref().map_or_else(|code| code.text(), |_| "OK");
         let foreseen = BTreeSet::from(["OK"]);
@@ -346,7 +351,7 @@ impl Doer {
             content_type: "text/plain".to_owned(),
             ..Description::default()
         };
-        let input = bytes.clone().into();
+        let input = in_memory(bytes.clone());
         let added = self
             .node
             .add_document(&admin(&self.label), patient, input, description)

@@ -2,7 +2,7 @@
 
 use chartmesh_core::{
     crypto::sha256,
-    membership::JoinState,
+    membership::{JoinState, Status},
     types::{PatientId, Purpose, Role},
 };
 
@@ -88,12 +88,20 @@ impl Run {
                     .breaks(format!("node {index} cannot join once all is well"));
             }
         }
+        if let Err(error) = founder.beat().await {
+            self.shared()
+                .breaks(format!("the founder confirms no list: {error}"));
+        }
         for _ in 0..2 {
             for index in 1..self.slots.len() {
                 let node = self.node(index);
                 if let Err(error) = node.greet(founder.node_key()).await {
                     self.shared()
                         .breaks(format!("node {index} cannot greet the founder: {error}"));
+                }
+                if let Err(code) = node.exchange_trust(founder.member()).await {
+                    self.shared()
+                        .breaks(format!("node {index} is told no list: {code}"));
                 }
                 if let Err(code) = node.sync_members(founder.member()).await {
                     self.shared()
@@ -103,7 +111,10 @@ impl Run {
         }
         for index in 0..self.slots.len() {
             let views = self.node(index).member_views();
-            let active = views.iter().filter(|view| view.active).count();
+            let active = views
+                .iter()
+                .filter(|view| view.status == Status::Active)
+                .count();
             if active != self.slots.len() {
                 let all = self.slots.len();
                 self.shared()

@@ -275,9 +275,14 @@ impl Holder {
                 self.got.push((handle.handle, got));
             }
             RecordKind::Audit => self.write(record, commit)?,
-            RecordKind::TicketIssued | RecordKind::Join | RecordKind::JoinAsked => {}
-            #[allow(unreachable_patterns, reason = "kinds the model has no opinion of")]
-            _ => {}
+            RecordKind::TicketIssued
+            | RecordKind::Join
+            | RecordKind::JoinAsked
+            | RecordKind::Proposal
+            | RecordKind::CharterSeen
+            | RecordKind::CharterAdopted
+            | RecordKind::Revocations
+            | RecordKind::Heartbeat => {}
         }
         Some(())
     }

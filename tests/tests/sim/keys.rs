@@ -14,6 +14,7 @@ fn stored(node: &SimNode) -> StoredIdentity {
     StoredIdentity {
         member: node.member(),
         node_seed: SecretKey::default(),
+        next_node_seed: None,
         audit_seed: SecretKey::default(),
         authority_seed: SecretKey::default(),
         organization: node.identity().organization.clone(),
