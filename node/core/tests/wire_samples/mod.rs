@@ -9,8 +9,9 @@ use chartmesh_core::{
     matching::{Agreement, Attribute, Grade},
     membership::{
         AuthorityClaim, AuthorityOffer, Charter, Credential, Founding, Heartbeat, HpkeKey,
-        JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known, ListHead, NodeRecord,
-        Organization, Proposal, ProposalKind, RevocationList, Rules, Subject, Template, Ticket,
+        JoinAnswer, JoinRecord, JoinRequest, JoinState, KeySet, Known, ListHead, NodeKeyChange,
+        NodeRecord, Organization, Proposal, ProposalKind, RevocationList, Rules, Subject, Template,
+        Ticket,
     },
     records::{
         Address, AuditFields, Class, Coding, Consent, ConsentForm, Demographics, Disclosure,
