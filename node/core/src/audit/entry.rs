@@ -6,30 +6,21 @@ use crate::{
     records::Coding,
     types::{
         Code, ConsentId, DisclosureId, DocumentId, MemberId, PatientId, Purpose, Role, Timestamp,
-        UserId,
+        UserId, words,
     },
 };
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $text:literal;)*) => {
-        /// What happened; its number is part of the stored format.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[repr(u32)]
-        pub enum Kind {
-            $($(#[$doc])* $variant = $number,)*
-        }
-
-        impl Kind {
-            /// Every kind.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The stable word for it.
-            pub fn text(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
+        words!(
+            /// What happened; its number is part of the stored format.
+            #[repr(u32)]
+            Kind {
+                /// The stable word for it.
+                text;
+                $($(#[$doc])* $variant = $number => $text,)*
             }
-        }
+        );
     };
 }
 

@@ -1,24 +1,16 @@
 //! What may identify a patient, and how a record compares with a question.
 
+use crate::types::words;
+
 macro_rules! terms {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal, $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name {
-            $($(#[$vdoc])* $variant,)*
-        }
+        words!($(#[$doc])* $name {
+            /// The stable code.
+            code;
+            $($(#[$vdoc])* $variant => $code,)*
+        });
 
         impl $name {
-            /// Every value, in the order in which they are shown.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The stable code.
-            pub fn code(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $code,)*
-                }
-            }
-
             /// The same in words for a clinician.
             pub fn text(self) -> &'static str {
                 match self {

@@ -1,25 +1,18 @@
 //! The rules a decision can name. Numbers go into signed statements and the audit log: append only.
 
+use crate::types::words;
+
 macro_rules! rules {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $text:literal;)*) => {
-        /// Why a decision came out as it did.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[repr(u32)]
-        pub enum Rule {
-            $($(#[$doc])* $variant = $number,)*
-        }
-
-        impl Rule {
-            /// Every rule.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// One sentence for a person.
-            pub fn text(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
+        words!(
+            /// Why a decision came out as it did.
+            #[repr(u32)]
+            Rule {
+                /// One sentence for a person.
+                text;
+                $($(#[$doc])* $variant = $number => $text,)*
             }
-        }
+        );
     };
 }
 

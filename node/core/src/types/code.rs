@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::words;
+
 /// What a code means, as a clause that a message can hold: no capital, no full stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sentence(&'static str);
@@ -19,23 +21,13 @@ impl fmt::Display for Sentence {
 
 macro_rules! codes {
     ($(#[$doc:meta])* $name:ident { $(#[doc = $sentence:literal] $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $(#[doc = $sentence] $variant,)*
-        }
+        words!($(#[$doc])* $name {
+            /// The stable text, SCREAMING_SNAKE.
+            text;
+            $(#[doc = $sentence] $variant => $text,)*
+        });
 
         impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The stable text, SCREAMING_SNAKE.
-            pub fn text(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-
             /// What it means, in words: the sentence its documentation is.
             pub fn sentence(self) -> Sentence {
                 Sentence(match self {

@@ -5,6 +5,7 @@ mod id;
 pub mod limits;
 mod time;
 mod vocabulary;
+mod words;
 
 pub use code::{Code, PeerCode, Sentence};
 pub use id::{
@@ -13,3 +14,4 @@ pub use id::{
 };
 pub use time::{Span, Timestamp, is_date};
 pub use vocabulary::{Kind, ParseVocabularyError, Purpose, Role, Sex};
+pub(crate) use words::words;

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use super::words;
+
 /// The text is none of the terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a known {what}")]
@@ -12,23 +14,11 @@ pub struct ParseVocabularyError {
 
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $alias:literal)*,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $($(#[$vdoc])* $variant,)*
-        }
-
-        impl $name {
-            /// Every term.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
+        words!($(#[$doc])* $name {
             /// The code.
-            pub fn code(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
+            code;
+            $($(#[$vdoc])* $variant => $text,)*
+        });
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
