@@ -57,6 +57,7 @@ fn exit(code: Code) -> ExitCode {
 
 fn refuse(code: Code, why: &dyn std::fmt::Display) -> ExitCode {
     // Logging may not be up yet, and the last words must not be filtered.
+    let why = telemetry::plain(&why.to_string());
     let _no_reader = writeln!(std::io::stderr(), "error code={code} {why}");
     exit(code)
 }

@@ -25,7 +25,7 @@ use chartmesh_proto::{body::Signed, peer::Sealed};
 use futures::{StreamExt, stream::BoxStream};
 use prost::Message;
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
@@ -897,4 +897,60 @@ async fn silent_connections_beyond_the_limit_are_closed_at_once() {
             .await
             .is_ok()
     );
+}
+
+/// What reaches the port without a handshake reaches no parser behind it.
+///
+/// The hard case is bytes that are right one layer further in: a whole HTTP/2 request for the service.
+#[tokio::test]
+async fn no_bytes_without_a_handshake_reach_the_service() {
+    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
+    let port = holder.net.bound()[0].rsplit('/').next().map(str::to_owned);
+    let address = format!("127.0.0.1:{}", port.expect("a port"));
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice();
+    let message = sealed("").to_vec();
+    let selected = |protocol: &str, rest: &[u8]| {
+        let line = |text: &str| [&[text.len() as u8 + 1], text.as_bytes(), b"\n"].concat();
+        [&line("/multistream/1.0.0"), &line(protocol), rest].concat()
+    };
+    let attempts = [
+        preface.to_vec(),
+        [preface, &message].concat(),
+        message.clone(),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        b"<!DOCTYPE x [<!ENTITY y SYSTEM \"file:///etc/passwd\">]><x>&y;</x>".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+        b"\x0bMSH|^~\\&|A|B\r\x1c\r".to_vec(),
+        selected("/plaintext/2.0.0", preface),
+        selected("/noise", preface),
+        selected("/noise", &[0xFF; 4_096]),
+        selected("/chartmesh/0707070707070707/grpc/1", preface),
+        vec![0; 65_536],
+    ];
+
+    let mut tried = JoinSet::new();
+    for bytes in attempts {
+        let address = address.clone();
+        tried.spawn(async move {
+            let mut socket = TcpStream::connect(&address).await.expect("a connection");
+            // It may be closed before all is written, or half-way through its own greeting.
+            let _either = socket.write_all(&bytes).await;
+            let mut told = Vec::new();
+            let _either = socket.read_to_end(&mut told).await;
+            told
+        });
+    }
+    while let Some(told) = tokio::time::timeout(PATIENCE, tried.join_next())
+        .await
+        .expect("each is closed")
+    {
+        let told = told.expect("a task that only reads");
+        assert!(told.len() < 1_024, "{} bytes for nobody", told.len());
+    }
+
+    assert!(holder.fake.callers.lock().expect("a list").is_empty());
+    let calls = asker.to(&holder);
+    let honest = calls.call(holder.key, Rpc::Locate, sealed(""));
+    assert!(honest.await.is_ok());
+    assert_eq!(holder.fake.callers.lock().expect("a list").len(), 1);
 }

@@ -3,6 +3,8 @@
 //! What can be shown in the simulation is shown there; here stands what only processes, sockets and a
 //! disk can show. Every node listens on a free port of loopback and lives in a temporary directory.
 
+#[path = "e2e/attack.rs"]
+mod attack;
 #[path = "e2e/canary.rs"]
 mod canary;
 #[path = "e2e/clock.rs"]

@@ -738,3 +738,39 @@ async fn a_million_refused_messages_write_less_than_ten_mebibytes() {
     let counted: u64 = entries.iter().map(|entry| entry.count).sum();
     assert_eq!(counted, 1_000_001, "and none is lost from the count");
 }
+
+/// Nothing that a node without a credential sends is taken apart.
+///
+/// The hard case is bytes that would be well formed: what is told must not depend on them.
+#[tokio::test(start_paused = true)]
+async fn no_body_of_a_stranger_is_parsed() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let mut member = ByHand::begin(&world, urgent).await;
+    let envelope = member.sign(&member.members());
+    let well_formed = wire::encode_sealed(&member.sealed(&envelope));
+    let malformed = Bytes::from_static(b"<!DOCTYPE x [<!ENTITY y SYSTEM \"file:///etc/passwd\">]>");
+    let stranger = NodeKey([0x77; 32]);
+
+    for rpc in [Rpc::Members, Rpc::Locate, Rpc::List, Rpc::Release] {
+        let by_member = clinic.serve(urgent.node_key(), rpc, malformed.clone());
+        assert_eq!(by_member.await.err(), Some(PeerCode::Malformed));
+        for body in [&malformed, &well_formed, &Bytes::new()] {
+            let told = clinic.serve(stranger, rpc, body.clone()).await;
+            assert_eq!(told.err(), Some(PeerCode::NotMember), "{rpc:?}");
+        }
+    }
+    let by_member = clinic
+        .shared()
+        .serve_fetch(urgent.node_key(), malformed.clone());
+    assert_eq!(by_member.await.err(), Some(PeerCode::Malformed));
+    for body in [malformed, well_formed.clone(), Bytes::new()] {
+        let told = clinic.shared().serve_fetch(stranger, body).await;
+        assert_eq!(told.err(), Some(PeerCode::NotMember));
+    }
+    // The question was good all along, and is answered to whom it is from.
+    let told = clinic
+        .serve(urgent.node_key(), Rpc::Members, well_formed)
+        .await;
+    assert!(told.is_ok());
+}
