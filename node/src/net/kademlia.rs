@@ -265,11 +265,24 @@ mod tests {
     use std::{collections::BTreeSet, sync::Mutex};
 
     use chartmesh_core::crypto::SecretKey;
-    use libp2p::identity;
+    use futures::StreamExt;
+    use libp2p::{
+        Swarm, Transport,
+        core::transport::MemoryTransport,
+        core::upgrade,
+        identify, identity, noise,
+        swarm::{DialError, NetworkBehaviour, SwarmEvent},
+        yamux,
+    };
+    use tokio_util::sync::CancellationToken;
 
-    use super::{super::swarm::Identity, *};
+    use super::{
+        super::swarm::{Identity, Runner, tests::in_memory},
+        *,
+    };
 
     const NETWORK: NetworkId = NetworkId([7; 32]);
+    const PATIENCE: Duration = Duration::from_secs(120);
 
     /// Knows its members; a record holds where it begins with the key of the member it is about.
     struct Roster {
@@ -435,5 +448,200 @@ mod tests {
 
         assert_eq!(beyond.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(shared.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    }
+
+    /// Speaks our Kademlia with everybody, believes everything and says what it likes.
+    #[derive(NetworkBehaviour)]
+    struct Liar {
+        kad: Kad,
+        identify: identify::Behaviour,
+    }
+
+    fn liar(key: &identity::Keypair) -> Swarm<Liar> {
+        let own = key.public().to_peer_id();
+        let protocol = format!("/chartmesh/{}/kad/1", NETWORK.short());
+        let protocol = StreamProtocol::try_from_owned(protocol).expect("a name");
+        let mut kad = Kad::with_config(own, MemoryStore::new(own), kad::Config::new(protocol));
+        kad.set_mode(Some(kad::Mode::Server));
+        let identify = identify::Config::new("/chartmesh/1".to_owned(), key.public());
+        let transport = MemoryTransport::default()
+            .upgrade(upgrade::Version::V1)
+            .authenticate(noise::Config::new(key).expect("noise"))
+            .multiplex(yamux::Config::default())
+            .boxed();
+        let behaviour = Liar {
+            kad,
+            identify: identify::Behaviour::new(identify),
+        };
+        let config =
+            libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);
+        let mut swarm = Swarm::new(transport, behaviour, own, config);
+        swarm
+            .listen_on("/memory/0".parse().expect("an address"))
+            .expect("a listener");
+        swarm
+    }
+
+    /// Runs a liar that dials its victims and puts its lie wherever it is let.
+    async fn lies(mut swarm: Swarm<Liar>, victims: Vec<Multiaddr>, lie: Record) {
+        for victim in victims {
+            swarm.dial(victim).expect("a dial");
+        }
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+                    let kad = &mut swarm.behaviour_mut().kad;
+                    kad.put_record_to(lie.clone(), [peer_id].into_iter(), Quorum::One);
+                }
+                // Too many greeted the victim at once: again.
+                SwarmEvent::OutgoingConnectionError {
+                    error: DialError::Transport(refused),
+                    ..
+                } => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    for (address, _) in refused {
+                        swarm.dial(address).expect("a dial");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn address_of(swarm: &mut Swarm<Liar>) -> Multiaddr {
+        loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                return address;
+            }
+        }
+    }
+
+    fn table(runner: &mut Runner) -> BTreeSet<PeerId> {
+        let (_, kad) = runner.kad();
+        let buckets = kad.kbuckets();
+        let peers = buckets.flat_map(|bucket| {
+            bucket
+                .iter()
+                .map(|entry| *entry.node.key.preimage())
+                .collect::<Vec<_>>()
+        });
+        peers.collect()
+    }
+
+    /// Four members and two hundred nodes that are none surround a fifth member; one of the four lies
+    /// for them. The fifth finds the member it was not told of, and nobody else comes near its table.
+    ///
+    /// The hard case is the lying member: what it says of Sybils comes over an honest connection.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_hundred_sybils_are_not_kept_and_look_ups_stay_right() {
+        let keys: Vec<(identity::Keypair, NodeKey)> = (1..=5).map(key).collect();
+        let members: Vec<NodeKey> = keys.iter().map(|(_, node)| *node).collect();
+        let peers: Vec<PeerId> = keys
+            .iter()
+            .map(|(key, _)| key.public().to_peer_id())
+            .collect();
+        let mut runners = Vec::new();
+        for (key, _) in &keys[..4] {
+            let identity = Identity {
+                key: key.clone(),
+                network: NETWORK,
+                directory: Roster::new(members.clone()),
+            };
+            runners.push(in_memory(&identity).await);
+        }
+        let mut false_member = liar(&keys[4].0);
+        let lying_at = address_of(&mut false_member).await;
+        let mut places: Vec<Multiaddr> =
+            runners.iter().map(|(_, address)| address.clone()).collect();
+        places.push(lying_at);
+        // The first knows everybody but the fourth, who alone publishes where it is.
+        let sought = record(members[3], 7, &places[3].to_vec());
+        let lie = Record::new(
+            RecordKey::new(&members[3].0),
+            record(members[3], 99, b"").split_off(1),
+        );
+        let book = |without: usize| -> Vec<(PeerId, Vec<Multiaddr>)> {
+            let known = (0..5).filter(|place| *place != without);
+            known
+                .map(|place| (peers[place], vec![places[place].clone()]))
+                .collect()
+        };
+        let mut sybils = BTreeSet::new();
+        for _ in 0..200 {
+            let mut swarm = liar(&identity::Keypair::generate_ed25519());
+            let own = *swarm.local_peer_id();
+            let address = address_of(&mut swarm).await;
+            false_member.behaviour_mut().kad.add_address(&own, address);
+            sybils.insert(own);
+            tokio::spawn(lies(swarm, places[..3].to_vec(), lie.clone()));
+        }
+        tokio::spawn(lies(false_member, places[..4].to_vec(), lie));
+        let (mut first, _) = runners.remove(0);
+        let stop = CancellationToken::new();
+        for (place, (mut runner, _)) in (1..).zip(runners) {
+            if place == 3 {
+                let identity = Roster::new(members.clone());
+                *identity.own.lock().expect("a record") = Some(sought.clone());
+                runner.finder = Finder::new(identity);
+            }
+            runner.book.keep(book(if place == 3 { 9 } else { 3 }));
+            tokio::spawn(runner.run(stop.clone()));
+        }
+        first.book.keep(book(3));
+        first.take_over_members();
+        // An idle connection of a stranger ends, so they are counted as they come.
+        let mut seen = BTreeSet::new();
+        until(&mut first, |runner| {
+            let connected = runner.swarm.connected_peers();
+            seen.extend(connected.filter(|peer| sybils.contains(*peer)).copied());
+            seen.len() == sybils.len()
+        })
+        .await;
+
+        let begun = Instant::now();
+        let found = loop {
+            assert!(begun.elapsed() < PATIENCE, "still not found");
+            let (answer, mut found) = oneshot::channel();
+            let (finder, kad) = first.kad();
+            finder.find(kad, members[3], answer);
+            let mut answered = None;
+            until(&mut first, |_| {
+                answered = found.try_recv().ok();
+                answered.is_some()
+            })
+            .await;
+            // The fourth publishes as soon as it is connected, which may be later than the question.
+            if let Some(Some(found)) = answered {
+                break found;
+            }
+        };
+
+        assert_eq!(found.sequence, 7);
+        assert_eq!(found.addresses, [places[3].to_vec()]);
+        let kept = table(&mut first);
+        assert!(
+            kept.iter().all(|peer| peers.contains(peer)),
+            "{}",
+            kept.len()
+        );
+        assert_eq!(kept.intersection(&sybils).count(), 0);
+        let (_, kad) = first.kad();
+        let stored = kad.store_mut().records().count();
+        assert!(stored <= 1, "{stored} records");
+        stop.cancel();
+    }
+
+    async fn until(runner: &mut Runner, mut holds: impl FnMut(&mut Runner) -> bool) {
+        let waiting = async {
+            while !holds(runner) {
+                let event = runner.swarm.select_next_some();
+                if let Ok(event) = tokio::time::timeout(Duration::from_millis(20), event).await {
+                    runner.settle(event);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("in time");
     }
 }

@@ -371,7 +371,7 @@ pub(super) fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) -
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use libp2p::{
         Multiaddr,
         core::{ConnectedPoint, Endpoint, transport::PortUse},
@@ -414,6 +414,26 @@ mod tests {
         (port, freeze)
     }
 
+    /// A node on memory transport; it listens, and knows whom its directory knows.
+    pub(in crate::net) async fn in_memory(identity: &Identity) -> (Runner, Multiaddr) {
+        let guards = Guards {
+            meters: Meters::new(identity.directory.clone()),
+            cuts: Cuts::default(),
+        };
+        let memory = libp2p::core::transport::MemoryTransport::default();
+        let transport = transport::secured(memory, &identity.key, guards.clone());
+        let built = assemble(identity, guards.cuts, transport.expect("a transport"));
+        let mut runner = runner(built.expect("a swarm"));
+        let anywhere = "/memory/0".parse().expect("an address");
+        runner.swarm.listen_on(anywhere).expect("a listener");
+        loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = runner.swarm.select_next_some().await
+            {
+                return (runner, address);
+            }
+        }
+    }
+
     fn built(seed: u8) -> Built {
         let seed = SecretKey::new([seed; 32]);
         let identity = Identity::new(&seed, NETWORK, Arc::new(Everybody), ReachConfig::default())
@@ -422,7 +442,7 @@ mod tests {
     }
 
     /// A swarm ready to run.
-    fn runner(built: Built) -> Runner {
+    pub(in crate::net) fn runner(built: Built) -> Runner {
         let peer = *built.swarm.local_peer_id();
         let (orders, asked) = mpsc::channel(1);
         Runner {

@@ -14,7 +14,7 @@ use std::{
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use hyper_util::rt::TokioIo;
-use libp2p::identity::Keypair;
+use libp2p::{core::muxing::SubstreamBox, identity::Keypair};
 use tokio::{net::UdpSocket, sync::Mutex, task::JoinSet};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 use tonic::{
@@ -410,6 +410,20 @@ async fn a_stranger_gets_a_bare_list_one_stream_and_four_kibibytes_a_second() {
 
     drop((one, strange));
 
+    let strange = muxed(HOSTILE, town.tcp, &Keypair::generate_ed25519())
+        .await
+        .expect("a connection");
+    let echo = strange.open("/ipfs/ping/1.0.0").await.expect("a stream");
+    let seconds = 5;
+    let echoed = echoes(echo, Duration::from_secs(seconds)).await;
+    let (burst, rate) = (
+        limits::STRANGER_BURST_BYTES,
+        limits::STRANGER_BYTES_PER_SECOND_MAX,
+    );
+    say("bytes echoed to a stranger in 5 s", &echoed);
+    assert!(echoed > burst / 2 && echoed < burst + rate * (seconds + 2));
+    drop(strange);
+
     // As many streams as may be under negotiation say nothing: they time out, and the next is served.
     let silent = muxed(HONEST, town.tcp, &town.rogue)
         .await
@@ -427,6 +441,24 @@ async fn a_stranger_gets_a_bare_list_one_stream_and_four_kibibytes_a_second() {
     say("a stream beside as many silent ones as may be", &waited);
     assert!(waited < PATIENCE, "{waited:?}");
     assert!(town.call().await);
+}
+
+/// How many bytes come back in a time, of as many as the other side takes.
+async fn echoes(io: SubstreamBox, lasts: Duration) -> u64 {
+    let (mut reader, mut writer) = io.split();
+    let writing = tokio::spawn(async move {
+        while writer.write_all(&[7; 32]).await.is_ok() && writer.flush().await.is_ok() {}
+    });
+    let mut echoed = 0;
+    let reading = async {
+        let mut bytes = [0; 32];
+        while reader.read_exact(&mut bytes).await.is_ok() {
+            echoed += 32;
+        }
+    };
+    let _over = tokio::time::timeout(lasts, reading).await;
+    writing.abort();
+    echoed
 }
 
 /// Who keeps the TLS secrets of a daemon's connections reads them all.

@@ -97,12 +97,14 @@ pub(crate) async fn muxed(from: IpAddr, to: SocketAddr, key: &Keypair) -> io::Re
         let mut waiting = None;
         poll_fn(|cx| {
             loop {
-                // What the other side opens is not answered.
-                if let Poll::Ready(opened) = muxer.poll_inbound_unpin(cx) {
-                    if opened.is_err() {
-                        return Poll::Ready(());
+                match muxer.poll_inbound_unpin(cx) {
+                    Poll::Ready(Ok(stream)) => {
+                        // A connection whose pings nobody answers is given up, and the flood with it.
+                        tokio::spawn(pong(stream));
+                        continue;
                     }
-                    continue;
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
                 }
                 match muxer.poll_unpin(cx) {
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
@@ -128,6 +130,32 @@ pub(crate) async fn muxed(from: IpAddr, to: SocketAddr, key: &Keypair) -> io::Re
         .await;
     });
     Ok(Muxed { asks, running })
+}
+
+/// Answers pings, and knows no other protocol.
+async fn pong(mut stream: SubstreamBox) -> io::Result<()> {
+    loop {
+        let mut len = [0];
+        stream.read_exact(&mut len).await?;
+        let mut line = vec![0; usize::from(len[0])];
+        stream.read_exact(&mut line).await?;
+        let answer = match &line[..] {
+            b"/multistream/1.0.0\n" | b"/ipfs/ping/1.0.0\n" => &line[..],
+            _ => b"na\n",
+        };
+        let len = u8::try_from(answer.len()).map_err(io::Error::other)?;
+        stream.write_all(&[&[len], answer].concat()).await?;
+        stream.flush().await?;
+        if line == b"/ipfs/ping/1.0.0\n" {
+            break;
+        }
+    }
+    loop {
+        let mut bytes = [0; 32];
+        stream.read_exact(&mut bytes).await?;
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
+    }
 }
 
 impl Muxed {
