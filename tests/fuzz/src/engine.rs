@@ -12,7 +12,9 @@ use chartmesh_core::{
     flows::{Actor, Mode},
     membership::{Founding, JoinState, KeySet, NodeRecord, Organization, Rules, Template},
     ports::{Clock, Rpc},
-    types::{Kind, MemberId, NetworkId, NodeKey, Role, Span, UserId, limits::TICKET_LIFE},
+    types::{
+        Kind, MemberId, NetworkId, NodeKey, Role, Span, Timestamp, UserId, limits::TICKET_LIFE,
+    },
     wire::{
         self, CharterRequest, FetchRequest, Head, Hello, ListRequest, LocateRequest,
         MembersRequest, Propose, ReleaseRequest, Sealed, TrustRequest,
@@ -327,6 +329,8 @@ fn start(seed: u8, name: &str) -> Start {
     Start {
         seed,
         boot: 1,
+        salt: 0,
+        not_before: Timestamp(0),
         organization: Organization {
             name: name.to_owned(),
             kind: Kind::Clinic,

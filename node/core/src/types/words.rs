@@ -31,6 +31,8 @@ pub(crate) use words;
 
 #[cfg(test)]
 mod tests {
+    #![allow(unreachable_pub, reason = "the macro declares what others see")]
+
     words!(
         /// A light.
         Light {
