@@ -7,10 +7,10 @@ use chartmesh_core::{
     flows::Told,
     locator::Answer,
     membership::{JoinState, Status},
-    ports::{CallError, Rpc},
+    ports::{CallError, Clock, Rpc},
     types::{
         Code, Kind, MemberId, PeerCode,
-        limits::{CHUNK_BYTES, REASON_CHARS_MAX},
+        limits::{CHUNK_BYTES, NEWS_PAUSE, NEWS_TIME_MAX, REASON_CHARS_MAX},
     },
 };
 use chartmesh_tests::{Kind as FrameKind, SimDisk, SimNode};
@@ -373,4 +373,34 @@ async fn a_newcomer_is_known_to_all_at_once() {
     pass(1_000).await;
 
     assert_eq!(status(&world.hospital, &new), Some(Status::Active));
+}
+
+/// Hard case: one of those to be told is silent.
+#[tokio::test(start_paused = true)]
+async fn telling_takes_news_time_max_at_most_and_asking_rests_for_news_pause() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    // What joining brought.
+    clinic.tell_news().await;
+    world.net.cut(clinic.node_key(), hospital.node_key());
+    throw_out(clinic, hospital).await;
+    let new = SimNode::start(
+        &world.net,
+        &SimDisk::default(),
+        start(10, "Newcomer", Kind::Clinic),
+    );
+    admit(clinic, &new).await;
+    world.net.cut(clinic.node_key(), new.node_key());
+
+    let began = clinic.world().now();
+    clinic.tell_news().await;
+    let told = clinic.world().now().since(began);
+    assert!(told >= NEWS_TIME_MAX, "the newcomer is silent: {told}");
+    assert!(told.0 < NEWS_TIME_MAX.0 + 1_000, "{told}");
+
+    let began = urgent.world().now();
+    urgent.ask_for_news().await;
+    let rested = urgent.world().now().since(began);
+    assert!(rested >= NEWS_PAUSE, "{rested}");
+    assert_eq!(status(urgent, hospital), Some(Status::Revoked));
 }

@@ -168,16 +168,16 @@ impl<W: World> Node<W> {
         envelope: &Envelope,
     ) -> Result<(Peer, Signed<Hello>), HelloError> {
         let node = from;
+        // Whoever was thrown out makes us neither check a signature nor ask for a charter.
+        let refusal = self.state().refusal(from);
+        if matches!(refusal, SessionError::Revoked { .. }) {
+            return Err(refusal.into());
+        }
         self.catch_up_with(from, envelope).await;
         let now = self.now();
         let network = self
             .network()
             .map_err(|_| SessionError::NotMember { node })?;
-        // Whoever was thrown out does not make us check a signature.
-        let refusal = self.state().refusal(from);
-        if matches!(refusal, SessionError::Revoked { .. }) {
-            return Err(refusal.into());
-        }
         let (member, hello) = {
             let (envelope, network) = (envelope.clone(), network.clone());
             self.world

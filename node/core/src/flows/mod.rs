@@ -1,13 +1,10 @@
 //! The use cases, written once, run by the daemon and by the simulation.
 //!
-//! A flow holds the order of effects: admit, decide, read, record, release. It names no runtime,
-//! socket, file or clock, spawns nothing, and changes state in one way only: it commits a batch of
-//! records, and the journal applies them. A flow that commits must be spawned by its adapter and
-//! awaited, never run inside a handler's own future.
+//! A flow holds the order of effects. It names no runtime, socket, file or clock, spawns nothing, and
+//! changes state by committing batches alone; one that commits is spawned by its adapter and awaited.
 
 mod apply;
 mod audit_log;
-mod beat;
 mod call;
 mod charter;
 mod consent;
@@ -40,7 +37,6 @@ mod standing;
 mod state;
 mod statements;
 mod trust;
-mod under_way;
 mod view;
 
 pub use apply::rows;

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::{news::News, under_way::UnderWay};
+use super::{news::News, revoke::UnderWay};
 use crate::{
     audit::FloodCounter,
     crypto::{Envelope, OpeningKey, SecretKey, Tree},

@@ -275,7 +275,7 @@ impl<W: World> Node<W> {
         let trust = &state.trust;
         Some(TrustView {
             stale: trust.is_stale(chain, now),
-            confirmed: trust.confirmed(chain),
+            confirmed: trust.confirmed(chain, now),
             age: trust.age(chain, now),
             max_age: chain.in_force().charter.rules.max_staleness,
             version: trust.revocations.head().map_or(0, |head| head.version),

@@ -127,7 +127,7 @@ impl Trust {
         let heartbeat = verify(offered, network, chain)?;
         let at = heartbeat.at;
         // One from the future would keep trust fresh for as long as its signers like.
-        if at > now.plus(chain.in_force().charter.rules.clock_window) {
+        if is_future(chain, at, now) {
             return Err(HeartbeatError::NotYet { at });
         }
         if !heartbeat.is_about(self.revocations.head()) {
@@ -135,10 +135,15 @@ impl Trust {
                 version: heartbeat.version,
             });
         }
-        Ok(self.compare(&heartbeat))
+        let held = self.beat_at().filter(|held| !is_future(chain, *held, now));
+        Ok(if held.is_none_or(|held| at > held) {
+            HeartbeatOffered::Newer
+        } else {
+            HeartbeatOffered::Older
+        })
     }
 
-    /// Takes what the journal says, whatever the time is.
+    /// Takes what the journal says, whatever the time is: it was newer when it was written.
     ///
     /// # Errors
     /// [`HeartbeatError`]; then nothing has changed.
@@ -149,10 +154,7 @@ impl Trust {
         chain: &Chain,
     ) -> Result<(), HeartbeatError> {
         let heartbeat = verify(stored, network, chain)?;
-        match self.compare(&heartbeat) {
-            HeartbeatOffered::Newer => self.heartbeat = Some((stored.clone(), heartbeat)),
-            HeartbeatOffered::Older => {}
-        }
+        self.heartbeat = Some((stored.clone(), heartbeat));
         Ok(())
     }
 
@@ -173,22 +175,29 @@ impl Trust {
             // What keys signed that have gone convinces no newcomer.
             is_beaten(charter, &envelope.claimed_signers())
                 && heartbeat.is_about(self.revocations.head())
+                && !is_future(chain, heartbeat.at, now)
         });
         confirmed.is_none_or(|(_, heartbeat)| now.since(heartbeat.at) >= HEARTBEAT_EVERY)
     }
 
     /// When the newest known list was last known to be the newest: at a heartbeat, when it was signed,
     /// or at the founding, before which nobody can have been thrown out.
-    pub fn confirmed(&self, chain: &Chain) -> Timestamp {
+    ///
+    /// What is of the future counts for nothing: it was signed or taken by a clock that was wrong.
+    pub fn confirmed(&self, chain: &Chain, now: Timestamp) -> Timestamp {
         let founded = chain.version(0).map(|genesis| genesis.charter.issued_at);
         let issued = self.revocations.head().map(|head| head.issued_at);
-        let newest = founded.max(issued).max(self.beat_at());
-        newest.unwrap_or(Timestamp(0))
+        [founded, issued, self.beat_at()]
+            .into_iter()
+            .flatten()
+            .filter(|at| !is_future(chain, *at, now))
+            .max()
+            .unwrap_or(Timestamp(0))
     }
 
     /// How long nobody has confirmed the list.
     pub fn age(&self, chain: &Chain, now: Timestamp) -> Span {
-        now.since(self.confirmed(chain))
+        now.since(self.confirmed(chain, now))
     }
 
     /// Whether that is longer than the charter allows: then nothing may be disclosed, except by
@@ -196,14 +205,10 @@ impl Trust {
     pub fn is_stale(&self, chain: &Chain, now: Timestamp) -> bool {
         self.age(chain, now) > chain.in_force().charter.rules.max_staleness
     }
+}
 
-    fn compare(&self, offered: &Heartbeat) -> HeartbeatOffered {
-        if self.beat_at().is_none_or(|held| offered.at > held) {
-            HeartbeatOffered::Newer
-        } else {
-            HeartbeatOffered::Older
-        }
-    }
+fn is_future(chain: &Chain, at: Timestamp, now: Timestamp) -> bool {
+    at > now.plus(chain.in_force().charter.rules.clock_window)
 }
 
 fn verify(
@@ -297,9 +302,26 @@ mod tests {
             consider(&network, &trust, &old, NOW),
             Ok(HeartbeatOffered::Older)
         );
-        restore(&network, &mut trust, &old);
+    }
 
-        assert_eq!(trust.beat_at(), Some(NOW.plus(Span(1))));
+    /// A clock that was a year ahead and was set right.
+    #[test]
+    fn a_heartbeat_kept_from_the_future_neither_confirms_nor_stands_in_the_way() {
+        let network = Network::new();
+        let mut trust = Trust::default();
+        let ahead = beat(&network, &trust, NOW.plus(Span::days(365)));
+        restore(&network, &mut trust, &ahead);
+        let late = NOW.plus(MAX_STALENESS).plus(Span(1));
+
+        assert!(trust.is_stale(&network.chain, late));
+        assert!(trust.beat_due(&network.chain, late));
+        let right = beat(&network, &trust, late);
+        assert_eq!(
+            consider(&network, &trust, &right, late),
+            Ok(HeartbeatOffered::Newer)
+        );
+        restore(&network, &mut trust, &right);
+        assert!(!trust.is_stale(&network.chain, late));
     }
 
     #[test]
