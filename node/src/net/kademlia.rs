@@ -277,7 +277,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{
-        super::swarm::{Identity, Runner, tests::in_memory},
+        super::{
+            reach::ReachConfig,
+            swarm::{Identity, Runner, tests::in_memory},
+        },
         *,
     };
 
@@ -533,6 +536,7 @@ mod tests {
     ///
     /// The hard case is the lying member: what it says of Sybils comes over an honest connection.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[expect(clippy::too_many_lines, reason = "one town, built and asked in order")]
     async fn two_hundred_sybils_are_not_kept_and_look_ups_stay_right() {
         let keys: Vec<(identity::Keypair, NodeKey)> = (1..=5).map(key).collect();
         let members: Vec<NodeKey> = keys.iter().map(|(_, node)| *node).collect();
@@ -546,6 +550,7 @@ mod tests {
                 key: key.clone(),
                 network: NETWORK,
                 directory: Roster::new(members.clone()),
+                reach: ReachConfig::default(),
             };
             runners.push(in_memory(&identity).await);
         }

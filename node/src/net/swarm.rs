@@ -373,7 +373,7 @@ pub(super) fn observe(observed: &Observed, event: &SwarmEvent<BehaviourEvent>) -
 #[cfg(test)]
 pub(super) mod tests {
     use libp2p::{
-        Multiaddr,
+        Multiaddr, Transport,
         core::{ConnectedPoint, Endpoint, transport::PortUse},
         swarm::{ConnectionId, FromSwarm, behaviour::ConnectionEstablished, dial_opts::DialOpts},
     };
@@ -420,9 +420,10 @@ pub(super) mod tests {
             meters: Meters::new(identity.directory.clone()),
             cuts: Cuts::default(),
         };
-        let memory = libp2p::core::transport::MemoryTransport::default();
+        let (ways, circuits) = Ways::new(identity.peer(), &identity.reach, &identity.directory);
+        let memory = libp2p::core::transport::MemoryTransport::default().or_transport(circuits);
         let transport = transport::secured(memory, &identity.key, guards.clone());
-        let built = assemble(identity, guards.cuts, transport.expect("a transport"));
+        let built = assemble(identity, guards.cuts, transport.expect("a transport"), ways);
         let mut runner = runner(built.expect("a swarm"));
         let anywhere = "/memory/0".parse().expect("an address");
         runner.swarm.listen_on(anywhere).expect("a listener");

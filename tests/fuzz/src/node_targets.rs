@@ -8,15 +8,21 @@ use chartmesh_node::{
     net::{address_bytes, address_text},
 };
 
+/// A name, and what is done with an input.
+type Target = (&'static str, fn(&[u8]));
+
 /// The targets of this file.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[("config", config), ("address", address)];
+pub(crate) const TARGETS: &[Target] = &[("config", config), ("address", address)];
 
 fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Ok(config) = Config::read(Path::new("node"), text, None) {
-        assert_eq!(config.values().len(), 4, "every value has its line");
+    let folder = Path::new("node");
+    let plain = Config::read(folder, "", None).expect("defaults");
+    if let Ok(config) = Config::read(folder, text, None) {
+        let lines = plain.values().len();
+        assert_eq!(config.values().len(), lines, "every value has its line");
     }
 }
 
