@@ -14,6 +14,7 @@ mod demo;
 mod exit;
 pub mod find;
 mod print;
+mod table;
 mod text;
 
 use std::{ffi::OsString, process::ExitCode};

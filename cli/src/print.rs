@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     args::{Globals, Output},
     exit::{Exit, Failure},
+    table,
     text::{escape, is_hazardous},
 };
 
@@ -22,6 +23,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// As the command line says.
     pub(crate) fn new(globals: &Globals) -> Self {
+        table::fit_to(columns());
         Self {
             output: globals.output,
             quiet: globals.quiet,
@@ -94,6 +96,17 @@ impl Screen {
         }
         Bar(Some(bar))
     }
+}
+
+/// How wide the terminal is, where standard output is one.
+fn columns() -> Option<usize> {
+    let out = std::io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&out).ok()?;
+    // Some terminals do not know and say nought.
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// A progress bar that may be absent, and disappears when dropped.

@@ -1,7 +1,9 @@
-//! Text for people: escaping, dates, sizes, aligned columns. What a peer or a record says reaches a
+//! Text for people: escaping, dates, sizes. What a peer or a record says reaches a
 //! terminal only through [`escape`].
 
 use std::fmt::Write as _;
+
+pub(crate) use crate::table::Table;
 
 /// Whether a character can move a cursor, colour a terminal, or turn the direction of reading.
 pub(crate) fn is_hazardous(character: char) -> bool {
@@ -103,50 +105,6 @@ pub(crate) fn count(count: u64, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// Rows under headings, in aligned columns. Every cell is escaped.
-pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// A table with these headings.
-    pub(crate) fn new<const N: usize>(headings: [&str; N]) -> Self {
-        Self {
-            rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()],
-        }
-    }
-
-    /// Adds a row.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        self.rows
-            .push(cells.iter().map(|cell| escape(or_none(cell))).collect());
-    }
-
-    /// The text, or the sentence where there is no row.
-    pub(crate) fn or(self, empty: &str) -> String {
-        if self.rows.len() == 1 {
-            return format!("{empty}\n");
-        }
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-            })
-            .collect();
-        let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let _ = write!(line, "{cell:<width$}  ");
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
-    }
-}
-
 /// Names and values, one a line. Every value is escaped.
 pub(crate) fn lines<'a>(pairs: impl AsRef<[(&'a str, &'a str)]>) -> String {
     let pairs = pairs.as_ref();
@@ -200,21 +158,6 @@ mod tests {
             assert_eq!(date(text), text);
         }
         assert_eq!(date("1950-03-04\u{1b}"), "1950-03-04\\u{1b}");
-    }
-
-    #[test]
-    fn columns_are_aligned_and_cells_escaped() {
-        let mut table = Table::new(["NAME", "BORN"]);
-        table.row(["Rosa", "04 Mar 1950"]);
-        table.row(["Ma\nria Luz", ""]);
-
-        let text = table.or("nobody");
-
-        assert_eq!(
-            text,
-            "NAME            BORN\nRosa            04 Mar 1950\nMa\\u{a}ria Luz  -\n"
-        );
-        assert_eq!(Table::new(["NAME"]).or("nobody"), "nobody\n");
     }
 
     #[test]
