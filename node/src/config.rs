@@ -1,6 +1,9 @@
 //! The node's configuration: defaults, then `config.toml` in its directory, then the environment.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +46,9 @@ pub struct ConfigFile {
     /// Path of the key file, where it is not `key` in the node's directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// Loopback address and port at which metrics are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
     /// How this node and others find a way to each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reach: Option<ReachFile>,
@@ -128,6 +134,8 @@ pub struct Config {
     pub log: (String, Origin),
     /// Path of the key file.
     pub key_file: (PathBuf, Origin),
+    /// Where metrics are served; nowhere if nothing is said.
+    pub metrics: (Option<SocketAddr>, Origin),
     /// How this node and others find a way to each other.
     pub reach: ReachConfig,
 }
@@ -248,7 +256,16 @@ impl Config {
             Some(path) => (folder.join(path), Origin::File),
             None => (folder.join("key"), Origin::Default),
         };
+        let metrics = match file.metrics {
+            Some(address) if !address.ip().is_loopback() => {
+                let why = "metrics is no loopback address such as 127.0.0.1:9464";
+                return Err(ConfigError::Malformed(why.to_owned()));
+            }
+            Some(address) => (Some(address), Origin::File),
+            None => (None, Origin::Default),
+        };
         Ok(Self {
+            metrics,
             listen,
             admin_socket,
             log,
@@ -271,6 +288,13 @@ impl Config {
                 "key_file",
                 self.key_file.0.display().to_string(),
                 self.key_file.1,
+            ),
+            (
+                "metrics",
+                self.metrics
+                    .0
+                    .map_or_else(|| "off".to_owned(), |address| address.to_string()),
+                self.metrics.1,
             ),
         ];
         values.extend(self.reach.values());
@@ -339,6 +363,26 @@ mod tests {
             Some(("auto".to_owned(), Origin::Default))
         );
         assert_eq!(shown("reach.proxy"), Some((String::new(), Origin::Default)));
+    }
+
+    #[test]
+    fn metrics_are_off_and_stay_on_this_machine() {
+        let metrics = |text| {
+            let config = Config::read(Path::new("node"), text, None);
+            config.map(|config| config.metrics.0)
+        };
+
+        assert_eq!(metrics(""), Ok(None));
+        let here = ([127, 0, 0, 1], 9464).into();
+        assert_eq!(metrics("metrics = \"127.0.0.1:9464\""), Ok(Some(here)));
+        for elsewhere in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464", "9464"] {
+            let text = format!("metrics = \"{elsewhere}\"");
+            let read = metrics(&text);
+            assert!(
+                matches!(read, Err(ConfigError::Malformed(_))),
+                "{elsewhere}"
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod telemetry;
 
 pub mod harden;
 
+pub mod metrics;
+
 pub mod store;
 
 pub mod net;

@@ -9,11 +9,12 @@ use std::{
 
 use chartmesh_core::types::Code;
 use chartmesh_node::{
-    api::{admin, serve_peers},
+    api::{admin, serve_metrics, serve_peers},
     boot,
     config::Config,
     daemon::{Daemon, Reach},
     harden::harden,
+    metrics::ServeError,
     net::{self, NetError},
     once, telemetry,
 };
@@ -144,6 +145,13 @@ async fn run(folder: &Path, passphrase: Option<Zeroizing<String>>) -> ExitCode {
         let code = match error {
             NetError::PortTaken { .. } => Code::PortTaken,
             _ => Code::ConfigMalformed,
+        };
+        return refuse(code, &error);
+    }
+    if let Err(error) = serve_metrics(&daemon).await {
+        let code = match error {
+            ServeError::Port(_) => Code::PortTaken,
+            ServeError::NotLoopback => Code::ConfigMalformed,
         };
         return refuse(code, &error);
     }

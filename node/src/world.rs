@@ -2,15 +2,18 @@
 
 use std::{
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use chartmesh_core::{
     flows::Node,
-    ports::{CallError, Clock, Dice, FetchPart, Journal, Peers, Records, Row, Rpc, Table, Work},
+    ports::{
+        CallError, Clock, Dice, FetchPart, Journal, Peers, Records, Row, Rpc, Stage, Table, Watch,
+        Work,
+    },
     records::{Batch, Place, Record, Recorded, StoreError},
     types::{FileId, NodeKey, Timestamp, limits::WORK_QUEUE_MAX},
 };
@@ -18,6 +21,7 @@ use futures::{Stream, StreamExt};
 use tokio::sync::Semaphore;
 
 use crate::{
+    metrics::{Metrics, Outcome, Step},
     net::{Directory, Found, Net, Parts, PeerCalls},
     store::Store,
     time::SteadyClock,
@@ -34,6 +38,7 @@ pub struct RealWorld {
     net: Mutex<Option<Net>>,
     clock: SteadyClock,
     pool: Pool,
+    metrics: Arc<Metrics>,
 }
 
 /// The pool of CPU-heavy work.
@@ -73,7 +78,18 @@ impl RealWorld {
             net: Mutex::new(None),
             clock: SteadyClock::new(start),
             pool: Pool::new(),
+            metrics: Arc::default(),
         }
+    }
+
+    /// What is counted of this node.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Jobs of CPU-heavy work that wait or run.
+    pub fn work_waiting(&self) -> usize {
+        WORK_QUEUE_MAX.saturating_sub(self.pool.waiting.available_permits())
     }
 
     /// Gives the world its network, in place of one that was left.
@@ -130,16 +146,24 @@ impl Peers for RealWorld {
     type Parts = RealParts;
 
     async fn call(&self, to: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, CallError> {
-        let calls = self.calls().ok_or(CallError::Unreachable)?;
-        calls.call(to, rpc, body).await
+        let since = Instant::now();
+        let answer = match self.calls() {
+            Some(calls) => calls.call(to, rpc, body).await,
+            None => Err(CallError::Unreachable),
+        };
+        self.metrics.asked.ended(rpc, outcome(&answer), since);
+        answer
     }
 
     async fn open(&self, to: NodeKey, body: Bytes) -> Result<RealParts, CallError> {
-        let calls = self.calls().ok_or(CallError::Unreachable)?;
-        calls
-            .open(to, body)
-            .await
-            .map(|parts| RealParts(Some(parts)))
+        let since = Instant::now();
+        let parts = match self.calls() {
+            Some(calls) => calls.open(to, body).await,
+            None => Err(CallError::Unreachable),
+        };
+        let asked = &self.metrics.asked;
+        asked.ended(Rpc::Fetch, outcome(&parts), since);
+        parts.map(|parts| RealParts(Some(parts)))
     }
 
     fn learn(&self, node: NodeKey, addresses: &[Vec<u8>]) {
@@ -155,28 +179,49 @@ impl Peers for RealWorld {
     }
 }
 
+fn outcome<T>(answer: &Result<T, CallError>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Answered,
+        Err(error) => Outcome::from(*error),
+    }
+}
+
+impl Watch for RealWorld {
+    type Step = Step;
+
+    fn step(&self, stage: Stage) -> Step {
+        Step::begin(&self.metrics, stage)
+    }
+}
+
 impl Records for RealWorld {
     async fn rows(&self, table: Table, prefix: Vec<u8>) -> Result<Vec<Row>, StoreError> {
+        let _step = self.step(Stage::Store);
         self.store.rows(table, prefix).await
     }
 
     async fn get(&self, table: Table, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Row>>, StoreError> {
+        let _step = self.step(Stage::Store);
         self.store.get(table, keys).await
     }
 
     async fn records(&self, places: Vec<Place>) -> Result<Vec<Record>, StoreError> {
+        let _step = self.step(Stage::Store);
         self.store.records(places).await
     }
 
     async fn append_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
+        let _step = self.step(Stage::Store);
         self.store.append_file(file, bytes).await
     }
 
     async fn sync_file(&self, file: FileId) -> Result<(), StoreError> {
+        let _step = self.step(Stage::Store);
         self.store.sync_file(file).await
     }
 
     async fn read_file(&self, file: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
+        let _step = self.step(Stage::Store);
         self.store.read_file(file, offset, len).await
     }
 
@@ -208,6 +253,7 @@ impl Records for RealWorld {
 
 impl Journal for RealWorld {
     async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
+        let _step = self.step(Stage::Journal);
         // One clock: what a decision compares with the time of a record is the time it was stamped by.
         self.store.commit_at(self.now(), batch).await
     }
@@ -236,6 +282,7 @@ impl Directory for Node<RealWorld> {
 
 impl Work for RealWorld {
     async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let _step = self.step(Stage::Work);
         self.pool.run(job).await
     }
 }

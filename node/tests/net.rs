@@ -50,6 +50,10 @@ impl PeerService for Fake {
         true
     }
 
+    fn metrics(&self) -> Arc<chartmesh_node::metrics::Metrics> {
+        Arc::default()
+    }
+
     async fn call(&self, from: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, PeerCode> {
         self.callers.lock().expect("a list").push((from, rpc));
         if matches!(rpc, Rpc::Hello | Rpc::Join) {

@@ -15,7 +15,7 @@ use chartmesh_core::{
     crypto::{OpeningKey, SecretKey, SigningKey, sha256},
     flows::{self, Fold, Identity, Node},
     membership::Organization,
-    ports::{CallError, Clock, Dice, Journal, Peers, Records, Row, Rpc, Table, Work},
+    ports::{CallError, Clock, Dice, Journal, Peers, Records, Row, Rpc, Stage, Table, Watch, Work},
     records::{
         Batch, Disk, Keyring, Log, Opened, Place, Record, Recorded, StoreError, read_record,
     },
@@ -305,6 +305,12 @@ impl Work for SimWorld {
     async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         job()
     }
+}
+
+impl Watch for SimWorld {
+    type Step = ();
+
+    fn step(&self, _stage: Stage) {}
 }
 
 /// What a run of a node starts with.

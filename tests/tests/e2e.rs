@@ -29,6 +29,8 @@ mod internet;
 mod join;
 #[path = "e2e/locate.rs"]
 mod locate;
+#[path = "e2e/metrics.rs"]
+mod metrics;
 #[path = "e2e/node.rs"]
 mod node;
 #[path = "e2e/outage.rs"]

@@ -7,7 +7,7 @@ use crate::{
     connect::Node,
     exit::{Exit, Failure},
     print::Screen,
-    text::Table,
+    text::escape,
 };
 
 /// Checks the node's own state.
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: DoctorArgs, node: &Node, screen: &Screen) -> Resul
     let failed: Vec<&str> = reply
         .checks
         .iter()
-        .filter(|check| check.status == "fail")
+        .filter(|check| check.status == "bad")
         .map(|check| check.name.as_str())
         .collect();
     Err(Failure::new(
@@ -42,10 +42,44 @@ pub(crate) async fn run(args: DoctorArgs, node: &Node, screen: &Screen) -> Resul
     ))
 }
 
+/// One line a check, and below it what to do where something is to be done.
 fn table(reply: &DoctorReply) -> String {
-    let mut table = Table::new(["CHECK", "STATUS", "DETAIL", "HINT"]);
+    let width = reply.checks.iter().map(|check| check.name.len());
+    let width = width.max().unwrap_or(0);
+    let mut text = String::new();
     for check in &reply.checks {
-        table.row([&check.name, &check.status, &check.detail, &check.hint]);
+        let [status, name, detail] = [&check.status, &check.name, &check.detail].map(|t| escape(t));
+        text.push_str(&format!("{status:<4}  {name:<width$}  {detail}\n"));
+        if !check.hint.is_empty() {
+            let room = " ".repeat(width + 8);
+            text.push_str(&format!("{room}-> {}\n", escape(&check.hint)));
+        }
     }
-    table.or("no checks")
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use chartmesh_proto::admin::Check;
+
+    use super::*;
+
+    #[test]
+    fn what_to_do_stands_below_the_check() {
+        let check = |name: &str, status: &str, hint: &str| Check {
+            name: name.to_owned(),
+            status: status.to_owned(),
+            detail: "said\u{1b}".to_owned(),
+            hint: hint.to_owned(),
+        };
+        let reply = DoctorReply {
+            healthy: false,
+            checks: vec![check("lock", "ok", ""), check("clock", "bad", "set it")],
+        };
+
+        assert_eq!(
+            table(&reply),
+            "ok    lock   said\\u{1b}\nbad   clock  said\\u{1b}\n             -> set it\n"
+        );
+    }
 }

@@ -134,6 +134,7 @@ fn status_table(reply: &StatusReply) -> String {
             ),
         ),
         ("audit entries", &reply.audit_entries.to_string()),
+        ("metrics", reply.metrics.as_deref().unwrap_or("off")),
         (
             "started",
             &format!("{}, in {} ms", text::date(&reply.started), reply.start_ms),

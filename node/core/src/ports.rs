@@ -30,7 +30,7 @@ pub trait Dice {
 }
 
 /// Calls with one answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rpc {
     /// Signed; first call both ways.
     Hello,
@@ -52,6 +52,24 @@ pub enum Rpc {
     Charters,
     /// Who was revoked, and since when that is known to be all.
     Trust,
+}
+
+impl Rpc {
+    /// Its name, lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "hello",
+            Self::Join => "join",
+            Self::Members => "members",
+            Self::Locate => "locate",
+            Self::List => "list",
+            Self::Fetch => "fetch",
+            Self::Release => "release",
+            Self::Propose => "propose",
+            Self::Charters => "charters",
+            Self::Trust => "trust",
+        }
+    }
 }
 
 /// Why a call brought no answer.
@@ -262,10 +280,74 @@ pub trait Work {
     ) -> impl Future<Output = T> + Send;
 }
 
-/// Everything together.
-pub trait World: Clock + Dice + Peers + Records + Journal + Work + Send + Sync + 'static {}
+/// A stage of a request, as far as its time is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// A call of a peer, from its arrival to its answer.
+    Net,
+    /// A question is opened: parsed, decapsulated, unsealed.
+    Wire,
+    /// A question is admitted: signed, fresh, from a member.
+    Session,
+    /// A claim is decided on the facts.
+    Policy,
+    /// Something is read from the store, or a file written.
+    Store,
+    /// A batch is committed, its wait for the journal included.
+    Journal,
+    /// A release, from the patient's turn to the key.
+    Release,
+    /// CPU-heavy work, its wait for a place included.
+    Work,
+}
 
-impl<W: Clock + Dice + Peers + Records + Journal + Work + Send + Sync + 'static> World for W {}
+impl Stage {
+    /// Every stage, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::Net,
+        Self::Wire,
+        Self::Session,
+        Self::Policy,
+        Self::Store,
+        Self::Journal,
+        Self::Release,
+        Self::Work,
+    ];
+
+    /// Its name, lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Net => "net",
+            Self::Wire => "wire",
+            Self::Session => "session",
+            Self::Policy => "policy",
+            Self::Store => "store",
+            Self::Journal => "journal",
+            Self::Release => "release",
+            Self::Work => "work",
+        }
+    }
+}
+
+/// Measurement. Nothing that is decided depends on it.
+pub trait Watch {
+    /// A stage under way; it ends when this is dropped.
+    type Step: Send;
+
+    /// Begins a stage.
+    fn step(&self, stage: Stage) -> Self::Step;
+}
+
+/// Everything together.
+pub trait World:
+    Clock + Dice + Peers + Records + Journal + Work + Watch + Send + Sync + 'static
+{
+}
+
+impl<W> World for W where
+    W: Clock + Dice + Peers + Records + Journal + Work + Watch + Send + Sync + 'static
+{
+}
 
 /// [`Dice`] as a generator that cryptographic crates accept.
 pub struct Rng<'a, W>(pub &'a W);

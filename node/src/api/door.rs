@@ -12,13 +12,17 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStre
 use tokio_util::sync::CancellationToken;
 
 use super::peer::{self, PeerService};
-use crate::{net::Incoming, world::RealWorld};
+use crate::{metrics::Metrics, net::Incoming, world::RealWorld};
 
 struct Door(Arc<Node<RealWorld>>);
 
 impl PeerService for Door {
     fn is_member(&self, node: NodeKey) -> bool {
         self.0.is_member(node)
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        self.0.world().metrics().clone()
     }
 
     async fn call(&self, from: NodeKey, rpc: Rpc, body: Bytes) -> Result<Bytes, PeerCode> {

@@ -3,6 +3,8 @@
 
 pub mod admin;
 mod door;
+pub(crate) mod metrics;
 pub mod peer;
 
 pub use door::serve_peers;
+pub use metrics::serve_metrics;

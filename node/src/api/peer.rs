@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use chartmesh_core::{
-    ports::{FetchPart, Rpc},
+    ports::{FetchPart, Rpc, Stage},
     types::{NodeKey, PeerCode, limits},
 };
 use chartmesh_proto::{
@@ -28,8 +28,12 @@ use prost::Message;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, transport::Server};
+use tracing::Instrument as _;
 
-use crate::net::{Caller, Incoming, Slots, status_of};
+use crate::{
+    metrics::{Limit, Metrics, Outcome, Standing, Step},
+    net::{Caller, Incoming, Slots, status_of},
+};
 
 /// HTTP/2 receive windows of a stream and of a connection: questions are small.
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
@@ -50,6 +54,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 pub trait PeerService: Send + Sync + 'static {
     /// Whether a node is an active member; the others share little of this node's time.
     fn is_member(&self, node: NodeKey) -> bool;
+
+    /// Where calls are counted.
+    fn metrics(&self) -> Arc<Metrics>;
 
     /// Answers a call. Runs to its end even if the caller goes away.
     fn call(
@@ -79,6 +86,7 @@ pub async fn serve<S: PeerService>(
 ) -> Result<(), tonic::transport::Error> {
     let tasks = TaskTracker::new();
     let api = PeerApi {
+        metrics: service.metrics(),
         service,
         tasks: tasks.clone(),
         slots: Arc::new(Mutex::new(Slots::new(limits::CALLS_PER_PEER_MAX))),
@@ -120,6 +128,7 @@ pub async fn serve<S: PeerService>(
 
 struct PeerApi<S> {
     service: Arc<S>,
+    metrics: Arc<Metrics>,
     tasks: TaskTracker,
     slots: Arc<Mutex<Slots<NodeKey>>>,
     strangers: Arc<Mutex<Strangers>>,
@@ -165,25 +174,68 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<S: PeerService> PeerApi<S> {
     /// A place for one call of a node, in what it may have worked on at a time.
-    fn place(&self, from: NodeKey) -> Option<OwnedSemaphorePermit> {
-        if self.service.is_member(from) {
-            return lock(&self.slots).of(from).try_acquire_owned().ok();
+    fn place(&self, from: NodeKey, standing: Standing) -> Option<OwnedSemaphorePermit> {
+        let (place, limit) = match standing {
+            Standing::Member => {
+                let place = lock(&self.slots).of(from).try_acquire_owned().ok();
+                (place, Limit::MemberCalls)
+            }
+            Standing::Stranger => {
+                let place = lock(&self.strangers).admit(from, Instant::now());
+                (place, Limit::StrangerCalls)
+            }
+        };
+        if place.is_none() {
+            self.metrics.served.limited(limit);
         }
-        lock(&self.strangers).admit(from, Instant::now())
+        place
+    }
+
+    fn standing(&self, from: NodeKey) -> Standing {
+        if self.service.is_member(from) {
+            Standing::Member
+        } else {
+            Standing::Stranger
+        }
     }
 
     /// Runs a piece of work in a task of its own: it is not cut short when the caller goes away, and
     /// its panic ends nothing but itself.
-    async fn spawned<T, F>(&self, from: NodeKey, work: F) -> Result<T, PeerCode>
+    async fn spawned<T, F>(&self, from: NodeKey, rpc: Rpc, work: F) -> Result<T, PeerCode>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, PeerCode>> + Send + 'static,
     {
-        let slot = self.place(from).ok_or(PeerCode::OverBudget)?;
-        let task = self.tasks.spawn(async move {
+        let since = std::time::Instant::now();
+        let standing = self.standing(from);
+        let ended = match self.place(from, standing) {
+            Some(slot) => self.placed(from, rpc, slot, work).await,
+            None => Err(PeerCode::OverBudget),
+        };
+        let outcome = Outcome::from(ended.as_ref().err().copied());
+        self.metrics.served.ended(rpc, standing, outcome, since);
+        ended
+    }
+
+    async fn placed<T, F>(
+        &self,
+        from: NodeKey,
+        rpc: Rpc,
+        slot: OwnedSemaphorePermit,
+        work: F,
+    ) -> Result<T, PeerCode>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PeerCode>> + Send + 'static,
+    {
+        let span = tracing::debug_span!("call", rpc = rpc.name(), node = %from);
+        let metrics = self.metrics.clone();
+        let task = async move {
             let _slot = slot;
+            let _step = Step::begin(&metrics, Stage::Net);
             work.await
-        });
+        };
+        let task = self.tasks.spawn(task.instrument(span));
         match tokio::time::timeout(self.call_time, task).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => {
@@ -192,6 +244,7 @@ impl<S: PeerService> PeerApi<S> {
             }
             Err(_) => {
                 tracing::warn!(node = %from, "a call took too long");
+                self.metrics.served.limited(Limit::CallTime);
                 Err(PeerCode::Unavailable)
             }
         }
@@ -205,7 +258,7 @@ impl<S: PeerService> PeerApi<S> {
         let (from, body) = take(request)?;
         let service = self.service.clone();
         let work = async move { service.call(from, rpc, body).await };
-        let bytes = self.spawned(from, work).await.map_err(status_of)?;
+        let bytes = self.spawned(from, rpc, work).await.map_err(status_of)?;
         let answer = A::decode(bytes).map_err(|_| {
             tracing::error!(?rpc, "an answer is no message");
             status_of(PeerCode::Unavailable)
@@ -258,7 +311,8 @@ impl<S: PeerService> Peer for PeerApi<S> {
         let (from, body) = take(request)?;
         let service = self.service.clone();
         let work = async move { service.fetch(from, body).await };
-        let parts = self.spawned(from, work).await.map_err(status_of)?;
+        let parts = self.spawned(from, Rpc::Fetch, work).await;
+        let parts = parts.map_err(status_of)?;
         Ok(Response::new(guarded(from, parts, self.call_time)))
     }
 }
@@ -321,6 +375,10 @@ mod tests {
             true
         }
 
+        fn metrics(&self) -> Arc<Metrics> {
+            Arc::default()
+        }
+
         async fn call(&self, _: NodeKey, _: Rpc, _: Bytes) -> Result<Bytes, PeerCode> {
             pending().await
         }
@@ -339,6 +397,7 @@ mod tests {
     fn api(call_time: Duration) -> PeerApi<Idle> {
         PeerApi {
             service: Arc::new(Idle),
+            metrics: Arc::default(),
             tasks: TaskTracker::new(),
             slots: Arc::new(Mutex::new(Slots::new(1))),
             strangers: Arc::default(),
@@ -384,11 +443,11 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_never_ends_is_answered_all_the_same() {
         let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
-        let in_time = api(most).spawned(FROM, async { Ok(1) }).await;
+        let in_time = api(most).spawned(FROM, Rpc::Hello, async { Ok(1) }).await;
         assert_eq!(in_time, Ok(1));
 
         let late = api(Duration::ZERO)
-            .spawned(FROM, pending::<Result<u8, _>>())
+            .spawned(FROM, Rpc::Hello, pending::<Result<u8, _>>())
             .await;
 
         assert_eq!(late, Err(PeerCode::Unavailable));

@@ -76,8 +76,14 @@ pub struct Stats {
     pub journal_bytes: u64,
     /// The last record on the disk.
     pub position: u64,
+    /// The last record that the index follows.
+    pub indexed: u64,
+    /// Whether the index stopped following.
+    pub is_index_broken: bool,
     /// Syncs of the journal since start.
     pub syncs: u64,
+    /// Batches that wait for the journal.
+    pub waiting: u64,
     /// Bytes that may still be written.
     pub free_bytes: u64,
     /// Bytes that are never written.
@@ -445,8 +451,11 @@ impl Store {
             let space = inner.disk.space()?;
             Ok(Stats {
                 journal_bytes,
+                indexed: inner.index.applied().position,
+                is_index_broken: inner.index.is_broken(),
                 position: inner.journal.shared.head().position,
                 syncs: inner.journal.shared.syncs.load(Ordering::Relaxed),
+                waiting: inner.journal.waiting(),
                 free_bytes: space.free_bytes,
                 reserve_bytes: space.reserve_bytes,
                 aside: inner.disk.list("aside/")?.len() as u64,

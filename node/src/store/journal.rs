@@ -130,6 +130,11 @@ impl JournalHandle {
         })
     }
 
+    /// Batches that wait or are being written.
+    pub(super) fn waiting(&self) -> u64 {
+        JOURNAL_QUEUE_MAX.saturating_sub(self.places.available_permits()) as u64
+    }
+
     /// Commits a batch of a given time.
     pub(super) async fn commit(&self, at: Timestamp, batch: Batch) -> Result<Recorded, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     damage::files,
+    metrics,
     node::{Node, PATIENCE, text},
     outage::{is_connected, part_bytes},
     people::{MRN, pdf},
@@ -65,6 +66,7 @@ fn nothing_of_a_patient_is_written_in_the_clear() {
     // The most talkative log there is.
     for node in network.nodes() {
         node.stop();
+        metrics::switch_on(node);
         node.start_within(vec![("CHARTMESH_LOG", "trace".to_owned())]);
     }
     let needles = Needles::new();
@@ -72,7 +74,21 @@ fn nothing_of_a_patient_is_written_in_the_clear() {
     // Inputs and outputs of the command line are the user's own files and lie outside the nodes.
     live_through_everything(&mut network, &needles);
 
+    let page = metrics::scraped(&network.hospital);
+    for method in ["locate", "list", "fetch", "release"] {
+        let answered = format!(
+            "chartmesh_peer_calls_total{{method=\"{method}\",outcome=\"answered\",standing=\"member\"}}"
+        );
+        assert!(
+            metrics::figure(&page, &answered) > Some(0.0),
+            "{method}: {page}"
+        );
+    }
+    assert!(metrics::figure(&page, "chartmesh_journal_syncs_total") > Some(0.0));
+
     for node in network.nodes() {
+        let page = metrics::scraped(node);
+        assert_eq!(needles.first_in(page.as_bytes()), None, "{page}");
         node.stop();
         search(node, &needles);
     }

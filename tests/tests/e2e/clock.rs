@@ -46,7 +46,7 @@ fn a_clock_off_by_an_hour_is_refused_both_ways() {
         let clock = lines(&checks["checks"]).find(|check| check["name"] == "clock");
         text(&clock.expect("doctor looks at the clock")["status"])
     };
-    assert_eq!(clock(&harbor.run(&["doctor"]).json), "fail");
+    assert_eq!(clock(&harbor.run(&["doctor"]).json), "bad");
     assert_eq!(
         clock(&harbor.run(&["doctor", "--accept-clock"]).json),
         "warn"

@@ -5,6 +5,15 @@ use crate::tree::{File, Finding};
 /// Macros that write a log line.
 const MACROS: &[&str] = &["error!(", "warn!(", "info!(", "debug!(", "trace!("];
 
+/// Macros that open a span: their name stands first, their fields behind it.
+const SPANS: &[&str] = &[
+    "error_span!(",
+    "warn_span!(",
+    "info_span!(",
+    "debug_span!(",
+    "trace_span!(",
+];
+
 /// Fields a log line may have: each is an id of a node or member, a stable code, an error whose type
 /// carries no payload, an address of a node, a count or a time.
 const FIELDS: &[&str] = &[
@@ -23,6 +32,7 @@ const FIELDS: &[&str] = &[
     "punch_ms",
     "record",
     "rpc",
+    "stage",
     "start_ms",
     "tasks",
     "to",
@@ -37,10 +47,14 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
     let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
     let mut found = Vec::new();
     for part in code.split("tracing::").skip(1) {
-        let Some(rest) = MACROS.iter().find_map(|name| part.strip_prefix(name)) else {
-            continue;
+        let line = MACROS.iter().find_map(|name| part.strip_prefix(name));
+        let span = SPANS.iter().find_map(|name| part.strip_prefix(name));
+        let named = match (line, span) {
+            (Some(line), _) => fields(line),
+            (None, Some(span)) => fields(behind_name(span)),
+            (None, None) => continue,
         };
-        for field in fields(rest) {
+        for field in named {
             if !FIELDS.contains(&field.as_str()) {
                 found.push(Finding::new(
                     &file.path,
@@ -50,6 +64,13 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// The fields of a span, up to the end of its macro.
+fn behind_name(call: &str) -> &str {
+    let fields = call.split('"').nth(2).unwrap_or_default();
+    let end = fields.find(");").or(fields.find("),"));
+    &fields[..end.unwrap_or(fields.len())]
 }
 
 /// Names of the fields before the text of a log macro.
@@ -86,6 +107,10 @@ mod tests {
             0
         );
         assert_eq!(findings(r#"tracing::info!("ready");"#), 0);
+        let span =
+            |field: &str| format!(r#"tracing::debug_span!("call", rpc = x.name(), {field});"#);
+        assert_eq!(findings(&span("%node")), 0);
+        assert_eq!(findings(&span("family = %f")), 1);
         assert_eq!(
             findings(r#"tracing::warn!(%node, name = %family, "gone");"#),
             1

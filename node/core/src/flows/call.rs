@@ -12,7 +12,7 @@ use crate::{
         self, Envelope, OuterHeader, SUITE_XWING, SealContext, SealingKey, SessionKeys, Signed,
     },
     membership::{Member, Status},
-    ports::{CallError, Rng, Rpc, World},
+    ports::{CallError, Rng, Rpc, Stage, World},
     records::Batch,
     session::{Authenticated, Outbound, Peer, SessionError},
     types::{MemberId, NodeKey, PeerCode, Span, Timestamp},
@@ -277,6 +277,7 @@ impl<W: World> Node<W> {
     /// Opens a question: the connection's key must be an active member's before any parsing or
     /// decapsulation is done for it.
     async fn open_question(&self, from: NodeKey, bytes: &[u8]) -> Result<Question, SessionError> {
+        let _step = self.world.step(Stage::Wire);
         let now = self.now();
         let (peer, network) = {
             let state = self.state();
@@ -356,6 +357,7 @@ impl<W: World> Node<W> {
 
     /// Admits an opened question as a message of one type.
     fn admit<T: Message>(&self, question: &Question) -> Result<Authenticated<T>, SessionError> {
+        let _step = self.world.step(Stage::Session);
         let node = question.peer.node_key;
         let now = self.now();
         let mut state = self.state();

@@ -11,7 +11,7 @@ use crate::{
     audit::{self, FloodKey, Heed},
     locator::Issued,
     policy::{self, Ask, Asker, Denial, Existence, Permit},
-    ports::World,
+    ports::{Stage, World},
     records::Batch,
     session::Authenticated,
     types::{Code, DocumentId, Handle, PeerCode, Purpose, Role, UserId},
@@ -101,6 +101,7 @@ impl<W: World> Node<W> {
         request: &Authenticated<T>,
         claim: &Claim,
     ) -> Result<(Issued, Permit), Refusal> {
+        let _step = self.world.step(Stage::Policy);
         let now = self.now();
         let own = self.own_peer();
         let state = self.state();

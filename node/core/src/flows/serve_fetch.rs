@@ -18,7 +18,7 @@ use crate::{
     exchange::Release,
     locator::Issued,
     policy::Permit,
-    ports::{FetchPart, World},
+    ports::{FetchPart, Stage, World},
     records::{Batch, Disclosure, Document, Manifest},
     session::Authenticated,
     types::{
@@ -300,6 +300,7 @@ impl<W: World> Node<W> {
             let refusal = Refusal::Handle;
             return Ok(self.deny(&question, &request, &claim, &refusal).await);
         };
+        let _step = self.world.step(Stage::Release);
         let turn = self.turn(patient).await;
         let _leaving = self.leaving(request.peer().member);
         let (issued, permit) = match self.decide(&request, &claim) {

@@ -12,7 +12,7 @@ use crate::{
     audit::{self, FloodKey, Heed},
     matching::{self, Verdict},
     policy::{self, Ask, Asker, Existence, Facts, Reason},
-    ports::World,
+    ports::{Stage, World},
     records::{Batch, Demographics, HandleRecord, Name, RecordKind, Scope},
     session::Authenticated,
     types::{
@@ -101,6 +101,7 @@ impl<W: World> Node<W> {
     }
 
     fn find(&self, request: &Authenticated<LocateRequest>, handle: Handle) -> Finding {
+        let _step = self.world.step(Stage::Policy);
         let now = self.now();
         let body = request.body();
         let own = self.own_peer();

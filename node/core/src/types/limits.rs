@@ -214,6 +214,12 @@ pub const CODE_CHARS_MAX: usize = 256;
 pub const TEXT_CHARS_MAX: usize = 1_000;
 /// Codes, labels, obligations or capabilities in one list.
 pub const CODES_MAX: usize = 64;
+/// Connections to the page of metrics at a time.
+pub const METRICS_CONNECTIONS_MAX: usize = 4;
+/// Bytes of the headers of a request for metrics.
+pub const METRICS_HEADERS_MAX_BYTES: usize = 8 << 10;
+/// How long a request for metrics may take, from connection to answer.
+pub const METRICS_TIME_MAX: Span = Span::seconds(5);
 /// How long a fetch that was answered may wait for its release.
 pub const RELEASE_WAIT_MAX: Span = Span::hours(1);
 /// Fetches of one asker that wait for their release.

@@ -28,30 +28,3 @@ macro_rules! words {
 }
 
 pub(crate) use words;
-
-#[cfg(test)]
-mod tests {
-    #![allow(unreachable_pub, reason = "the macro declares what others see")]
-
-    words!(
-        /// A light.
-        Light {
-            /// What a driver says.
-            word;
-            /// Go.
-            Green = 3 => "green",
-            /// Stop.
-            Red = 7 => "red",
-        }
-    );
-
-    #[test]
-    fn every_value_has_its_word_and_number() {
-        let said: Vec<(&str, u32)> = Light::ALL
-            .iter()
-            .map(|light| (light.word(), *light as u32))
-            .collect();
-
-        assert_eq!(said, [("green", 3), ("red", 7)]);
-    }
-}

@@ -170,7 +170,7 @@ pub(super) async fn files_check(daemon: &Daemon) -> Check {
     } else {
         let found: Vec<String> = files.damaged.iter().map(damage).collect();
         (
-            "fail",
+            "bad",
             found.join("; "),
             "keep the directory as it is; restore a backup beside it",
         )

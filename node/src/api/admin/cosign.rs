@@ -18,7 +18,7 @@ use data_encoding::HEXLOWER;
 use tonic::Status;
 use zeroize::Zeroizing;
 
-use super::{Admin, error::usage, network::policy, node::check};
+use super::{Admin, checks::check, error::usage, network::policy};
 use crate::daemon::Daemon;
 
 impl Admin {
@@ -240,20 +240,9 @@ pub(super) fn recovery_key() -> RecoveryKeyReply {
     }
 }
 
-/// What `doctor` says of charters, authorities and keys.
+/// What `doctor` says of disputed charters and replaced keys.
 pub(super) fn checks(daemon: &Daemon) -> Vec<Check> {
     let mut checks = Vec::new();
-    let Some(network) = daemon.node.current_network() else {
-        return checks;
-    };
-    if network.charter.threshold == 1 {
-        checks.push(check(
-            "authorities",
-            "warn",
-            "one authority signs alone",
-            "whoever holds that key admits members; name more with chartmesh network amend --authority",
-        ));
-    }
     for disputed in daemon.node.disputed_charters() {
         let charter = HEXLOWER.encode(&disputed.hash);
         checks.push(match disputed.takes_effect {
@@ -265,7 +254,7 @@ pub(super) fn checks(daemon: &Daemon) -> Vec<Check> {
             ),
             None => check(
                 "charter",
-                "fail",
+                "bad",
                 format!("version {} is also {charter} (CHARTER_FORK)", disputed.version),
                 "see chartmesh network rules, speak to the authorities, then chartmesh network adopt",
             ),
@@ -274,7 +263,7 @@ pub(super) fn checks(daemon: &Daemon) -> Vec<Check> {
     if daemon.node.is_superseded() {
         checks.push(check(
             "node-key",
-            "fail",
+            "bad",
             "the credential of this member names another node key",
             "restart the daemon; if this node did not ask for another key, another one is this member by now",
         ));

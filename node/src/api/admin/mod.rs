@@ -1,6 +1,7 @@
 //! The admin service: what the node's own people say to it over a Unix socket.
 
 mod audit;
+mod checks;
 mod consent;
 mod cosign;
 mod error;
@@ -19,4 +20,5 @@ mod trust;
 pub use service::Admin;
 pub use socket::{Listener, listen, serve_one};
 
+pub(super) use node::health;
 use service::{internal, no_network};

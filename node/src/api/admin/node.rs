@@ -1,14 +1,10 @@
 //! The node itself: making it, its state, its checks.
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use chartmesh_core::{
     membership::Organization,
-    types::{Code, Kind, NodeKey},
+    types::{Code, Kind},
 };
 use chartmesh_proto::admin::{
     Check, ConfigReply, ConfigValue, DoctorReply, DoctorRequest, InitReply, InitRequest, PeerLine,
@@ -19,14 +15,13 @@ use zeroize::Zeroizing;
 
 use super::{
     Admin,
+    checks::{check, checks, directory},
     error::{status, usage},
 };
 use crate::{
     boot::{self, BootError, Making},
     daemon::Daemon,
-    harden::granted,
-    net::{Net, Reached, address_text},
-    store::{IndexState, Leaves},
+    net::address_text,
 };
 
 impl Admin {
@@ -125,6 +120,13 @@ impl Admin {
             journal_position: stats.position,
             audit_entries: counts.audit_entries,
             started: daemon.started.0.to_string(),
+            metrics: daemon
+                .node
+                .world()
+                .metrics()
+                .address
+                .get()
+                .map(ToString::to_string),
             start_ms: u64::try_from(daemon.started.1.as_millis()).unwrap_or(u64::MAX),
             trust: daemon.node.trust().as_ref().map(super::trust::shown),
         })
@@ -199,7 +201,7 @@ impl Admin {
             Err(_) => self.unopened_checks(),
         };
         Ok(DoctorReply {
-            healthy: checks.iter().all(|check| check.status != "fail"),
+            healthy: checks.iter().all(|check| check.status != "bad"),
             checks,
         })
     }
@@ -218,7 +220,7 @@ impl Admin {
             };
             checks.push(check(
                 name,
-                "fail",
+                "bad",
                 error.to_string(),
                 &remedy(error, &folder),
             ));
@@ -247,7 +249,7 @@ fn remedy(error: &BootError, folder: &Path) -> String {
 }
 
 /// In one word, whether the node does all it should.
-pub(super) fn health(daemon: &Daemon) -> &'static str {
+pub(in crate::api) fn health(daemon: &Daemon) -> &'static str {
     if daemon.node.fold().problem().is_some() {
         "read-only"
     } else if daemon.clock_behind.is_some() {
@@ -273,216 +275,6 @@ pub(super) fn boot_status(error: BootError) -> Status {
     status(grpc, error.code(), error.to_string())
 }
 
-pub(super) fn check(name: &str, state: &str, detail: impl Into<String>, hint: &str) -> Check {
-    Check {
-        name: name.to_owned(),
-        status: state.to_owned(),
-        detail: detail.into(),
-        hint: if state == "ok" {
-            String::new()
-        } else {
-            hint.to_owned()
-        },
-    }
-}
-
-async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Status> {
-    let stats = daemon.node.world().store().stats().await;
-    let stats = stats.map_err(|error| super::error::flow(error.into()))?;
-    let room = stats.free_bytes;
-    let mut checks = vec![
-        directory(&daemon.folder),
-        check("lock", "ok", "this process holds the directory", ""),
-        key_file(daemon),
-        if room == 0 {
-            check(
-                "free-space",
-                "fail",
-                format!(
-                    "only the reserve of {} MiB is left",
-                    stats.reserve_bytes >> 20
-                ),
-                "free space on the disk; nothing is written until then",
-            )
-        } else {
-            check(
-                "free-space",
-                "ok",
-                format!("{} MiB may still be written", room >> 20),
-                "",
-            )
-        },
-        journal(daemon, stats.journal_bytes, stats.position).await,
-        super::audit::files_check(daemon).await,
-        index(daemon),
-        memory(),
-    ];
-    if stats.aside > 0 {
-        checks.push(check(
-            "torn-tail",
-            "warn",
-            format!(
-                "{} unacknowledged writes were put aside after a crash",
-                stats.aside
-            ),
-            "nothing acknowledged was lost; the files lie in aside/ until you delete them",
-        ));
-    }
-    checks.push(match daemon.clock_behind {
-        Some(behind) if !accepted => check(
-            "clock",
-            "fail",
-            format!("the clock is {behind} behind the last record"),
-            "set the clock, or accept it with doctor --accept-clock and restart",
-        ),
-        Some(_) => check("clock", "warn", "accepted", "restart the daemon"),
-        None => check("clock", "ok", "not behind the last record", ""),
-    });
-    checks.extend(daemon.net().map(|net| reached(daemon, &net)));
-    checks.extend(super::cosign::checks(daemon));
-    checks.extend(super::trust::checks(daemon));
-    Ok(checks)
-}
-
-/// How others get to this node.
-fn reached(daemon: &Daemon, net: &Net) -> Check {
-    let organization = |node: &NodeKey| {
-        let views = daemon.node.member_views();
-        let view = views
-            .into_iter()
-            .find(|view| view.credential.node_key == *node);
-        view.map_or_else(
-            || node.to_string(),
-            |view| view.credential.organization.name,
-        )
-    };
-    match net.reached() {
-        Reached::Directly => check("reachable", "ok", "others dial this node", ""),
-        Reached::Relayed(relays) => {
-            let names: Vec<String> = relays.iter().map(organization).collect();
-            let by = format!("through {}", names.join(" and "));
-            check("reachable", "ok", by, "")
-        }
-        Reached::Unknown => check(
-            "reachable",
-            "ok",
-            "no member has tried to dial this node from outside",
-            "",
-        ),
-        Reached::Nohow => check(
-            "reachable",
-            "warn",
-            "others cannot dial this node, and no member relays for it",
-            "ask a member with a public address to set relay = true under [reach], or forward a port",
-        ),
-    }
-}
-
-fn directory(folder: &Path) -> Check {
-    match std::fs::metadata(folder) {
-        Ok(metadata) if !metadata.is_dir() => check(
-            "directory",
-            "fail",
-            "this is a file and no directory",
-            "name the node's directory with --node",
-        ),
-        Ok(metadata) if metadata.permissions().mode() & 0o077 == 0 => {
-            check("directory", "ok", "only its owner may enter", "")
-        }
-        Ok(_) => check(
-            "directory",
-            "fail",
-            "others may enter the node's directory",
-            &format!("chmod 700 {}", folder.display()),
-        ),
-        Err(error) => check(
-            "directory",
-            "fail",
-            format!("the directory cannot be read: {}", error.kind()),
-            "name the node's directory with --node",
-        ),
-    }
-}
-
-fn key_file(daemon: &Daemon) -> Check {
-    if daemon.folder.join("passphrase").exists() {
-        return check("key-file", "ok", "sealed with a passphrase", "");
-    }
-    if daemon.config.key_file.0.starts_with(&daemon.folder) {
-        return check(
-            "key-file",
-            "warn",
-            "the key lies beside the data",
-            "whoever takes the disk has both; keep the key elsewhere for real patients",
-        );
-    }
-    check("key-file", "ok", "the key lies outside the directory", "")
-}
-
-async fn journal(daemon: &Daemon, bytes: u64, position: u64) -> Check {
-    let verified = daemon.node.world().store().verify().await;
-    let bad = match verified {
-        Ok(verified) => match (verified.journal.first_bad, verified.leaves) {
-            (None, Leaves::Agree) => None,
-            (Some(position), _) => Some(format!("changed at or behind record {position}")),
-            (None, _) => Some("audit/leaves and journal disagree".to_owned()),
-        },
-        Err(error) => Some(error.to_string()),
-    };
-    match bad {
-        Some(detail) => check(
-            "journal",
-            "fail",
-            detail,
-            "keep the directory as it is; restore a backup beside it",
-        ),
-        None => check(
-            "journal",
-            "ok",
-            format!("{position} records in {} MiB hold", bytes >> 20),
-            "",
-        ),
-    }
-}
-
-fn memory() -> Check {
-    match granted() {
-        Some(hardened) if hardened.no_dump && hardened.no_swap => {
-            check("memory", "ok", "neither dumped nor swapped", "")
-        }
-        Some(hardened) if hardened.no_dump => check(
-            "memory",
-            "warn",
-            "may be swapped: locked memory is limited",
-            "lift the limit (LimitMEMLOCK=infinity), or encrypt or switch off swap",
-        ),
-        Some(_) | None => check(
-            "memory",
-            "warn",
-            "may be dumped",
-            "run the daemon where prctl and rlimits are allowed",
-        ),
-    }
-}
-
-fn index(daemon: &Daemon) -> Check {
-    match daemon.opened.index {
-        IndexState::Kept | IndexState::Made => check("index", "ok", "follows the journal", ""),
-        IndexState::Replaced { .. } => check(
-            "index",
-            "warn",
-            "was damaged and made anew from the journal",
-            "watch the disk",
-        ),
-        IndexState::InMemory => check(
-            "index",
-            "warn",
-            "cannot be kept on this disk and is held in memory",
-            "check the disk",
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -497,18 +289,5 @@ mod tests {
         });
         assert!(remedy(&wide, folder).contains("chmod 600 /n/key"));
         assert!(remedy(&BootError::Passphrase, folder).contains("--passphrase-fd"));
-    }
-
-    #[test]
-    fn a_file_is_no_directory_of_a_node() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let room = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(room.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        assert_eq!(directory(room.path()).status, "ok");
-
-        let found = directory(file.path());
-
-        assert_eq!(found.status, "fail");
-        assert!(found.detail.contains("file"), "{}", found.detail);
     }
 }

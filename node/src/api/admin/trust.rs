@@ -10,8 +10,8 @@ use tonic::Status;
 
 use super::{
     Admin,
+    checks::check,
     error::{status, usage},
-    node::check,
 };
 use crate::daemon::Daemon;
 
@@ -121,7 +121,7 @@ pub(super) fn checks(daemon: &Daemon) -> Vec<Check> {
         if view.conflict {
             checks.push(check(
                 "revocations",
-                "fail",
+                "bad",
                 format!(
                     "{}: two revocation lists contradict each other; all members that either names are refused",
                     Code::TrustConflict
@@ -160,7 +160,7 @@ fn freshness(view: &TrustView) -> Check {
     if view.own {
         return check(
             "trust",
-            "fail",
+            "bad",
             format!("{}: this node was revoked", Code::KeyRevoked),
             "no member answers it; speak to the authorities of the network",
         );
@@ -169,7 +169,7 @@ fn freshness(view: &TrustView) -> Check {
     if view.stale {
         return check(
             "trust",
-            "fail",
+            "bad",
             format!(
                 "{}: nobody confirmed for {age} hours who was revoked; at most {} are allowed, and nothing is disclosed",
                 Code::TrustStale,
@@ -222,7 +222,7 @@ mod tests {
 
         assert_eq!(said(1).status, "ok");
         assert_eq!(said(40).status, "warn");
-        assert_eq!(said(73).status, "fail");
+        assert_eq!(said(73).status, "bad");
         assert!(said(73).detail.starts_with("TRUST_STALE"));
     }
 
