@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn metrics_are_off_and_stay_on_this_machine() {
-        let metrics = |text| {
+        let metrics = |text: &str| {
             let config = Config::read(Path::new("node"), text, None);
             config.map(|config| config.metrics.0)
         };

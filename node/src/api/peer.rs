@@ -427,7 +427,10 @@ mod tests {
     async fn a_mutex_that_a_panic_poisoned_stops_nobody() {
         let most = Duration::from_millis(limits::CALL_TIME_MAX.0);
         let api = Arc::new(api(most));
-        assert_eq!(api.spawned(FROM, async { Ok(1) }).await, Ok(1));
+        assert_eq!(
+            api.spawned(FROM, Rpc::Members, async { Ok(1) }).await,
+            Ok(1)
+        );
         let poisoned = api.clone();
         let panicked = std::thread::spawn(move || {
             let _held = (poisoned.slots.lock(), poisoned.strangers.lock());
@@ -436,7 +439,10 @@ mod tests {
         assert!(panicked.join().is_err());
         assert!(api.slots.is_poisoned() && api.strangers.is_poisoned());
 
-        assert_eq!(api.spawned(FROM, async { Ok(2) }).await, Ok(2));
+        assert_eq!(
+            api.spawned(FROM, Rpc::Members, async { Ok(2) }).await,
+            Ok(2)
+        );
         assert!(lock(&api.strangers).admit(FROM, Instant::now()).is_some());
     }
 

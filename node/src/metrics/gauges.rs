@@ -50,6 +50,7 @@ pub struct Gauges {
 
 impl Gauges {
     /// Adds every figure to a registry.
+    #[expect(clippy::too_many_lines, reason = "a table of gauges")]
     pub(super) fn register(&self, registry: &mut Registry) {
         let gauges = [
             (
