@@ -61,9 +61,17 @@ impl Organization {
     }
 }
 
-/// Text that is there and can be shown on one line.
+/// Text that is there and can be shown on one line, in the direction of its own letters.
 pub(super) fn is_plain_text(text: &str) -> bool {
-    !text.trim().is_empty() && !text.chars().any(char::is_control)
+    !text.trim().is_empty()
+        && !text
+            .chars()
+            .any(|letter| letter.is_control() || turns(letter))
+}
+
+/// Marks that turn the direction of what follows (Unicode Annex 9, 2): a name could read as another.
+fn turns(letter: char) -> bool {
+    matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Ten digits whose Luhn sum holds with the prefix 80840 in front (ISO/IEC 7812-1, Annex B; 45 CFR
