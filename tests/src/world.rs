@@ -107,7 +107,7 @@ impl Store {
         let elapsed_ms = self.net.elapsed_ms();
         let shown = (START_MS + elapsed_ms).saturating_add_signed(offset);
         let mut reading = self.reading.lock().expect("reading never panics");
-        let goes_on = reading.at_ms + (elapsed_ms - reading.elapsed_ms);
+        let goes_on = reading.at_ms + elapsed_ms.saturating_sub(reading.elapsed_ms);
         let at_ms = shown.max(goes_on);
         *reading = Reading { elapsed_ms, at_ms };
         Timestamp(at_ms)

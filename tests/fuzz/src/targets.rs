@@ -16,7 +16,8 @@ use chartmesh_core::{
     formats, matching,
     membership::{
         AuthorityClaim, AuthorityOffer, Charter, Credential, Heartbeat, JoinAnswer, JoinRequest,
-        KeySet, NodeRecord, Organization, RevocationList, Rules, Template, Ticket, verify_genesis,
+        KeySet, NodeKeyChange, NodeRecord, Organization, RevocationList, Rules, Template, Ticket,
+        verify_genesis,
     },
     policy,
     records::{Coding, Demographics, Disclosure, Manifest, Target as ConsentTarget},
@@ -117,6 +118,7 @@ pub(crate) const SIGNED: &[Signed] = signed![
     Heartbeat,
     TrustRequest,
     TrustAnswer,
+    NodeKeyChange,
 ];
 
 /// The first byte chooses the type.

@@ -243,6 +243,6 @@ async fn a_hello_with_a_superseded_credential_is_refused() {
     let told = urgent.greet(hospital.node_key()).await;
 
     assert_eq!(told.err(), Some(CallError::Refused(PeerCode::NotMember)));
-    assert_eq!(refusals(hospital).await, [Code::NotMember]);
+    assert_eq!(refusals(hospital).await, [Code::KeyRevoked]);
     assert!(!hospital.is_member(urgent.node_key()));
 }

@@ -8,7 +8,7 @@ use crate::{
 /// Libraries by the start of their name, and the places that may name them.
 const PLACES: &[(&str, &[&str])] = &[
     ("sled", &["node/src/store/sled.rs"]),
-    ("libp2p", &["node/src/net/"]),
+    ("libp2p", &["node/src/net/", "node/tests/floods/"]),
     (
         "tonic",
         &[

@@ -21,6 +21,9 @@ const PACKAGES: [&str; 2] = ["chartmesh.body.v1", "chartmesh.peer.v1"];
 
 /// Limits that no peer meets: of inputs, of the disk, of queues inside a node.
 const LOCAL_LIMITS: &[&str] = &[
+    "METRICS_CONNECTIONS_MAX",
+    "METRICS_HEADERS_MAX_BYTES",
+    "METRICS_TIME_MAX",
     "ADDRESS_CANDIDATES_MAX",
     "ADMIN_PART_MAX_BYTES",
     "BUNDLE_ENTRIES_MAX",
