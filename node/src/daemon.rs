@@ -402,12 +402,28 @@ impl Daemon {
     async fn look_after_join(self: Arc<Self>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut was_member = self.node.current_network().is_some();
         loop {
             tokio::select! {
                 () = self.changed.notified() => {}
                 _ = poll.tick() => {}
             }
             self.poll_join().await;
+            let is_member = self.node.current_network().is_some();
+            if is_member && !was_member {
+                self.greet_as_member();
+            }
+            was_member = is_member;
+        }
+    }
+
+    /// Says Hello to whoever was connected before this node was a member. An administrator's command
+    /// may have asked and been answered, and then nothing is left here to poll for.
+    fn greet_as_member(self: &Arc<Self>) {
+        tracing::info!("member of a network");
+        self.keep();
+        if let Some(net) = self.net() {
+            self.greet_connected(&net);
         }
     }
 
@@ -416,14 +432,7 @@ impl Daemon {
             return;
         }
         match self.node.poll_join().await {
-            Ok(JoinState::Approved) => {
-                tracing::info!("joined the network");
-                self.keep();
-                if let Some(net) = self.net() {
-                    self.greet_connected(&net);
-                }
-            }
-            Ok(JoinState::Pending) => {}
+            Ok(JoinState::Approved | JoinState::Pending) => {}
             Ok(JoinState::Refused) => tracing::warn!("the request to join was refused"),
             Err(error) => tracing::debug!(code = %error.code(), "the inviter did not answer"),
         }
