@@ -19,7 +19,9 @@
     reason = "a test may panic, and the published vectors lie outside the repository"
 )]
 
-use std::{fs, path::PathBuf};
+mod shared;
+
+use std::fs;
 
 use chacha20poly1305::{
     ChaCha20Poly1305, KeyInit,
@@ -40,6 +42,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 use sha2::Sha256;
+
+use crate::shared::{optional, shared_cases, shared_json};
 
 #[test]
 fn xchacha20_poly1305_agrees_with_wycheproof_through_rows() {
@@ -498,55 +502,7 @@ fn proof(value: &Value) -> Option<Vec<Hash>> {
     }
 }
 
-/// What lies in the shared data; demanded where CHARTMESH_DEMAND_SHARED is set.
-fn shared(path: &str) -> Option<PathBuf> {
-    let found = optional(path);
-    let demanded = std::env::var_os("CHARTMESH_DEMAND_SHARED").is_some();
-    assert!(found.is_some() || !demanded, "shared data missing: {path}");
-    found
-}
-
-/// What the shared data may lack: not every collection of it has this file.
-fn optional(path: &str) -> Option<PathBuf> {
-    let found = std::env::var_os("CHARTMESH_SHARED")
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(
-            PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-                .ancestors()
-                .map(|folder| folder.join("shared/data")),
-        )
-        .map(|folder| folder.join(path))
-        .find(|path| path.exists());
-    if found.is_none() {
-        println!("skipped: {path} is missing");
-    }
-    found
-}
-
-fn shared_json(path: &str) -> Option<Value> {
-    let text = fs::read_to_string(shared(path)?).unwrap();
-    Some(serde_json::from_str(&text).unwrap())
-}
-
 fn optional_json(path: &str) -> Option<Value> {
     let text = fs::read_to_string(optional(path)?).unwrap();
     Some(serde_json::from_str(&text).unwrap())
-}
-
-fn shared_cases(path: &str) -> Option<Vec<Value>> {
-    let mut folders = vec![shared(path)?];
-    let mut cases = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let text = fs::read_to_string(path).unwrap();
-                cases.push(serde_json::from_str(&text).unwrap());
-            }
-        }
-    }
-    Some(cases)
 }

@@ -8,7 +8,7 @@
     reason = "a test may panic, and the published vectors lie outside the repository"
 )]
 
-use std::{fs, path::PathBuf};
+mod shared;
 
 use bytes::Bytes;
 use chacha20poly1305::{
@@ -31,6 +31,8 @@ use data_encoding::{BASE64, HEXLOWER};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};
+
+use crate::shared::{shared_cases, shared_json};
 
 const NETWORK: NetworkId = NetworkId([0x11; 32]);
 const MEMBER: MemberId = MemberId([0x22; 16]);
@@ -447,45 +449,4 @@ fn proof(value: &Value) -> Option<Vec<Hash>> {
         Value::Null => Some(Vec::new()),
         hashes => list(hashes).iter().map(hash).collect(),
     }
-}
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let demanded = std::env::var_os("CHARTMESH_DEMAND_SHARED").is_some();
-    let found = std::env::var_os("CHARTMESH_SHARED")
-        .map(PathBuf::from)
-        .into_iter()
-        .chain(
-            PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-                .ancestors()
-                .map(|folder| folder.join("shared")),
-        )
-        .map(|folder| folder.join("data").join(path))
-        .find(|path| path.exists());
-    if found.is_none() {
-        assert!(!demanded, "shared data missing");
-        println!("skipped: shared data missing");
-    }
-    found
-}
-
-fn shared_json(path: &str) -> Option<Value> {
-    let text = fs::read_to_string(shared(path)?).unwrap();
-    Some(serde_json::from_str(&text).unwrap())
-}
-
-fn shared_cases(path: &str) -> Option<Vec<Value>> {
-    let mut folders = vec![shared(path)?];
-    let mut cases = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let text = fs::read_to_string(path).unwrap();
-                cases.push(serde_json::from_str(&text).unwrap());
-            }
-        }
-    }
-    Some(cases)
 }

@@ -15,6 +15,7 @@ use crate::{
     types::{
         Code, Sex, is_date,
         limits::{DEMOGRAPHIC_CHARS_MAX, DEMOGRAPHICS_MAX},
+        turns_direction,
     },
 };
 
@@ -71,7 +72,7 @@ impl Reader<'_> {
         let clean: String = value
             .chars()
             .map(|letter| if letter.is_whitespace() { ' ' } else { letter })
-            .filter(|letter| !letter.is_control() && !is_direction(*letter))
+            .filter(|letter| !letter.is_control() && !turns_direction(*letter))
             .collect();
         let clean = clean.trim();
         if clean.chars().count() > DEMOGRAPHIC_CHARS_MAX {
@@ -226,11 +227,6 @@ impl Reader<'_> {
         }
         Ok((self.bounded(phones), self.bounded(emails)))
     }
-}
-
-/// Marks, embeddings, overrides and isolates of direction (UAX #9, section 2).
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A FHIR R4 Patient with these demographics, without id.

@@ -1,7 +1,10 @@
 //! What an organisation must be like to be admitted.
 
 use super::Organization;
-use crate::types::limits::{NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use crate::types::{
+    limits::{NAME_CHARS_MAX, TEXT_CHARS_MAX},
+    turns_direction,
+};
 
 /// Why an organisation cannot be admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,12 +69,7 @@ pub(super) fn is_plain_text(text: &str) -> bool {
     !text.trim().is_empty()
         && !text
             .chars()
-            .any(|letter| letter.is_control() || turns(letter))
-}
-
-/// Marks that turn the direction of what follows (Unicode Annex 9, 2): a name could read as another.
-fn turns(letter: char) -> bool {
-    matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            .any(|letter| letter.is_control() || turns_direction(letter))
 }
 
 /// Ten digits whose Luhn sum holds with the prefix 80840 in front (ISO/IEC 7812-1, Annex B; 45 CFR

@@ -2,6 +2,7 @@
 
 mod code;
 mod id;
+mod letter;
 pub mod limits;
 mod time;
 mod vocabulary;
@@ -12,6 +13,7 @@ pub use id::{
     ConsentId, DisclosureId, DocumentId, FileId, Handle, MemberId, NetworkId, NodeKey,
     ParseIdError, PatientId, ProposalId, QueryId, UserId,
 };
+pub(crate) use letter::turns_direction;
 pub use time::{Span, Timestamp, is_date};
 pub use vocabulary::{Kind, ParseVocabularyError, Purpose, Role, Sex};
 pub(crate) use words::words;
