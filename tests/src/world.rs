@@ -48,6 +48,7 @@ struct Store {
     reading: Mutex<Reading>,
     fsync_ms: AtomicU64,
     off: watch::Sender<bool>,
+    reads: Mutex<Vec<usize>>,
 }
 
 /// What a clock last said, and when that was.
@@ -84,6 +85,12 @@ impl SimWorld {
     /// How long a sync takes from here on.
     pub fn set_fsync(&self, fsync_ms: u64) {
         self.store.fsync_ms.store(fsync_ms, Ordering::Relaxed);
+    }
+
+    /// How many bytes of sealed files were read, read by read, since this was last asked.
+    pub fn reads(&self) -> Vec<usize> {
+        let mut reads = self.store.reads.lock().expect("no holder panics");
+        std::mem::take(&mut *reads)
     }
 
     pub(crate) fn net(&self) -> Arc<SimNet> {
@@ -257,6 +264,8 @@ impl Records for SimWorld {
             .store
             .disk
             .read(&named("files", &file.0), offset, len)?;
+        let mut reads = self.store.reads.lock().expect("no holder panics");
+        reads.push(bytes.len());
         Ok(bytes.into())
     }
 
@@ -412,6 +421,7 @@ impl SimNode {
             }),
             fsync_ms: AtomicU64::new(3),
             off: watch::channel(false).0,
+            reads: Mutex::default(),
         });
         for record in &replayed {
             store.index(record);

@@ -4,8 +4,8 @@
 
 use chartmesh_core::{
     crypto::{
-        Body, SealedFile, SecretKey, SigningKey, chunk_count, chunk_range, open_file, receipt,
-        seal_file, sha256, subject_of,
+        Body, SealedFile, SecretKey, Sha256, SigningKey, chunk_count, chunk_range, open_file,
+        receipt, seal_file, sha256, subject_of,
     },
     exchange::{Receive, ReceiveError},
     records::{Coding, Disclosure, Manifest},
@@ -131,11 +131,13 @@ fn receive(sent: Sent) -> Result<Vec<u8>, ReceiveError> {
     }
     let opening = receive.finish(ASKER, sent.key.clone(), sent.statement)?;
     let mut chunks = sent.chunks.iter().map(|(_, data)| data);
-    let mut checking = opening.check(chunks.next().unwrap())?;
+    let mut opener = opening.open(chunks.next().unwrap())?;
+    let mut opened = Sha256::default();
     for chunk in chunks {
-        checking.take(chunk)?;
+        let plain = opener.open(chunk).map_err(|_| ReceiveError::Integrity)?;
+        opened.update(&plain);
     }
-    checking.finish()?;
+    opening.confirm(opened)?;
     let whole: Vec<u8> = sent.chunks.into_iter().flat_map(|(_, data)| data).collect();
     Ok(open_file(&sent.key, &whole, sent.manifest.size).unwrap())
 }

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use chartmesh_core::{
     crypto::{
         Body, Envelope, OpeningKey, OuterHeader, SUITE_XWING, SealContext, SealedFile, SealingKey,
-        SecretKey, SessionKeys, SigningKey, Tree, accept_session, begin_session, chunk_range,
-        receipt, seal_file, sha256, subject_of, tree,
+        SecretKey, SessionKeys, Sha256, SigningKey, Tree, accept_session, begin_session,
+        chunk_range, receipt, seal_file, sha256, subject_of, tree,
     },
     exchange::Receive,
     matching::{Agreement, Attribute, Grade},
@@ -636,10 +636,10 @@ impl<'a> Talk<'a> {
         let key = SecretKey::new(CONTENT_KEY);
         let opening = receive.finish(network.asker.member, key, statement);
         let opening = opening.ok().unwrap();
-        let mut checking = opening.check(&chunks[0]).ok().unwrap();
-        checking.take(&chunks[1]).unwrap();
-        checking.finish().unwrap();
         let opened = opening.open(&chunks[0]).ok().unwrap().open(&chunks[1]);
+        let mut hash = Sha256::default();
+        hash.update(opened.as_ref().unwrap());
+        opening.confirm(hash).unwrap();
         assert!(*opened.unwrap() == plain);
         let document = json!({ "plain": hex(&plain), "file": hex(&file.bytes) });
         (fetch, release, document)

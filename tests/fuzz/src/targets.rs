@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chartmesh_core::{
     audit::Checkpoint,
     crypto::{
-        Body, HEADER_BYTES, OpeningKey, SealContext, SecretKey, SigningKey, accept_session,
+        Body, HEADER_BYTES, OpeningKey, SealContext, SecretKey, Sha256, SigningKey, accept_session,
         chunk_count, chunk_range, leaf_hashes, open_file, padded_len, receipt, seal_file,
         sealed_len, sha256, subject_of, tree,
     },
@@ -393,11 +393,17 @@ fn receive(data: &[u8]) {
     let Ok(opening) = receive.finish(OTHER, key.clone(), statement) else {
         return;
     };
-    let Ok(mut checking) = opening.check(&kept[0]) else {
+    let Ok(mut opener) = opening.open(&kept[0]) else {
         return;
     };
-    let all = kept[1..].iter().all(|chunk| checking.take(chunk).is_ok());
-    if all && checking.finish().is_ok() {
+    let mut opened = Sha256::default();
+    let all = kept[1..].iter().all(|chunk| {
+        opener.open(chunk).is_ok_and(|plain| {
+            opened.update(&plain);
+            true
+        })
+    });
+    if all && opener.is_done() && opening.confirm(opened).is_ok() {
         let size = opening.received().manifest.size;
         let shown = open_file(&key, &kept.concat(), size);
         assert!(

@@ -7,12 +7,12 @@ use std::sync::{
 
 use chartmesh_core::{
     audit::Kind as Audited,
-    crypto::{OpeningKey, SealContext, SessionKeys, accept_session},
+    crypto::{self, OpeningKey, SealContext, SessionKeys, accept_session},
     flows::FlowError,
     ports::Rpc,
     types::{
         Code,
-        limits::{CHUNK_BYTES, FETCH_MEMORY_MAX_BYTES, FETCH_STEP_CHUNKS},
+        limits::{CHUNK_BYTES, FETCH_MEMORY_MAX_BYTES, FETCH_STEP_CHUNKS, SEND_STEP_CHUNKS},
     },
     wire,
 };
@@ -66,6 +66,30 @@ async fn a_fetch_that_is_cut_resumes_and_is_one_disclosure() {
     assert_eq!(audited(clinic, Audited::Disclosed).await.len(), 1);
     let files = urgent.disk().files();
     assert!(!files.keys().any(|name| name.starts_with("parts/")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_reads_send_step_chunks_at_a_time_and_hashes_a_file_once() {
+    let (scene, bytes) = large().await;
+    let (clinic, urgent) = (&scene.world.clinic, &scene.world.urgent);
+    let handle = located(urgent, clinic).await;
+    let sealed = crypto::sealed_len(bytes.len() as u64) as usize;
+    let chunk = crypto::chunk_range(sealed as u64, 1).unwrap();
+    let step = (SEND_STEP_CHUNKS * (chunk.end - chunk.start)) as usize;
+    clinic.world().reads();
+
+    fetch(urgent, handle, scene.document).await.unwrap();
+    let sent = clinic.world().reads();
+    let clinic = clinic.restarted();
+    fetch(urgent, handle, scene.document).await.unwrap();
+    let hashed_and_sent = clinic.world().reads();
+    fetch(urgent, handle, scene.document).await.unwrap();
+    let sent_again = clinic.world().reads();
+
+    assert_eq!(sent.iter().max(), Some(&step));
+    // The leaves are known from the sealing, and after a restart from the first fetch.
+    let sums = [sent, hashed_and_sent, sent_again].map(|reads| reads.iter().sum::<usize>());
+    assert_eq!(sums, [sealed, 2 * sealed, sealed]);
 }
 
 /// Beside the large one, whose part file a cut leaves.

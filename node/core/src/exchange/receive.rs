@@ -160,6 +160,11 @@ impl Receive {
         leaf == Some(&crypto::tree::leaf_hash(data))
     }
 
+    /// How many chunks the file has.
+    pub fn chunks(&self) -> u64 {
+        self.chunks
+    }
+
     /// Whether every chunk is here.
     ///
     /// # Errors
@@ -230,19 +235,19 @@ impl Opening {
         &self.received
     }
 
-    /// Starts to check that all of it opens and is what was signed.
+    /// Whether a document that opened to its end is what was signed.
     ///
     /// # Errors
     /// [`ReceiveError::Integrity`].
-    pub fn check(&self, header: &[u8]) -> Result<Checking, ReceiveError> {
-        Ok(Checking {
-            opener: self.open(header)?,
-            hash: Sha256::default(),
-            plain_sha256: self.received.manifest.plain_sha256,
-        })
+    pub fn confirm(&self, opened: Sha256) -> Result<(), ReceiveError> {
+        if opened.finish() == self.received.manifest.plain_sha256 {
+            Ok(())
+        } else {
+            Err(ReceiveError::Integrity)
+        }
     }
 
-    /// Starts to read what was checked; each chunk still opens only as it was sealed.
+    /// Starts to open it, chunk by chunk behind the header.
     ///
     /// # Errors
     /// [`ReceiveError::Integrity`].
@@ -251,38 +256,6 @@ impl Opening {
         let manifest = &self.received.manifest;
         FileOpener::new(&self.key, header, manifest.sealed_size, manifest.size)
             .map_err(|_| ReceiveError::Integrity)
-    }
-}
-
-/// A document being checked from its first chunk to its last.
-pub struct Checking {
-    opener: FileOpener,
-    hash: Sha256,
-    plain_sha256: [u8; 32],
-}
-
-impl Checking {
-    /// Takes the next chunk behind the header.
-    ///
-    /// # Errors
-    /// [`ReceiveError::Integrity`].
-    pub fn take(&mut self, sealed: &[u8]) -> Result<(), ReceiveError> {
-        let opened = self.opener.open(sealed);
-        let plain = opened.map_err(|_| ReceiveError::Integrity)?;
-        self.hash.update(&plain);
-        Ok(())
-    }
-
-    /// Whether everything was read and is what was signed.
-    ///
-    /// # Errors
-    /// [`ReceiveError::Integrity`].
-    pub fn finish(self) -> Result<(), ReceiveError> {
-        if self.opener.is_done() && self.hash.finish() == self.plain_sha256 {
-            Ok(())
-        } else {
-            Err(ReceiveError::Integrity)
-        }
     }
 }
 

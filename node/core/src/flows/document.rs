@@ -210,32 +210,17 @@ impl<W: World> Node<W> {
     ) -> Result<Document, FlowError> {
         let now = self.now();
         let content_key = SecretKey::new(self.random());
-        let mut sealing = Sealing::new(key, &content_key, &self.random());
-        let mut content = pin!(content);
-        while let Some(bytes) = content.next().await {
-            let sealed;
-            (sealing, sealed) = self
-                .world
-                .run({
-                    let bytes = bytes?;
-                    move || {
-                        let sealed = sealing.take(&bytes);
-                        (sealing, sealed)
-                    }
-                })
-                .await;
-            self.world.append_file(file, sealed?.into()).await?;
-        }
-        let (rest, sealed) = self.world.run(move || sealing.finish()).await;
+        let sealing = Sealing::new(key, &content_key, &self.random());
+        let sealed = self.seal_stream(file, sealing, content).await?;
         let sealed_size = crypto::sealed_len(sealed.whole.size);
-        self.world.append_file(file, rest.into()).await?;
-        self.world.sync_file(file).await?;
+        let root = crypto::tree::root(&sealed.whole.leaves);
+        self.state().leaves.remember(file, sealed.whole.leaves);
         let (size, plain_sha256) = (sealed.whole.size, sealed.sha256);
         let date = description.date.unwrap_or(now);
         let manifest = Manifest {
             member: self.member(),
             file,
-            root: crypto::tree::root(&sealed.whole.leaves),
+            root,
             sealed_size,
             size,
             commitment: sealed.whole.commitment,
@@ -278,6 +263,34 @@ impl<W: World> Node<W> {
         };
         check_readable(&document)?;
         Ok(document)
+    }
+
+    /// Seals content into a file as it comes; the file is durable when this returns.
+    async fn seal_stream(
+        &self,
+        file: FileId,
+        mut sealing: Sealing,
+        content: impl Stream<Item = Result<Bytes, FlowError>> + Send,
+    ) -> Result<Sealed, FlowError> {
+        let mut content = pin!(content);
+        while let Some(bytes) = content.next().await {
+            let sealed;
+            (sealing, sealed) = self
+                .world
+                .run({
+                    let bytes = bytes?;
+                    move || {
+                        let sealed = sealing.take(&bytes);
+                        (sealing, sealed)
+                    }
+                })
+                .await;
+            self.world.append_file(file, sealed?.into()).await?;
+        }
+        let (rest, sealed) = self.world.run(move || sealing.finish()).await;
+        self.world.append_file(file, rest.into()).await?;
+        self.world.sync_file(file).await?;
+        Ok(sealed)
     }
 
     fn wrap_context(&self, file: FileId) -> WrapContext {

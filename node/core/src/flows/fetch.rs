@@ -1,7 +1,8 @@
 //! The asker's fetch: ciphertext in, checked chunk by chunk, then the key, then bytes.
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, future};
+use zeroize::Zeroizing;
 
 use super::{
     call::{AskError, Asked},
@@ -11,7 +12,8 @@ use super::{
     node::{Actor, Node, push_audit},
 };
 use crate::{
-    audit, crypto,
+    audit,
+    crypto::{self, Sha256},
     exchange::{Opening, Receive, ReceiveError, Received},
     ports::{FetchPart, Rpc, World},
     records::{Batch, Disclosure},
@@ -60,6 +62,22 @@ impl Recipient for Vec<u8> {
         self.extend_from_slice(&bytes);
         true
     }
+}
+
+impl Recipient for Sha256 {
+    async fn take(&mut self, bytes: Bytes) -> bool {
+        self.update(&bytes);
+        true
+    }
+}
+
+async fn take_all(recipient: &mut impl Recipient, opened: Vec<Zeroizing<Vec<u8>>>) -> bool {
+    for chunk in opened {
+        if !recipient.take(Bytes::from_owner(chunk)).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// A document that is all here, with what was signed of it.
@@ -133,9 +151,9 @@ impl<W: World> Node<W> {
         );
         let handed_over = match outcome {
             Ok(arrived) => self
-                .hand_over(node, &arrived, recipient)
+                .open_all(node, &arrived, recipient)
                 .await
-                .map(|()| arrived.opening.into_received()),
+                .map(|_all_or_unwanted| arrived.opening.into_received()),
             Err(error) => Err(error),
         };
         let keep = own && cut;
@@ -149,38 +167,50 @@ impl<W: World> Node<W> {
         })
     }
 
-    /// Reads a document that was checked, for as long as somebody takes it.
-    async fn hand_over(
+    /// Opens a document and hands it over for as long as somebody takes it, the next chunks being opened
+    /// meanwhile. Says whether all of it was taken.
+    async fn open_all(
         &self,
         node: NodeKey,
         arrived: &Arrived,
         recipient: &mut impl Recipient,
-    ) -> Result<(), FlowError> {
+    ) -> Result<bool, FlowError> {
+        let damaged = || forged(node, ReceiveError::Integrity);
         let header = arrived.kept.header(&self.world).await?;
-        let damaged = |_| forged(node, ReceiveError::Integrity);
-        let mut opener = arrived.opening.open(&header).map_err(damaged)?;
+        let mut opener = arrived.opening.open(&header).map_err(|_| damaged())?;
         let mut next = 1;
+        let mut waiting = Vec::new();
         loop {
             let sealed = arrived.kept.step(&self.world, next).await?;
-            if sealed.is_empty() {
-                return Ok(());
-            }
             next += sealed.len() as u64;
-            let opened;
-            (opener, opened) = self
-                .world
-                .run(move || {
-                    let opened: Result<Vec<_>, _> =
-                        sealed.iter().map(|chunk| opener.open(chunk)).collect();
-                    (opener, opened)
-                })
-                .await;
-            for mut plain in opened.map_err(|_| forged(node, ReceiveError::Integrity))? {
-                if !recipient.take(std::mem::take(&mut *plain).into()).await {
-                    return Ok(());
-                }
+            let opening = self.world.run(move || {
+                let opened: Result<Vec<_>, _> =
+                    sealed.iter().map(|chunk| opener.open(chunk)).collect();
+                (opener, opened)
+            });
+            let (reopened, taken) = future::join(opening, take_all(recipient, waiting)).await;
+            let opened = reopened.1.map_err(|_| damaged())?;
+            opener = reopened.0;
+            if !taken {
+                return Ok(false);
             }
+            if opened.is_empty() {
+                return if opener.is_done() {
+                    Ok(true)
+                } else {
+                    Err(damaged())
+                };
+            }
+            waiting = opened;
         }
+    }
+
+    /// Checks that all of a document opens and is what was signed, before any of it is shown.
+    async fn check(&self, node: NodeKey, arrived: &Arrived) -> Result<(), FlowError> {
+        let mut hash = Sha256::default();
+        self.open_all(node, arrived, &mut hash).await?;
+        let confirmed = arrived.opening.confirm(hash);
+        confirmed.map_err(|error| forged(node, error))
     }
 
     async fn transfer(
@@ -208,13 +238,41 @@ impl<W: World> Node<W> {
             Some(_) => return Err(forged(node, ReceiveError::Foreign).into()),
             None => Kept::begin(&self.world, part, root, sealed_size).await?,
         };
+        let here = (&mut kept, &mut receive);
+        let came = self
+            .take_parts((holder, node), &mut parts, here, (progress, wanted))
+            .await;
+        // Also what came before a cut is kept for the next try.
+        kept.flush(&self.world).await?;
+        came?;
+        // The stream ended early without a reason: what is here is kept for the next try.
+        receive
+            .complete()
+            .map_err(|_| FlowError::Unreachable { node })?;
+        let opening = self
+            .release(actor, fetch, (holder, node, network), receive)
+            .await?;
+        let arrived = Arrived { kept, opening };
+        self.check(node, &arrived).await?;
+        Ok(arrived)
+    }
+
+    /// Takes leaves and chunks as they come, each checked before it is kept, until the holder is done.
+    async fn take_parts(
+        &self,
+        (holder, node): (MemberId, NodeKey),
+        parts: &mut W::Parts,
+        (kept, receive): (&mut Kept, &mut Receive),
+        (progress, wanted): Told<'_>,
+    ) -> Result<(), Cut> {
+        let chunks = receive.chunks();
         loop {
             let next = self.until(self.now().plus(SILENCE), parts.next()).await;
             let next = next
                 .filter(|_| wanted())
                 .ok_or(FlowError::Deadline { node })?;
             match next {
-                None => break,
+                None => return Ok(()),
                 Some(Err(error)) => {
                     let ended = Some(Err(AskError::Call(error)));
                     return self.reply(holder, ended).map_err(Cut::Failed);
@@ -226,26 +284,17 @@ impl<W: World> Node<W> {
                     receive
                         .handle_leaves(&leaves)
                         .map_err(|error| Cut::of(node, error))?;
-                    self.compare(node, &kept, &mut receive).await?;
+                    self.compare(node, kept, receive).await?;
                 }
                 Some(Ok(FetchPart::Chunk { index, data })) => {
                     receive
                         .handle_chunk(index, &data)
                         .map_err(|error| forged(node, error))?;
-                    kept.add(&self.world, data).await?;
-                    progress(index + 1, head.chunks);
+                    kept.add(&self.world, &data).await?;
+                    progress(index + 1, chunks);
                 }
             }
         }
-        // The stream ended early without a reason: what is here is kept for the next try.
-        receive
-            .complete()
-            .map_err(|_| FlowError::Unreachable { node })?;
-        let opening = self
-            .release(actor, fetch, (holder, node, network), receive)
-            .await?;
-        self.check(node, &kept, &opening).await?;
-        Ok(Arrived { kept, opening })
     }
 
     /// Compares what an earlier try left with what is signed.
@@ -258,31 +307,6 @@ impl<W: World> Node<W> {
             }
         }
         Ok(())
-    }
-
-    /// Checks that all of a document opens and is what was signed, before any of it is shown.
-    async fn check(&self, node: NodeKey, kept: &Kept, opening: &Opening) -> Result<(), FlowError> {
-        let header = kept.header(&self.world).await?;
-        let damaged = |error| forged(node, error);
-        let mut checking = opening.check(&header).map_err(damaged)?;
-        let mut next = 1;
-        loop {
-            let sealed = kept.step(&self.world, next).await?;
-            if sealed.is_empty() {
-                break;
-            }
-            next += sealed.len() as u64;
-            let taken;
-            (checking, taken) = self
-                .world
-                .run(move || {
-                    let taken = sealed.iter().try_for_each(|chunk| checking.take(chunk));
-                    (checking, taken)
-                })
-                .await;
-            taken.map_err(damaged)?;
-        }
-        checking.finish().map_err(damaged)
     }
 
     async fn open_fetch(

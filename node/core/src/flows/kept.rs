@@ -26,7 +26,8 @@ pub(super) struct Kept {
 
 enum Place {
     Memory(Vec<u8>),
-    File,
+    /// The part file, and the chunks that are not in it yet.
+    File(Vec<u8>),
 }
 
 impl Kept {
@@ -46,7 +47,7 @@ impl Kept {
                 root,
                 sealed_size,
                 chunks,
-                place: Place::File,
+                place: Place::File(Vec::new()),
             })
         }))
     }
@@ -64,7 +65,7 @@ impl Kept {
             world.remove_part(part).await?;
             let header = part_header(&root, sealed_size);
             world.append_part(part, header.into()).await?;
-            Place::File
+            Place::File(Vec::new())
         };
         Ok(Self {
             part,
@@ -80,18 +81,34 @@ impl Kept {
         (self.chunks > 0).then_some((self.root, self.chunks))
     }
 
-    /// Adds the next chunk.
+    /// Adds the next chunk. It can be read once it was flushed.
     pub(super) async fn add<W: World>(
         &mut self,
         world: &W,
-        chunk: Bytes,
+        chunk: &[u8],
     ) -> Result<(), StoreError> {
-        match &mut self.place {
-            Place::Memory(bytes) => bytes.extend_from_slice(&chunk),
-            Place::File => world.append_part(self.part, chunk).await?,
-        }
         self.chunks += 1;
+        match &mut self.place {
+            Place::Memory(bytes) => bytes.extend_from_slice(chunk),
+            Place::File(waiting) => {
+                waiting.extend_from_slice(chunk);
+                if waiting.len() >= FETCH_STEP_CHUNKS as usize * chunk.len() {
+                    return self.flush(world).await;
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Writes what waits, so that it can be read and a later try goes on from it.
+    pub(super) async fn flush<W: World>(&mut self, world: &W) -> Result<(), StoreError> {
+        match &mut self.place {
+            Place::File(waiting) if !waiting.is_empty() => {
+                let waiting = std::mem::take(waiting);
+                world.append_part(self.part, waiting.into()).await
+            }
+            Place::File(_) | Place::Memory(_) => Ok(()),
+        }
     }
 
     /// The header of the file, its first chunk.
@@ -115,31 +132,58 @@ impl Kept {
         world: &W,
         chunks: Range<u64>,
     ) -> Result<Vec<Bytes>, StoreError> {
-        let ranges: Vec<Range<u64>> = chunks
-            .filter_map(|index| crypto::chunk_range(self.sealed_size, index))
-            .collect();
-        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+        let Some(span) = ChunkSpan::of(self.sealed_size, chunks) else {
             return Ok(Vec::new());
         };
-        let (start, len) = (first.start, (last.end - first.start) as usize);
+        let (start, len) = (span.start, span.len);
         let bytes = match &self.place {
             Place::Memory(bytes) => {
                 let here = bytes.get(start as usize..start as usize + len);
                 Bytes::copy_from_slice(here.ok_or(StoreError::Missing)?)
             }
-            Place::File => {
+            Place::File(_) => {
                 world
                     .read_part(self.part, HEADER_BYTES + start, len)
                     .await?
             }
         };
-        if bytes.len() != len {
-            return Err(StoreError::Missing);
-        }
-        let slice = |range: &Range<u64>| {
-            bytes.slice((range.start - start) as usize..(range.end - start) as usize)
-        };
-        Ok(ranges.iter().map(slice).collect())
+        span.cut(&bytes).ok_or(StoreError::Missing)
+    }
+}
+
+/// Where chunks that follow each other lie in a sealed file, so that they are read in one step.
+pub(super) struct ChunkSpan {
+    /// Where the first begins.
+    pub(super) start: u64,
+    /// Bytes of all together.
+    pub(super) len: usize,
+    ends: Vec<usize>,
+}
+
+impl ChunkSpan {
+    /// None where a file of that size has no such chunks.
+    pub(super) fn of(sealed_size: u64, chunks: Range<u64>) -> Option<Self> {
+        let ranges: Vec<Range<u64>> = chunks
+            .filter_map(|index| crypto::chunk_range(sealed_size, index))
+            .collect();
+        let start = ranges.first()?.start;
+        let ends: Vec<usize> = ranges
+            .iter()
+            .map(|range| (range.end - start) as usize)
+            .collect();
+        let len = *ends.last()?;
+        Some(Self { start, len, ends })
+    }
+
+    /// The chunks in what was read; none where something is missing.
+    pub(super) fn cut(&self, bytes: &Bytes) -> Option<Vec<Bytes>> {
+        let mut from = 0;
+        (bytes.len() == self.len).then(|| {
+            self.ends
+                .iter()
+                .map(|end| bytes.slice(std::mem::replace(&mut from, *end)..*end))
+                .collect()
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The holder's end of a fetch: ciphertext as it lies, and the release in the patient's turn.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -9,6 +9,7 @@ use super::{
     call::Question,
     decide::{Claim, Refusal},
     error::FlowError,
+    kept::ChunkSpan,
     node::{Node, push_audit},
     state::Pending,
 };
@@ -22,7 +23,8 @@ use crate::{
     records::{Batch, Disclosure, Document, Manifest},
     session::Authenticated,
     types::{
-        DisclosureId, DocumentId, FileId, NodeKey, PatientId, PeerCode, limits::LEAVES_PER_PART,
+        DisclosureId, DocumentId, FileId, NodeKey, PatientId, PeerCode,
+        limits::{FETCH_STEP_CHUNKS, LEAVES_PER_PART, SEND_STEP_CHUNKS},
     },
     wire::{FetchHead, FetchRequest, ReleaseAnswer, ReleaseRequest},
 };
@@ -40,8 +42,10 @@ struct Outgoing {
 /// How far a stream is.
 enum Step {
     Head(Bytes),
-    Leaves(u64),
-    Chunk(u64),
+    /// The next leaf, and the leaves before it where they are not remembered yet.
+    Leaves(u64, Vec<[u8; 32]>),
+    /// The next chunk, and those that were read with it.
+    Chunk(u64, VecDeque<Bytes>),
 }
 
 impl<W: World> Node<W> {
@@ -80,36 +84,42 @@ impl<W: World> Node<W> {
     ) -> Option<(Result<FetchPart, PeerCode>, Option<Step>)> {
         match (step, outgoing) {
             (Step::Head(head), outgoing) => {
-                let next = outgoing.map(|_| Step::Leaves(0));
+                let next = outgoing.map(|_| Step::Leaves(0, Vec::new()));
                 Some((Ok(FetchPart::Head(head)), next))
             }
-            (Step::Leaves(from), Some(outgoing)) => {
+            (Step::Leaves(from, before), Some(outgoing)) => {
                 if let Err(code) = self.still_permitted(&outgoing).await {
                     return Some((Err(code), None));
                 }
                 let until = outgoing.chunks.min(from + LEAVES_PER_PART as u64);
-                let leaves = self.leaves(&outgoing, from, until).await;
-                let next = if until < outgoing.chunks {
-                    Some(Step::Leaves(until))
-                } else {
-                    (first < outgoing.chunks).then_some(Step::Chunk(first))
-                };
-                Some(match leaves {
-                    Ok(leaves) => (Ok(FetchPart::Leaves(leaves)), next),
+                Some(match self.leaves(&outgoing, from..until, before).await {
+                    Ok((leaves, so_far)) => {
+                        let next = if until < outgoing.chunks {
+                            Some(Step::Leaves(until, so_far))
+                        } else {
+                            (first < outgoing.chunks).then(|| Step::Chunk(first, VecDeque::new()))
+                        };
+                        (Ok(FetchPart::Leaves(leaves)), next)
+                    }
                     Err(code) => (Err(code), None),
                 })
             }
-            (Step::Chunk(index), Some(outgoing)) => {
+            (Step::Chunk(index, mut ahead), Some(outgoing)) => {
                 if let Err(code) = self.still_permitted(&outgoing).await {
                     return Some((Err(code), None));
                 }
-                let next = (index + 1 < outgoing.chunks).then_some(Step::Chunk(index + 1));
-                Some(match self.chunk(&outgoing, index).await {
-                    Ok(data) => (Ok(FetchPart::Chunk { index, data }), next),
-                    Err(code) => (Err(code), None),
-                })
+                if ahead.is_empty() {
+                    let until = outgoing.chunks.min(index + SEND_STEP_CHUNKS);
+                    match self.chunks(&outgoing, index..until).await {
+                        Ok(chunks) => ahead = chunks.into(),
+                        Err(code) => return Some((Err(code), None)),
+                    }
+                }
+                let data = ahead.pop_front()?;
+                let next = (index + 1 < outgoing.chunks).then(|| Step::Chunk(index + 1, ahead));
+                Some((Ok(FetchPart::Chunk { index, data }), next))
             }
-            (Step::Leaves(_) | Step::Chunk(_), None) => None,
+            (Step::Leaves(..) | Step::Chunk(..), None) => None,
         }
     }
 
@@ -124,22 +134,54 @@ impl<W: World> Node<W> {
         Err(recorded.map_or(PeerCode::Unavailable, |()| refusal.peer_code()))
     }
 
-    async fn chunk(&self, outgoing: &Outgoing, index: u64) -> Result<Bytes, PeerCode> {
-        let range = crypto::chunk_range(outgoing.sealed_size, index).ok_or(PeerCode::Malformed)?;
-        let len = (range.end - range.start) as usize;
-        match self.world.read_file(outgoing.file, range.start, len).await {
-            Ok(data) if data.len() == len => Ok(data),
-            Ok(_) | Err(_) => Err(PeerCode::Unavailable),
-        }
+    async fn chunks(
+        &self,
+        outgoing: &Outgoing,
+        chunks: Range<u64>,
+    ) -> Result<Vec<Bytes>, PeerCode> {
+        let span = ChunkSpan::of(outgoing.sealed_size, chunks).ok_or(PeerCode::Malformed)?;
+        let read = self
+            .world
+            .read_file(outgoing.file, span.start, span.len)
+            .await;
+        let read = read.map_err(|_| PeerCode::Unavailable)?;
+        span.cut(&read).ok_or(PeerCode::Unavailable)
     }
 
-    async fn leaves(&self, outgoing: &Outgoing, from: u64, until: u64) -> Result<Bytes, PeerCode> {
-        let mut leaves = Vec::with_capacity((until - from) as usize * 32);
-        for index in from..until {
-            let chunk = self.chunk(outgoing, index).await?;
-            leaves.extend_from_slice(&crypto::tree::leaf_hash(&chunk));
+    /// Leaves of a file, and all of it so far. The last of them is remembered with those before it, so
+    /// that the file is read and hashed once and not with every fetch: it never changes.
+    async fn leaves(
+        &self,
+        outgoing: &Outgoing,
+        wanted: Range<u64>,
+        mut so_far: Vec<[u8; 32]>,
+    ) -> Result<(Bytes, Vec<[u8; 32]>), PeerCode> {
+        let place = wanted.start as usize..wanted.end as usize;
+        let known = self.state().leaves.of(outgoing.file);
+        if let Some(leaves) = known
+            .as_deref()
+            .and_then(|leaves| leaves.get(place.clone()))
+        {
+            return Ok((leaves.concat().into(), so_far));
         }
-        Ok(leaves.into())
+        so_far.truncate(place.start);
+        let mut next = so_far.len() as u64;
+        while next < wanted.end {
+            let until = wanted.end.min(next + FETCH_STEP_CHUNKS);
+            let chunks = self.chunks(outgoing, next..until).await?;
+            let hash = move || -> Vec<_> {
+                let hashes = chunks.iter().map(|chunk| crypto::tree::leaf_hash(chunk));
+                hashes.collect()
+            };
+            so_far.extend(self.world.run(hash).await);
+            next = until;
+        }
+        let part = so_far[place].concat();
+        if next == outgoing.chunks {
+            let whole = std::mem::take(&mut so_far);
+            self.state().leaves.remember(outgoing.file, whole);
+        }
+        Ok((part.into(), so_far))
     }
 
     async fn start_fetch(

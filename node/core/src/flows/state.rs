@@ -12,7 +12,7 @@ use super::{news::News, revoke::UnderWay};
 use crate::{
     audit::FloodCounter,
     crypto::{Envelope, OpeningKey, SecretKey, Tree},
-    exchange::Turns,
+    exchange::{Leaves, Turns},
     locator::Handles,
     membership::{
         Chain, Charter, JoinRecord, Link, Member, Members, Proposal, Standing, Status, Trust,
@@ -194,6 +194,7 @@ pub(super) struct State {
     pub(super) flood: FloodCounter,
     pub(super) pending: BTreeMap<DisclosureId, Pending>,
     pub(super) fetching: BTreeSet<[u8; 32]>,
+    pub(super) leaves: Leaves,
     pub(super) budget: BTreeMap<MemberId, (u64, u32)>,
     pub(super) member_writes: BTreeMap<MemberId, MemberWrite>,
     pub(super) authority_of: BTreeMap<MemberId, [u8; 32]>,
@@ -365,6 +366,7 @@ impl Fold {
             flood: FloodCounter::default(),
             pending: BTreeMap::new(),
             fetching: BTreeSet::new(),
+            leaves: Leaves::default(),
             budget: BTreeMap::new(),
             member_writes: BTreeMap::new(),
             authority_of: BTreeMap::new(),

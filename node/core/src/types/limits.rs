@@ -29,6 +29,10 @@ pub const DOCUMENT_MAX_BYTES: u64 = 4 << 30;
 pub const FETCH_MEMORY_MAX_BYTES: u64 = 1 << 20;
 /// Chunks of a part file that are read and opened in one step.
 pub const FETCH_STEP_CHUNKS: u64 = 16;
+/// Chunks of a sealed file that its holder reads in one step; each is still decided by itself.
+pub const SEND_STEP_CHUNKS: u64 = 4;
+/// Leaf hashes of sealed files that a holder remembers, 4 MiB of them.
+pub const LEAVES_REMEMBERED_MAX: usize = 128 << 10;
 /// Bytes of one value in the index (storage.md 3).
 pub const INDEX_VALUE_MAX_BYTES: usize = 4 << 10;
 /// Plaintext bytes of a chunk of a document file (c2sp.org/age payload).
