@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     boot::{self, Booted},
     config::Config,
-    net::{Incoming, Net, NetConfig, NetError, NetEvent, ReachConfig, Reached, sticky},
+    net::{Incoming, Net, NetConfig, NetError, NetEvent, ReachConfig, Reached, give_up, sticky},
     store::StoreOpened,
     world::RealWorld,
 };
@@ -237,14 +237,20 @@ impl Daemon {
         let wanted = self.config.listen.0.clone();
         let path = self.folder.join(LISTENING);
         let before = std::fs::read_to_string(&path).unwrap_or_default();
-        let sticky = sticky(&wanted, &before);
-        let started = match Net::start(config(sticky.clone())).await {
-            // A port that was only remembered may be somebody else's by now.
-            Err(NetError::PortTaken { .. }) if sticky != wanted => {
-                Net::start(config(wanted.clone())).await
+        let mut asked = sticky(&wanted, &before);
+        let started = loop {
+            match Net::start(config(asked.clone())).await {
+                // A port that was only remembered may be somebody else's by now. Each try gives one up,
+                // so this ends.
+                Err(NetError::PortTaken { port }) if give_up(&mut asked, &wanted, port) => {
+                    tracing::warn!(
+                        port,
+                        "the port of the last start is taken; any other is asked for"
+                    );
+                }
+                other => break other?,
             }
-            other => other,
-        }?;
+        };
         let lines: Vec<String> = wanted
             .iter()
             .zip(started.0.bound())

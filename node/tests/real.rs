@@ -113,6 +113,27 @@ async fn a_node_started_anew_from_its_directory_is_the_same_node() {
     clinic.stop().await;
 }
 
+/// Members know a node by its addresses: one port that somebody took meanwhile does not cost the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_port_was_taken_meanwhile_keeps_its_other_one() {
+    let node = Node::made("Hospital A", Kind::Hospital).await;
+    assert!(node.flows().found(&actor(), founding()).await.is_ok());
+    node.daemon.start_network().await.expect("a network");
+    let before = node.listens();
+    let port = |text: &str| text.split('/').nth(4).and_then(|port| port.parse().ok());
+
+    let stopped = node.stop().await;
+    let datagram: u16 = port(&before[1]).expect("a port");
+    let held = std::net::UdpSocket::bind(("127.0.0.1", datagram)).expect("a free port");
+    let node = stopped.started().await;
+
+    let after = node.listens();
+    assert_eq!(after[0], before[0]);
+    assert_ne!(after[1], before[1]);
+    drop(held);
+    node.stop().await;
+}
+
 /// One changed byte of the journal: its own people read on, nobody else is answered, nothing is
 /// written.
 #[tokio::test(flavor = "multi_thread")]
@@ -335,15 +356,7 @@ async fn network() -> (Node, Node) {
 
 async fn network_over(listen: &[&str]) -> (Node, Node) {
     let hospital = Node::made_at("Hospital A", Kind::Hospital, listen).await;
-    let founding = Founding {
-        name: "Test network".to_owned(),
-        template: Template::OptIn,
-        rules: Rules::of(Template::OptIn),
-        authorities: Vec::new(),
-        threshold: 1,
-        test: true,
-    };
-    let founded = hospital.flows().found(&actor(), founding).await;
+    let founded = hospital.flows().found(&actor(), founding()).await;
     assert!(founded.is_ok());
     let started = hospital.daemon.start_network().await;
     started.expect("a network");
@@ -439,6 +452,11 @@ impl Node {
 
     fn flows(&self) -> &Arc<Flows<RealWorld>> {
         &self.daemon.node
+    }
+
+    /// Where it listens, TCP first.
+    fn listens(&self) -> Vec<String> {
+        self.daemon.net().expect("a network").bound()
     }
 
     async fn stop(self) -> Stopped {
@@ -695,6 +713,17 @@ fn making_at(name: &str, kind: Kind, passphrase: Option<&str>, listen: &[&str]) 
         passphrase: passphrase.map(|text| Zeroizing::new(text.to_owned())),
         key_file: None,
         member: None,
+    }
+}
+
+fn founding() -> Founding {
+    Founding {
+        name: "Test network".to_owned(),
+        template: Template::OptIn,
+        rules: Rules::of(Template::OptIn),
+        authorities: Vec::new(),
+        threshold: 1,
+        test: true,
     }
 }
 

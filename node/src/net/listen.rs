@@ -157,6 +157,23 @@ pub fn sticky(wanted: &[String], before: &str) -> Vec<String> {
         .collect()
 }
 
+/// Asks for any port again where a remembered one turned out to be taken; tells whether one was. The
+/// others stay: members know this node by them, and firewalls may.
+pub fn give_up(asked: &mut [String], wanted: &[String], taken: u16) -> bool {
+    let mut given_up = false;
+    for (asked, wanted) in asked.iter_mut().zip(wanted) {
+        let at = asked.parse().ok().and_then(|address| socket(&address));
+        let is_taken = at.is_some_and(|at| match at {
+            Socket::Stream(at) | Socket::Datagram(at) => at.port() == taken,
+        });
+        if is_taken && asked != wanted {
+            asked.clone_from(wanted);
+            given_up = true;
+        }
+    }
+    given_up
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,5 +221,24 @@ mod tests {
         assert_eq!(sticky(std::slice::from_ref(&any), ""), [any.as_str()]);
         let garbage = "/ip4/127.0.0.1/tcp/0 nonsense\n";
         assert_eq!(sticky(std::slice::from_ref(&any), garbage), [any.as_str()]);
+    }
+
+    #[test]
+    fn of_remembered_ports_the_taken_one_is_given_up_and_one_that_was_configured_never() {
+        let asked = |ports: [&str; 2]| {
+            let [stream, datagram] = ports;
+            [
+                format!("/ip4/127.0.0.1/tcp/{stream}"),
+                format!("/ip4/127.0.0.1/udp/{datagram}/quic-v1"),
+            ]
+        };
+        let wanted = asked(["7420", "0"]);
+        let mut sticky = asked(["7420", "41000"]);
+
+        assert!(!give_up(&mut sticky, &wanted, 7_420));
+        assert!(give_up(&mut sticky, &wanted, 41_000));
+
+        assert_eq!(sticky, wanted);
+        assert!(!give_up(&mut sticky, &wanted, 41_000));
     }
 }

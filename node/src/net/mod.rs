@@ -40,7 +40,7 @@ pub use directory::{Directory, Found};
 pub use error::NetError;
 pub use handle::{Net, NetConfig, NetEvent};
 pub use incoming::{Caller, Incoming, PeerStream};
-pub use listen::sticky;
+pub use listen::{give_up, sticky};
 pub use nat::Reached;
 pub use observed::{Carrier, ConnectionInfo};
 pub use proxy::{Proxy, ProxyConfigError};

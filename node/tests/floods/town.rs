@@ -51,6 +51,11 @@ pub(crate) fn count(few: usize, many: usize) -> usize {
     }
 }
 
+/// Before it is known where the daemon listens.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// Where the daemon's log goes.
+const LOG: &str = "founder.log";
+
 pub(crate) struct Town {
     process: Child,
     pub(crate) tcp: SocketAddr,
@@ -59,7 +64,7 @@ pub(crate) struct Town {
     pub(crate) honest: Arc<Daemon>,
     pub(crate) rogue: Keypair,
     founder: MemberId,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Town {
@@ -67,6 +72,11 @@ impl Drop for Town {
         // It may have ended by itself, which its test has seen.
         let _killed = self.process.kill();
         let _reaped = self.process.wait();
+        if std::thread::panicking() {
+            let said = self.said();
+            let last: Vec<&str> = said.lines().rev().take(20).collect();
+            println!("the daemon said last, newest first: {last:#?}");
+        }
     }
 }
 
@@ -100,7 +110,6 @@ impl Town {
         for applicant in [&honest, &rogue] {
             admitted(&founder, applicant).await;
         }
-        let bound = founder.net().expect("a network").bound();
         let mut seed = *rogue.node.identity().node.seed();
         let seed = identity::ed25519::SecretKey::try_from_bytes(&mut seed).expect("a key");
         let member = founder.node.member();
@@ -108,22 +117,38 @@ impl Town {
         rogue.stop().await;
         founder.stop().await;
         drop(founder);
-        let town = Self {
-            process: spawn(before, &folder.path().join("founder")),
-            tcp: socket(&bound[0]),
-            quic: socket(&bound[1]),
+        let mut town = Self {
+            process: spawn(before, folder.path()),
+            tcp: NOWHERE,
+            quic: NOWHERE,
             network,
             honest,
             rogue: identity::ed25519::Keypair::from(seed).into(),
             founder: member,
-            _folder: folder,
+            folder,
         };
         let start = Instant::now();
         while timeout(PATIENCE, town.call()).await != Ok(true) {
             assert!(start.elapsed() < PATIENCE, "the founder does not answer");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        [town.tcp, town.quic] = town.listens();
         town
+    }
+
+    /// Where the process listens, as it says: a port of the founding may have been taken meanwhile, not
+    /// least by the founding's own QUIC, which lingers for seconds.
+    fn listens(&self) -> [SocketAddr; 2] {
+        let path = self.folder.path().join("founder").join("listening");
+        let told = std::fs::read_to_string(path).expect("where it listens");
+        let mut lines = told.lines().filter_map(|line| line.split_once(' '));
+        let mut next = || socket(lines.next().expect("an address").1);
+        [next(), next()]
+    }
+
+    /// What the process has said so far.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(LOG)).expect("a log")
     }
 
     /// One honest call: who are the members?
@@ -191,15 +216,16 @@ impl Town {
 }
 
 fn spawn(before: &str, folder: &Path) -> Child {
+    let log = std::fs::File::create(folder.join(LOG)).expect("a log");
     let program = env!("CARGO_BIN_EXE_chartmeshd");
     Command::new("sh")
         .arg("-c")
         .arg(format!("{before} exec \"$0\" --node \"$1\""))
         .arg(program)
-        .arg(folder)
+        .arg(folder.join("founder"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(log)
         .spawn()
         .expect("a process")
 }
