@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
     task::Poll,
     time::Duration,
 };
@@ -20,6 +21,8 @@ use libp2p::{
 };
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use crate::town::RECOVERED;
 
 /// A connection whose other end was proven, before anything is multiplexed.
 pub(crate) type Secured = noise::Output<Compat<TcpStream>>;
@@ -175,29 +178,73 @@ impl Muxed {
     }
 }
 
-/// Writes one piece after another, and reads away what comes back, until the other side has had enough
-/// or the time is over. Gives how many pieces were written.
-pub(crate) async fn pour<S>(io: S, lasts: Duration, mut piece: impl FnMut(u64) -> Vec<u8>) -> u64
+/// What became of a flood on one stream or connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Poured {
+    pub(crate) pieces: u64,
+    pub(crate) read_bytes: u64,
+    pub(crate) ended: bool,
+}
+
+/// Whether a flood reads what comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ears {
+    /// All of it; and at its end it waits for so many bytes a piece, or the other side's end.
+    Open { owed: u64 },
+    /// Nothing.
+    Deaf,
+}
+
+/// Writes one piece after another until the other side has ended it or the time is over.
+pub(crate) async fn pour<S>(
+    io: S,
+    lasts: Duration,
+    ears: Ears,
+    mut piece: impl FnMut(u64) -> Vec<u8>,
+) -> Poured
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut reader, mut writer) = io.split();
-    let reading = tokio::spawn(async move {
+    let (mut pieces, mut ended) = (0, false);
+    let read = AtomicU64::new(0);
+    let listening = async {
+        if ears == Ears::Deaf {
+            std::future::pending::<()>().await;
+        }
         let mut bytes = vec![0; 16 << 10];
-        while matches!(reader.read(&mut bytes).await, Ok(1..)) {}
-    });
-    let mut written = 0;
-    let writing = async {
-        loop {
-            if writer.write_all(&piece(written)).await.is_err() || writer.flush().await.is_err() {
-                return;
-            }
-            written += 1;
+        while let Ok(len @ 1..) = reader.read(&mut bytes).await {
+            read.fetch_add(len as u64, Ordering::Relaxed);
         }
     };
-    let _over = tokio::time::timeout(lasts, writing).await;
-    reading.abort();
-    written
+    tokio::pin!(listening);
+    let writing = async {
+        while writer.write_all(&piece(pieces)).await.is_ok() && writer.flush().await.is_ok() {
+            pieces += 1;
+        }
+    };
+    tokio::select! {
+        () = writing => ended = true,
+        () = &mut listening => ended = true,
+        () = tokio::time::sleep(lasts) => {}
+    }
+    if let (Ears::Open { owed }, false) = (ears, ended) {
+        let paid = async {
+            while read.load(Ordering::Relaxed) < owed * pieces {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = &mut listening => ended = true,
+            () = paid => {}
+            () = tokio::time::sleep(RECOVERED) => panic!("neither answered nor ended: {read:?}"),
+        }
+    }
+    Poured {
+        pieces,
+        read_bytes: read.load(Ordering::Relaxed),
+        ended,
+    }
 }
 
 /// Whether the other side closes a connection, within a time.

@@ -2,6 +2,7 @@
 //! member that means harm.
 
 use std::{
+    fmt::Debug,
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -21,19 +22,31 @@ use chartmesh_node::{
     daemon::{Daemon, Reach},
 };
 use libp2p::identity::{self, Keypair};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    time::timeout,
+};
 
-use crate::raw;
+use crate::{frame, raw};
 
 /// Generous: a machine under load must not fail a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What an honest call may take, flood or not.
 pub(crate) const CALL_MAX: Duration = Duration::from_secs(2);
+/// How soon a node is itself again once a flood is over.
+pub(crate) const RECOVERED: Duration = Duration::from_secs(10);
 /// What the daemon may hold in memory.
 const MEMORY_MAX_KIB: u64 = 512 << 10;
 /// Where honest nodes call from, and where floods come from: two hosts, as far as addresses tell.
 pub(crate) const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const HOSTILE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// One of 250 more hosts that floods come from.
+pub(crate) fn other_host(number: usize) -> IpAddr {
+    let last = u8::try_from(number % 250).unwrap_or(0);
+    IpAddr::V4(Ipv4Addr::new(127, 0, 1, last + 1))
+}
 
 /// How long a flood lasts: seconds, or as many as `CHARTMESH_LONG` says.
 pub(crate) fn lasts() -> Duration {
@@ -199,14 +212,50 @@ impl Town {
             .expect("a number")
     }
 
-    /// How long it takes until somebody new is connected, with a member's key.
+    /// How long it takes until somebody new is connected over TCP, with a member's key, and let in: a
+    /// connection that a limit refuses is ended only after its handshake.
     pub(crate) async fn connects(&self) -> Duration {
         let start = Instant::now();
-        while raw::muxed(HONEST, self.tcp, &self.rogue).await.is_err() {
-            assert!(start.elapsed() < PATIENCE, "nobody is let in");
+        loop {
+            let entered = async {
+                let muxed = raw::muxed(HONEST, self.tcp, &self.rogue).await?;
+                muxed.open(&self.protocol()).await
+            };
+            match timeout(PATIENCE, entered).await {
+                Ok(Ok(_)) => return start.elapsed(),
+                other => assert!(start.elapsed() < PATIENCE, "nobody is let in: {other:?}"),
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        start.elapsed()
+    }
+
+    /// Lets a flood run as [`Self::during`], and then sees that the node is itself again: somebody new
+    /// is let in, and its own people are served.
+    pub(crate) async fn survives<T: Debug>(&self, name: &str, flood: impl Future<Output = T>) -> T {
+        let (ended, figures) = self.during(flood).await;
+        let start = Instant::now();
+        let (newcomer, ()) = tokio::join!(self.connects(), self.serves_its_own());
+        assert!(self.call().await);
+        let recovered = start.elapsed();
+        println!("{name}: {ended:?}, {figures:?}, newcomer {newcomer:?}, recovered {recovered:?}");
+        assert!(recovered < RECOVERED, "{recovered:?}");
+        ended
+    }
+
+    /// The admin socket speaks HTTP/2.
+    async fn serves_its_own(&self) {
+        let path = self.folder.path().join("founder").join("admin.sock");
+        let greeted = async {
+            let mut stream = UnixStream::connect(path).await?;
+            stream.write_all(frame::PREFACE).await?;
+            let settings = frame::http(frame::SETTINGS, 0, 0, &[]);
+            stream.write_all(&settings).await?;
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await?;
+            std::io::Result::Ok(head[3])
+        };
+        let first = timeout(PATIENCE, greeted).await.expect("in time");
+        assert_eq!(first.expect("an answer"), frame::SETTINGS);
     }
 
     /// The protocol of its streams.
