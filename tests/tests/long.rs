@@ -35,6 +35,10 @@ mod report;
 mod run;
 #[path = "long/shared.rs"]
 mod shared;
+#[path = "long/stray.rs"]
+mod stray;
+#[path = "long/trouble.rs"]
+mod trouble;
 #[path = "long/verdict.rs"]
 mod verdict;
 #[path = "long/watch.rs"]

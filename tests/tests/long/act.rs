@@ -13,7 +13,7 @@ use crate::{
     people::{Input, PEOPLE, SLIPS},
     run::{Later, Run},
     shared::Noise,
-    verdict::{Asking, Verdict, When},
+    verdict::Asking,
     watch::{PURPOSES, ROLES},
 };
 
@@ -64,7 +64,10 @@ impl Run {
             Act::List => self.list(label, self.reader(one, five), [two, three, four]),
             Act::Fetch => self.fetch(label, self.reader(one, six), [two, three, four, five]),
             Act::Visit => self.visit(label, node, [two, three, four]),
-            Act::Race => self.race(label, self.reader(one, six), [two, three, four]),
+            Act::Race => self.race(label, [one, two, three, four]),
+            Act::Spoil => self.spoil(label, operation),
+            Act::JoinTrouble => self.join_trouble(label, one, two),
+            Act::Burst => self.burst(label, node, [two, three]),
             Act::Members | Act::Greet => self.meet(label, operation.act, node, two),
             Act::Refresh | Act::Look | Act::Count => {
                 self.housekeep(label, operation.act, node, two);
@@ -99,13 +102,15 @@ impl Run {
 
     /// What a user does on a disk that has just gone bad.
     fn follow(&mut self, label: String, node: usize, [what, who, how]: [u32; 3]) {
-        match what % 8 {
+        match what % 10 {
             0 | 1 => self.admit(label, who),
             2 => self.bad_ticket(label, who, how),
             3 => self.import(label, Act::AddPatient, node, [who, how, 0, 0]),
             4 => self.revoke(label, node, who),
             5 => self.consent(label, Act::Grant, node, [who, how, 0, 0, 9]),
             6 => self.add_document(label, node, [who, how, 1]),
+            7 => self.fetch(label, node, [who, how, 1, 0]),
+            8 => self.visit(label, node, [who, how, 1]),
             _ => self.import(label, Act::Import, node, [who, how, 1, 0]),
         }
     }
@@ -145,7 +150,7 @@ impl Run {
         self.launch(&[applicant, 0], label, doer.bad_ticket(founder, how));
     }
 
-    fn import(&mut self, label: String, act: Act, node: usize, numbers: [u32; 4]) {
+    pub(crate) fn import(&mut self, label: String, act: Act, node: usize, numbers: [u32; 4]) {
         let [who, what, how, letter] = numbers;
         let person = who as usize % PEOPLE;
         let Some(doer) = self.doer(node, &label) else {
@@ -177,7 +182,15 @@ impl Run {
         } else {
             Mode::Store
         };
-        self.launch(&[node], label, doer.import(person, input, mode));
+        // The person whose number somebody else has by now.
+        let then = self.doer(node, &label);
+        let then = then.filter(|_| input == Input::Conflict && how % 2 == 0);
+        self.launch(&[node], label, async move {
+            doer.import(person, input, mode).await;
+            if let Some(then) = then {
+                then.add_patient(person).await;
+            }
+        });
     }
 
     /// Somebody of a node, by a number.
@@ -281,7 +294,7 @@ impl Run {
     }
 
     /// A node that was given a handle, or now and then any.
-    fn reader(&self, number: u32, how: u32) -> usize {
+    pub(crate) fn reader(&self, number: u32, how: u32) -> usize {
         let shared = self.shared();
         let holders = shared.model.holders.iter().enumerate();
         let given: Vec<usize> = holders
@@ -306,7 +319,7 @@ impl Run {
     }
 
     /// What a handle is about, by what its holder says, and its documents.
-    fn papers(&self, handle: Handle) -> Option<(usize, PatientId, Vec<DocumentId>)> {
+    pub(crate) fn papers(&self, handle: Handle) -> Option<(usize, PatientId, Vec<DocumentId>)> {
         let shared = self.shared();
         let mut holders = shared.model.holders.iter().enumerate();
         holders.find_map(|(index, holder)| {
@@ -318,7 +331,7 @@ impl Run {
         })
     }
 
-    fn using(&self, node: usize, purpose: u32, role: u32) -> Using {
+    pub(crate) fn using(&self, node: usize, purpose: u32, role: u32) -> Using {
         let asking = Asking {
             asker: node,
             purpose: if purpose % 3 == 0 {
@@ -335,7 +348,7 @@ impl Run {
         }
     }
 
-    fn list(&mut self, label: String, node: usize, [which, purpose, role]: [u32; 3]) {
+    pub(crate) fn list(&mut self, label: String, node: usize, [which, purpose, role]: [u32; 3]) {
         let Some(doer) = self.doer(node, &label) else {
             return;
         };
@@ -344,7 +357,7 @@ impl Run {
         self.launch(&[node], label, doer.list_alone(Using { handle, ..using }));
     }
 
-    fn fetch(&mut self, label: String, node: usize, numbers: [u32; 4]) {
+    pub(crate) fn fetch(&mut self, label: String, node: usize, numbers: [u32; 4]) {
         let [which, what, purpose, role] = numbers;
         let Some(doer) = self.doer(node, &label) else {
             return;
@@ -361,7 +374,7 @@ impl Run {
         self.launch(&[node], label, doer.fetch_alone(using));
     }
 
-    fn visit(&mut self, label: String, node: usize, [whose, who, what]: [u32; 3]) {
+    pub(crate) fn visit(&mut self, label: String, node: usize, [whose, who, what]: [u32; 3]) {
         let holder = whose as usize % self.slots.len();
         let (Some(doer), Some(there)) = (self.doer(node, &label), self.doer(holder, &label)) else {
             return;
@@ -374,38 +387,7 @@ impl Run {
         }
     }
 
-    /// Fetches a document while the consent that permits it is revoked at its holder.
-    fn race(&mut self, label: String, node: usize, [which, what, when]: [u32; 3]) {
-        let Some(handle) = self.handle(node, which) else {
-            return;
-        };
-        let Some((holder, patient, papers)) = self.papers(handle) else {
-            return;
-        };
-        let using = Using {
-            handle,
-            document: papers[what as usize % papers.len()],
-            ..self.using(node, 1, 0)
-        };
-        let clock = self.true_time();
-        let verdict = {
-            let shared = self.shared();
-            let there = &shared.model.holders[holder];
-            let position = there.position();
-            let when = When { position, clock };
-            shared.model.verdict(there, patient, using.asking, when)
-        };
-        let (Some(doer), Some(there)) = (self.doer(node, &label), self.doer(holder, &label)) else {
-            return;
-        };
-        self.launch(&[node], label.clone(), doer.fetch_alone(using));
-        if let Verdict::Permit(Some(consent)) = verdict {
-            let late_ms = u64::from(when % 400);
-            self.launch(&[holder], label, there.revoke_late(consent, late_ms));
-        }
-    }
-
-    fn meet(&mut self, label: String, act: Act, node: usize, with: u32) {
+    pub(crate) fn meet(&mut self, label: String, act: Act, node: usize, with: u32) {
         let other = with as usize % self.slots.len();
         let Some(doer) = self.doer(node, &label).filter(|_| other != node) else {
             return;
@@ -457,7 +439,7 @@ impl Run {
         }
         let to = self.shared().model.index(frame.to);
         if let Some(doer) = self.doer(to, &label) {
-            self.launch(&[to], label, doer.replay(self.net.clone(), frame));
+            self.launch(&[to], label, doer.replay_all(self.net.clone(), vec![frame]));
         }
     }
 
@@ -609,6 +591,7 @@ impl Run {
                         delays: 80,
                         repeats: 80,
                         alters: 20,
+                        spoils: None,
                     },
                 ][two as usize % 6];
                 self.in_time(later_ms * 6, Later::Quiet);
@@ -618,7 +601,7 @@ impl Run {
         self.shared().disturb(node);
     }
 
-    fn fail_write(&mut self, node: usize, which: u32, fault: Fault) {
+    pub(crate) fn fail_write(&mut self, node: usize, which: u32, fault: Fault) {
         self.slots[node]
             .node
             .disk()

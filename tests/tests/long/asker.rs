@@ -340,13 +340,20 @@ impl Doer {
         let Some(face) = face_of(&self.shared(), there.index, patient) else {
             return;
         };
+        // A handle for a payment is worth nothing to a clerk who wants to treat.
+        let pays = number % 16 == 2;
+        let purpose = if pays {
+            Purpose::Hpaymt
+        } else {
+            Purpose::Treat
+        };
         let asking = Asking {
             asker: self.index,
-            purpose: Purpose::Treat,
+            purpose,
             role: Role::Clinician,
         };
         there
-            .grant(patient, self.node.member(), number % 4 == 0)
+            .grant(patient, self.node.member(), purpose, number % 4 == 0)
             .await;
         let only = vec![there.node.member()];
         let ledger = self.locate(face, asking, Span::seconds(10), only).await;
@@ -372,11 +379,19 @@ impl Doer {
             document,
         };
         self.list(using).await;
+        if pays {
+            let asking = Asking {
+                purpose: Purpose::Treat,
+                role: Role::FrontDesk,
+                ..asking
+            };
+            self.list(Using { asking, ..using }).await;
+        }
         let outcome = self.fetch(using).await;
         self.shared().reached.insert(self.label.clone(), outcome);
     }
 
-    async fn grant(&mut self, patient: PatientId, to: MemberId, denies: bool) {
+    async fn grant(&mut self, patient: PatientId, to: MemberId, purpose: Purpose, denies: bool) {
         let statement = Statement {
             patient,
             provision: if denies {
@@ -386,7 +401,7 @@ impl Doer {
             },
             form: ConsentForm::Provision,
             target: Target::Member(to),
-            purposes: vec![Purpose::Treat],
+            purposes: vec![purpose],
             by: "patient".to_owned(),
             evidence: Some(chartmesh_core::records::Evidence {
                 sha256: [5; 32],

@@ -168,12 +168,16 @@ impl Doer {
                 .get(how as usize / 8 % tickets.len().max(1))
                 .cloned()
         };
-        let life = if how % 8 == 0 { Span(1) } else { TICKET_LIFE };
+        let life = match how % 8 {
+            0 => Span(1),
+            5 => Span::seconds(2),
+            _ => TICKET_LIFE,
+        };
         let Ok(good) = founder.node.invite(&admin(&self.label), life).await else {
             return;
         };
         let ticket = match how % 8 {
-            0 => good,
+            0 | 5 => good,
             1 | 2 => Ticket {
                 secret: [9; 16].into(),
                 ..good
@@ -191,6 +195,10 @@ impl Doer {
         tokio::time::sleep(std::time::Duration::from_millis(u64::from(how % 2))).await;
         let joined = self.node.join(&admin(&self.label), &ticket).await;
         self.note("join", word(&joined), None);
+        if how % 8 == 5 {
+            // It is over when the inviter first sees it.
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        }
         let polled = self.node.poll_join().await;
         self.note(
             "poll",
@@ -538,13 +546,13 @@ impl Doer {
         self.note_local("count", word(&counted), |_, _| "OK");
     }
 
-    pub(crate) async fn replay(self, net: Arc<SimNet>, frame: Frame) {
+    pub(crate) async fn replay(&self, net: &Arc<SimNet>, frame: Frame) {
         let rpc = format!("replay {:?}", frame.rpc).to_lowercase();
-        let is_hello = frame.rpc == Rpc::Hello;
+        let is_open = matches!(frame.rpc, Rpc::Hello | Rpc::Join);
         let told = net.repeat(frame).await;
         let outcome = match &told {
             // It repeats what is signed anyway, and its answer is for whoever signed it.
-            Ok(_) if is_hello => "OK",
+            Ok(_) if is_open => "OK",
             Ok(bytes) if bytes.len() > REFUSED_MAX_BYTES => {
                 self.shared()
                     .breaks(format!("{}: a {rpc} was answered", self.label));

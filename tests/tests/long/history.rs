@@ -30,7 +30,7 @@ pub(crate) enum Act {
     Fetch,
     /// Locate, then a grant for who asks, then a fetch.
     Visit,
-    /// A fetch, and a revocation of what permits it at the same time.
+    /// A fetch, and a revocation of what permits it at the same time, at a holder whose disk is slow.
     Race,
     Members,
     Greet,
@@ -50,16 +50,22 @@ pub(crate) enum Act {
     Heal,
     Latency,
     Noise,
+    /// Messages of one sort are spoiled, and one is sent.
+    Spoil,
+    /// A disk goes bad in the middle of a join.
+    JoinTrouble,
     // ---- who lies
     Replay,
     ReplayElsewhere,
+    /// Every captured question to a node at once.
+    Burst,
     ForeignHandle,
     ForeignDocument,
     WrongBytes,
 }
 
 /// How often each comes, in parts of their sum.
-const WEIGHTS: [(Act, u32); 39] = [
+const WEIGHTS: [(Act, u32); 42] = [
     (Act::Admit, 40),
     (Act::BadTicket, 18),
     (Act::Import, 70),
@@ -94,7 +100,10 @@ const WEIGHTS: [(Act, u32); 39] = [
     (Act::Heal, 16),
     (Act::Latency, 10),
     (Act::Noise, 26),
+    (Act::Spoil, 30),
+    (Act::JoinTrouble, 20),
     (Act::Replay, 40),
+    (Act::Burst, 20),
     (Act::ReplayElsewhere, 14),
     (Act::ForeignHandle, 16),
     (Act::ForeignDocument, 14),

@@ -1,7 +1,7 @@
 //! Who stands between all nodes: loses, delays, repeats and alters, as the seed says.
 
 use bytes::Bytes;
-use chartmesh_tests::{Fate, Frame, net::Middle};
+use chartmesh_tests::{Fate, Frame, Kind, net::Middle};
 
 use crate::{
     history::{below, dice},
@@ -22,7 +22,18 @@ pub(crate) fn middle(seed: u64, sharing: Sharing) -> Middle {
             delays,
             repeats,
             alters,
+            spoils,
         } = shared.noise;
+        if let Some(spoil) = spoils
+            && frame.rpc == spoil.rpc
+            && (frame.kind == Kind::Question) != spoil.answers
+        {
+            frame.bytes = spoiled(&frame.bytes, below(&mut dice, 1_000));
+            shared.counts.troubled += 1;
+            shared.disturb_key(frame.from);
+            shared.disturb_key(frame.to);
+            return Fate::Deliver;
+        }
         if breaks + loses + delays + repeats + alters == 0 {
             return Fate::Deliver;
         }
@@ -55,4 +66,15 @@ pub(crate) fn middle(seed: u64, sharing: Sharing) -> Middle {
         shared.disturb_key(frame.to);
         fate
     })
+}
+
+/// Rubbish in place of a message, or one bit of it flipped.
+fn spoiled(bytes: &Bytes, drawn: u32) -> Bytes {
+    if bytes.is_empty() || drawn % 2 == 0 {
+        return Bytes::from_static(&[0xff; 7]);
+    }
+    let mut bytes = bytes.to_vec();
+    let place = drawn as usize * bytes.len() / 1_000;
+    bytes[place] ^= 1 << (drawn / 2 % 8);
+    Bytes::from(bytes)
 }

@@ -15,9 +15,8 @@ use crate::{
 /// Every cell (flow | outcome), one a line; behind a third bar, why it is not reached.
 const CELLS: &str = include_str!("cells.txt");
 
-/// Percent of the reachable cells below which runs are red. The histories of one CI run reach 82; the
-/// goal is 90, and this number only rises.
-const CELLS_MIN_PERCENT: usize = 80;
+/// Percent of the reachable cells below which runs are red. This number only rises.
+const CELLS_MIN_PERCENT: usize = 90;
 
 /// What is counted like a cell and is none.
 const FAULTS: [&str; 3] = ["fault", "liar", "wrong bytes"];

@@ -35,6 +35,8 @@ pub(crate) enum Later {
     Replace(usize),
     Unfill(usize),
     Quiet,
+    /// Lets a node's disk be as slow as it was.
+    Sync(usize),
 }
 
 /// One node of the run.
@@ -257,6 +259,10 @@ impl Run {
                 self.start(index);
             }
             Later::Unfill(index) => self.unfill(index),
+            Later::Sync(index) => {
+                let sync_ms = self.setting.syncs_ms[index];
+                self.node(index).world().set_fsync(sync_ms);
+            }
             Later::Quiet => self.shared().noise = crate::shared::Noise::default(),
         }
     }
@@ -352,7 +358,12 @@ impl Run {
 
     /// The true time.
     pub(crate) fn true_time(&self) -> Timestamp {
-        Timestamp(START_MS + self.shared().elapsed_ms())
+        self.true_time_of(&self.shared())
+    }
+
+    /// The true time, for who has the lock.
+    pub(crate) fn true_time_of(&self, shared: &Shared) -> Timestamp {
+        Timestamp(START_MS + shared.elapsed_ms())
     }
 
     pub(crate) fn mark(&self) -> Mark {

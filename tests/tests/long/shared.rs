@@ -9,7 +9,7 @@ use chartmesh_core::{
     crypto::sha256,
     flows::Node,
     membership::Ticket,
-    ports::Clock,
+    ports::{Clock, Rpc},
     types::{DocumentId, MemberId, NodeKey, Timestamp},
 };
 use chartmesh_tests::{Frame, START_MS, SimDisk, world::SimWorld};
@@ -40,6 +40,16 @@ pub(crate) struct Noise {
     pub(crate) delays: u32,
     pub(crate) repeats: u32,
     pub(crate) alters: u32,
+    /// Every message of one sort is altered.
+    pub(crate) spoils: Option<Spoil>,
+}
+
+/// Which messages are altered, each of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Spoil {
+    pub(crate) rpc: Rpc,
+    /// The answers, and not the questions.
+    pub(crate) answers: bool,
 }
 
 /// What a run did, in numbers.

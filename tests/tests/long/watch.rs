@@ -104,9 +104,7 @@ impl Shared {
             let from = self.model.index(frame.from);
             *self.locates.entry((from, index)).or_default() += 1;
         }
-        if frame.rpc != Rpc::Join {
-            self.capture(frame);
-        }
+        self.capture(frame);
     }
 
     fn capture(&mut self, frame: &Frame) {
@@ -358,7 +356,12 @@ impl Shared {
 
     fn judge_denied(&self, index: usize, entry: &Entry, moments: Vec<When>) -> Option<String> {
         let holder = &self.model.holders[index];
-        let (asking, patient) = (self.asking(entry)?, entry.patient?);
+        let asking = self.asking(entry)?;
+        if matches!(entry.code, Some(Code::RoleForbidden)) {
+            let may_ask = self.model.may_ask(asking);
+            return may_ask.then(|| "who may ask is refused for who it is".to_owned());
+        }
+        let patient = entry.patient?;
         if !matches!(entry.code, Some(Code::Denied | Code::Concealed)) {
             return None;
         }
