@@ -5,7 +5,33 @@
 //! each answer as it is given; at the end all faults stop and everything that is permitted must be had.
 //!
 //! `CHARTMESH_SIM_SEEDS` and `CHARTMESH_SIM_HOURS` (simulated) make it longer, `CHARTMESH_SIM_FROM` says with
-//! which seed it begins, `CHARTMESH_SIM_SEED` replays one, `CHARTMESH_SIM_KEEP` only some of its operations.
+//! which seed it begins, `CHARTMESH_SIM_SEED` replays one, `CHARTMESH_SIM_KEEP` only some of its operations,
+//! `CHARTMESH_SIM_SHRINK` bounds the runs that making a failure smaller may take.
+//!
+//! What a run is worth is what it finds. Of these defects, each one line in the product and planted by hand,
+//! the everyday run found all but one, in the history of the seed named:
+//!
+//! | defect | seed | what the run said |
+//! |---|---|---|
+//! | the replay window takes every counter | 1 | one question is answered twice |
+//! | a revocation does not take the patient's turn | 1 | given against the rules |
+//! | the end of a consent compared the wrong way | 5 | denied what is permitted |
+//! | a commit acknowledged before its sync | 1 | acknowledged what is not on its disk |
+//! | an answer sent before its entry is durable | 1 | a handle that nobody gave |
+//! | an opt-out ignored by locate | 2 | a match where the model knows better |
+//! | the purposes of a consent not compared | 3 | given against the rules |
+//! | the purpose of a handle not compared | 2 | given without a handle |
+//! | glass broken without a session or a reason | 1 | an answer where the model knows better |
+//! | the version of a revocation list not compared | 8 | an older statement took a newer one's place |
+//! | stale trust goes on disclosing | 3 | given without trust |
+//! | a Part 2 program treated as any other holder | 2 | a match where the model knows better |
+//! | a member that was thrown out stays active | 1 | serves a node that was thrown out |
+//! | throwing out does not wait for releases under way | 5 | a key after it was thrown out |
+//! | any permit lifts any earlier denial | 10 | the explanation differs |
+//! | the sequence of a key set not compared | none | a run never uses a key set that came back |
+//!
+//! The last is found by the unit tests of `membership/members.rs`. That a key leaves before its entry is durable
+//! cannot be planted in a line: a release is made of the record of its commit.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(
@@ -27,6 +53,8 @@ mod history;
 mod model;
 #[path = "long/network.rs"]
 mod network;
+#[path = "long/outcast.rs"]
+mod outcast;
 #[path = "long/people.rs"]
 mod people;
 #[path = "long/report.rs"]
@@ -39,6 +67,8 @@ mod shared;
 mod stray;
 #[path = "long/trouble.rs"]
 mod trouble;
+#[path = "long/trust.rs"]
+mod trust;
 #[path = "long/verdict.rs"]
 mod verdict;
 #[path = "long/watch.rs"]

@@ -3,12 +3,12 @@
 use chartmesh_core::{
     flows::{Actor, Mode},
     records::Target,
-    types::{DocumentId, Handle, PatientId, Purpose, Role, Span, UserId},
+    types::{DocumentId, Handle, MemberId, PatientId, Purpose, Role, Span, UserId},
 };
 use chartmesh_tests::{Fault, Frame};
 
 use crate::{
-    doer::{Consenting, Doer, Using},
+    doer::{Consenting, Doer, Using, face_of},
     history::{Act, Operation},
     people::{Input, PEOPLE, SLIPS},
     run::{Later, Run},
@@ -68,6 +68,11 @@ impl Run {
             Act::Spoil => self.spoil(label, operation),
             Act::JoinTrouble => self.join_trouble(label, one, two),
             Act::Burst => self.burst(label, node, [two, three]),
+            Act::Gossip => self.gossip(label, node),
+            Act::Expel => self.expel(label, [one, two, three, four]),
+            Act::Amend => self.amend(label, one, two),
+            Act::Charters => self.charters(label, node, two),
+            Act::Night => {}
             Act::Members | Act::Greet => self.meet(label, operation.act, node, two),
             Act::Refresh | Act::Look | Act::Count => {
                 self.housekeep(label, operation.act, node, two);
@@ -239,7 +244,39 @@ impl Run {
             word,
             when,
         };
-        self.launch(&[node], label, doer.consent(wish));
+        let asked = (act == Act::OptOut).then_some(patient).flatten();
+        let asked = asked.and_then(|patient| self.asked_about(&label, (node, other), patient));
+        // Where either has no power the command is over.
+        let nodes = if asked.is_some() {
+            vec![node, other]
+        } else {
+            vec![node]
+        };
+        self.launch(&nodes, label, async move {
+            doer.consent(wish).await;
+            if let Some((asker, face, asking, only)) = asked {
+                let wait = Span::seconds(10);
+                asker.locate_alone(face, asking, wait, only).await;
+            }
+        });
+    }
+
+    /// A question about somebody who has just opted out, for a purpose that is not open to everybody.
+    fn asked_about(
+        &self,
+        label: &str,
+        (node, other): (usize, usize),
+        patient: PatientId,
+    ) -> Option<(Doer, crate::people::Face, Asking, Vec<MemberId>)> {
+        let asking = Asking {
+            asker: other,
+            purpose: Purpose::Hpaymt,
+            role: Role::Clinician,
+        };
+        let face = face_of(&self.shared(), node, patient)?;
+        let asker = self.doer(other, &format!("{label}q"))?;
+        let only = vec![self.member(node)];
+        (other != node).then_some((asker, face, asking, only))
     }
 
     fn revoke(&mut self, label: String, node: usize, number: u32) {
@@ -388,7 +425,13 @@ impl Run {
     }
 
     pub(crate) fn meet(&mut self, label: String, act: Act, node: usize, with: u32) {
-        let other = with as usize % self.slots.len();
+        // Half of the news is asked of the authority, which has it first.
+        let is_authority = act == Act::Members && with % 2 == 0;
+        let other = if is_authority {
+            0
+        } else {
+            with as usize % self.slots.len()
+        };
         let Some(doer) = self.doer(node, &label).filter(|_| other != node) else {
             return;
         };

@@ -18,6 +18,7 @@ use crate::{
     model::Person,
     people::{Face, Guess},
     shared::{Question, Shared},
+    trust::Standing,
     verdict::{Asking, Use},
 };
 
@@ -136,6 +137,10 @@ impl Doer {
                 .moments(holder, &self.begun)
                 .into_iter()
                 .map(|when| {
+                    let standing = shared.model.standing(there, question.asking, when);
+                    if standing != Standing::Good {
+                        return "refused";
+                    }
                     let guess = shared
                         .model
                         .answer(there, &question.face, question.asking, when);
@@ -146,7 +151,7 @@ impl Doer {
                     }
                 })
                 .collect();
-            if spent >= shared.locates_per_day {
+            if spent >= there.locates_per_day() {
                 foreseen.insert("over-budget");
             }
             foreseen
@@ -276,6 +281,8 @@ impl Doer {
             foreseen.insert(
                 match shared.model.use_of(there, given, using.asking, when) {
                     Use::Denied => Code::Denied.text(),
+                    Use::Out => Code::PeerRefused.text(),
+                    Use::Stale => Code::TrustStale.text(),
                     Use::Unknown => unknown,
                     Use::Permitted => {
                         let person = given.and_then(|given| there.people.get(&given.patient));
@@ -284,7 +291,10 @@ impl Doer {
                 },
             );
         }
-        let ends = [self.begun.clocks[self.index], self.node.world().now()];
+        // By whatever its clock or its journal showed: what was over once is forgotten, also where its
+        // operator has set the clock back.
+        let clock = self.node.world().now();
+        let ends = [self.begun.clocks[self.index], clock, own.last_time];
         if ends.iter().any(|now| *now >= got.until) {
             foreseen.insert(unknown);
         }
@@ -447,21 +457,15 @@ impl Doer {
         using: Using,
     ) {
         let holder = self.holder_of(using.handle);
-        let flip = |bytes: &mut Vec<u8>| {
-            let place = place as usize % bytes.len().max(1);
-            if let Some(byte) = bytes.get_mut(place) {
-                *byte ^= 1;
-            }
-        };
-        files.iter().for_each(|name| disk.tamper(name, flip));
+        let flipped = Flipped { disk, files, place };
+        flipped.flip();
         if let Some(holder) = holder {
             self.shared().wrong.insert(holder);
         }
         let outcome = self.fetch(using).await;
         self.shared().cell("wrong bytes", outcome);
         let fetched = outcome == "OK";
-        files.iter().for_each(|name| disk.tamper(name, flip));
-        if fetched && files.len() == disk_files(&disk) {
+        if fetched && flipped.files.len() == disk_files(&flipped.disk) {
             self.shared()
                 .breaks(format!("{}: a fetch of wrong bytes went well", self.label));
         }
@@ -471,6 +475,32 @@ impl Doer {
         let shared = self.shared();
         let mut holders = shared.model.holders.iter();
         holders.position(|holder| holder.given.contains_key(&handle))
+    }
+}
+
+/// One byte of every file is another for as long as this lives, also where the fetch is given up.
+struct Flipped {
+    disk: SimDisk,
+    files: Vec<String>,
+    place: u32,
+}
+
+impl Flipped {
+    fn flip(&self) {
+        for name in &self.files {
+            self.disk.tamper(name, |bytes| {
+                let place = self.place as usize % bytes.len().max(1);
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte ^= 1;
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Flipped {
+    fn drop(&mut self) {
+        self.flip();
     }
 }
 

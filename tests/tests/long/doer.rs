@@ -101,7 +101,7 @@ impl Doer {
     }
 
     /// Notes the outcome of a flow that needs nobody else, foreseen at each state it may have seen.
-    fn note_local(
+    pub(crate) fn note_local(
         &self,
         flow: &str,
         outcome: &str,
@@ -279,6 +279,14 @@ impl Doer {
         let holder = &shared.model.holders[self.index];
         let known = holder.members.get(&other);
         known.is_some_and(|(since, ..)| *since <= self.begun.positions[self.index])
+    }
+
+    /// Whether another node knew this one as a member when the command began.
+    pub(crate) fn is_known_to(&self, other: usize) -> bool {
+        let shared = self.shared();
+        let own = shared.model.holders[self.index].member;
+        let known = shared.model.holders[other].members.get(&own);
+        known.is_some_and(|(since, ..)| *since <= self.begun.positions[other])
     }
 
     // ---------------------------------------------------------------- records
@@ -548,7 +556,7 @@ impl Doer {
 
     pub(crate) async fn replay(&self, net: &Arc<SimNet>, frame: Frame) {
         let rpc = format!("replay {:?}", frame.rpc).to_lowercase();
-        let is_open = matches!(frame.rpc, Rpc::Hello | Rpc::Join);
+        let is_open = matches!(frame.rpc, Rpc::Hello | Rpc::Join | Rpc::Charters);
         let told = net.repeat(frame).await;
         let outcome = match &told {
             // It repeats what is signed anyway, and its answer is for whoever signed it.

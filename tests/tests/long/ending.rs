@@ -48,6 +48,7 @@ impl Run {
         self.pass(60_000).await;
         self.converge().await;
         if self.shared().broken.is_empty() {
+            self.agree().await;
             self.everybody_asks().await;
         }
         self.finish().await;
@@ -59,7 +60,8 @@ impl Run {
     /// Everybody becomes a member and knows all others.
     async fn converge(&mut self) {
         let founder = self.node(0);
-        for index in 1..self.slots.len() {
+        let staying = self.staying();
+        for index in staying.clone() {
             let node = self.node(index);
             for _ in 0..3 {
                 if node.current_network().is_some() {
@@ -93,7 +95,7 @@ impl Run {
                 .breaks(format!("the founder confirms no list: {error}"));
         }
         for _ in 0..2 {
-            for index in 1..self.slots.len() {
+            for index in staying.clone() {
                 let node = self.node(index);
                 if let Err(error) = node.greet(founder.node_key()).await {
                     self.shared()
@@ -109,14 +111,15 @@ impl Run {
                 }
             }
         }
-        for index in 0..self.slots.len() {
+        let active_due = staying.len() + 1;
+        for index in [vec![0], staying].concat() {
             let views = self.node(index).member_views();
             let active = views
                 .iter()
                 .filter(|view| view.status == Status::Active)
                 .count();
-            if active != self.slots.len() {
-                let all = self.slots.len();
+            if active != active_due {
+                let all = active_due;
                 self.shared()
                     .breaks(format!("node {index} knows {active} of {all} members"));
             }
@@ -125,10 +128,12 @@ impl Run {
 
     /// Every node asks about somebody, is foreseen exactly, and reads what it may.
     async fn everybody_asks(&mut self) {
+        let all = [vec![0], self.staying()].concat();
         for asker in 0..self.slots.len() {
             for number in 0..QUESTIONS {
                 let holder = (asker + 1 + number * 2) % self.slots.len();
-                if holder == asker {
+                let is_heard = all.contains(&asker) && all.contains(&holder);
+                if holder == asker || !is_heard {
                     continue;
                 }
                 let people: Vec<PatientId> = {
@@ -143,6 +148,55 @@ impl Run {
                     continue;
                 };
                 self.ask_at_last(asker, holder, *patient, number).await;
+            }
+        }
+    }
+
+    /// Everybody but the founder and who was thrown out.
+    fn staying(&self) -> Vec<usize> {
+        let shared = self.shared();
+        let all = 1..self.slots.len();
+        all.filter(|index| !shared.model.is_expelled(*index))
+            .collect()
+    }
+
+    /// Who was thrown out is refused by everybody, and all others go by one charter and one list.
+    async fn agree(&mut self) {
+        let all = [vec![0], self.staying()].concat();
+        let (version, list) = {
+            let network = self.node(0).current_network();
+            let version = network.map(|network| network.charter.version);
+            (version, self.node(0).trust().map(|trust| trust.version))
+        };
+        for index in &all {
+            let node = self.node(*index);
+            let network = node.current_network();
+            let trust = node.trust();
+            let is_one = network.map(|network| network.charter.version) == version
+                && trust.is_some_and(|trust| !trust.stale && Some(trust.version) == list);
+            if !is_one {
+                let what = format!("node {index} has not heard of the newest charter or list");
+                self.shared().breaks(what);
+            }
+        }
+        for outcast in (1..self.slots.len()).filter(|index| !all.contains(index)) {
+            let joined = self.node(outcast).current_network().is_some();
+            let Some(doer) = self.doer(outcast, "outcast").filter(|_| joined) else {
+                continue;
+            };
+            for index in &all {
+                doer.is_refused_by(*index).await;
+            }
+            let asking = Asking {
+                asker: outcast,
+                purpose: Purpose::Treat,
+                role: Role::Clinician,
+            };
+            let label = format!("outcast{outcast}");
+            if let Some(doer) = self.doer(outcast, &label) {
+                let face = crate::people::person(outcast);
+                let wait = chartmesh_core::types::Span::seconds(10);
+                doer.locate_alone(face, asking, wait, Vec::new()).await;
             }
         }
     }

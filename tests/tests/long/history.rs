@@ -33,7 +33,15 @@ pub(crate) enum Act {
     /// A fetch, and a revocation of what permits it at the same time, at a holder whose disk is slow.
     Race,
     Members,
+    /// Everybody is asked at once who was thrown out.
+    Gossip,
     Greet,
+    /// A member is thrown out, perhaps while it fetches.
+    Expel,
+    Amend,
+    Charters,
+    /// Hours in which nobody does anything.
+    Night,
     Refresh,
     Look,
     Count,
@@ -65,7 +73,7 @@ pub(crate) enum Act {
 }
 
 /// How often each comes, in parts of their sum.
-const WEIGHTS: [(Act, u32); 42] = [
+const WEIGHTS: [(Act, u32); 47] = [
     (Act::Admit, 40),
     (Act::BadTicket, 18),
     (Act::Import, 70),
@@ -74,7 +82,7 @@ const WEIGHTS: [(Act, u32); 42] = [
     (Act::AddDocument, 35),
     (Act::Grant, 70),
     (Act::Deny, 20),
-    (Act::OptOut, 10),
+    (Act::OptOut, 20),
     (Act::OptIn, 10),
     (Act::OddConsent, 6),
     (Act::Revoke, 45),
@@ -83,7 +91,12 @@ const WEIGHTS: [(Act, u32); 42] = [
     (Act::Fetch, 120),
     (Act::Visit, 80),
     (Act::Race, 60),
-    (Act::Members, 30),
+    (Act::Members, 60),
+    (Act::Gossip, 16),
+    (Act::Expel, 16),
+    (Act::Amend, 8),
+    (Act::Charters, 12),
+    (Act::Night, 8),
     (Act::Greet, 12),
     (Act::Refresh, 10),
     (Act::Look, 12),
@@ -133,6 +146,8 @@ pub(crate) struct Setting {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) template: Template,
     pub(crate) locates_per_day: u32,
+    /// How long trust lasts.
+    pub(crate) staleness_hours: u64,
     /// How long a sync takes at each node.
     pub(crate) syncs_ms: Vec<u64>,
     /// The model overlooks revocations: a run must then say that it differs.
@@ -195,6 +210,7 @@ impl History {
                 Template::UsTreatment
             },
             locates_per_day: if below(&mut dice, 6) == 0 { 4 } else { 5_000 },
+            staleness_hours: [4, 12, 72][below(&mut dice, 3) as usize],
             is_misled: false,
         };
         let operations: Vec<Operation> = (0..OPERATIONS)

@@ -17,7 +17,7 @@ use chartmesh_core::{
     wire,
 };
 
-use crate::people::Face;
+use crate::{people::Face, trust::Trusted};
 
 /// A document of somebody.
 pub(crate) struct Paper {
@@ -126,8 +126,10 @@ pub(crate) struct Holder {
     pub(crate) last_time: Timestamp,
     /// Sequence of the newest node record of each member.
     pub(crate) sequences: BTreeMap<MemberId, u64>,
-    /// An older node record took the place of a newer one.
+    /// An older node record, list or charter took the place of a newer one.
     pub(crate) is_turned_back: bool,
+    /// What it knows of the network.
+    pub(crate) trusted: Trusted,
     /// A fault of the model itself, to show that a difference is found.
     pub(crate) overlooks_revocations: bool,
 }
@@ -151,6 +153,7 @@ impl Holder {
             last_time: Timestamp(0),
             sequences: BTreeMap::new(),
             is_turned_back: false,
+            trusted: Trusted::default(),
             overlooks_revocations: false,
         }
     }
@@ -186,7 +189,7 @@ impl Holder {
             }
             self.last_time = record.time;
             self.leaves.push(record.leaf);
-            self.fold(record, commit)
+            self.fold(record, commit, at_ms)
                 .ok_or(format!("record {} cannot be read", record.position))?;
         }
         let position = self.position();
@@ -194,11 +197,16 @@ impl Holder {
         Ok(())
     }
 
-    fn fold(&mut self, record: &Record, commit: u64) -> Option<()> {
+    fn fold(&mut self, record: &Record, commit: u64, at_ms: u64) -> Option<()> {
         let body = record.body.as_ref()?;
         let position = record.position;
         match record.kind {
-            RecordKind::Charter => self.in_network = true,
+            RecordKind::Charter => {
+                self.in_network = true;
+                self.take_charter(body, position, at_ms)?;
+            }
+            RecordKind::Revocations => self.take_list(body, position, at_ms)?,
+            RecordKind::Heartbeat => self.take_beat(body, position, at_ms)?,
             RecordKind::Member => self.meet(body, position)?,
             RecordKind::Patient => {
                 let stored = wire::decode_patient(body).ok()?;
@@ -280,9 +288,7 @@ impl Holder {
             | RecordKind::JoinAsked
             | RecordKind::Proposal
             | RecordKind::CharterSeen
-            | RecordKind::CharterAdopted
-            | RecordKind::Revocations
-            | RecordKind::Heartbeat => {}
+            | RecordKind::CharterAdopted => {}
         }
         Some(())
     }

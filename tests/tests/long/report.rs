@@ -166,7 +166,9 @@ pub(crate) fn failure(history: &History, outcome: &Outcome, is_first: bool) -> S
     let command = "cargo test -p chartmesh-tests --test long hours -- --nocapture";
     let _infallible = writeln!(text, "  replay: CHARTMESH_SIM_SEED={seed} {command}");
     if is_first {
-        let smaller = shrink(history, SHRINK_RUNS);
+        let runs_max = std::env::var("CHARTMESH_SIM_SHRINK");
+        let runs_max = runs_max.map_or(SHRINK_RUNS, |runs| runs.parse().unwrap());
+        let smaller = shrink(history, runs_max);
         let kept: Vec<String> = smaller.kept.iter().map(usize::to_string).collect();
         let act = |index: &usize| format!("{index} {:?}", smaller.operations[*index].act);
         let acts: Vec<String> = smaller.kept.iter().map(act).collect();

@@ -11,13 +11,13 @@ use chartmesh_core::{
     flows::Node,
     membership::{Organization, Rules},
     ports::Clock,
-    types::{Kind, MemberId, Timestamp},
+    types::{Kind, MemberId, Span, Timestamp},
 };
 use chartmesh_tests::{START_MS, SimDisk, SimNet, SimNode, Start, world::SimWorld};
 use tokio::task::JoinHandle;
 
 use crate::{
-    history::{History, Operation, Setting},
+    history::{Act, History, Operation, Setting},
     model::{Holder, Model},
     network,
     shared::{Counts, Mark, Shared, Sharing},
@@ -147,7 +147,7 @@ impl Run {
             holders,
         };
         let disks = slots.iter().map(|slot| slot.node.disk().clone()).collect();
-        let mut shared = Shared::new(model, disks, setting.locates_per_day);
+        let mut shared = Shared::new(model, disks);
         shared.nodes = slots.iter().map(|slot| Some(slot.node.shared())).collect();
         let sharing: Sharing = Arc::new(Mutex::new(shared));
         let seeing = sharing.clone();
@@ -174,6 +174,7 @@ impl Run {
     async fn found(&mut self) {
         let rules = Rules {
             locate_per_day: self.setting.locates_per_day,
+            max_staleness: Span::hours(self.setting.staleness_hours),
             ..Rules::of(self.setting.template)
         };
         let founding = chartmesh_core::membership::Founding {
@@ -337,6 +338,10 @@ impl Run {
             shared.counts.faults += u64::from(operation.act.is_fault());
             let act = format!("{index} {:?}", operation.act);
             shared.trace(&[act.as_bytes()]);
+        }
+        if operation.act == Act::Night {
+            let hours = 1 + operation.numbers[0] % 6;
+            self.pass(u64::from(hours) * 3_600_000).await;
         }
         self.act(index, operation).await;
         tokio::task::yield_now().await;

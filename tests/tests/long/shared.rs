@@ -103,7 +103,8 @@ pub(crate) struct Shared {
     pub(crate) is_ending: bool,
     /// What came of the fetch of a visit.
     pub(crate) reached: BTreeMap<String, &'static str>,
-    pub(crate) locates_per_day: u32,
+    /// Whom an authority has thrown out, from the return of its command on.
+    pub(crate) expelled: BTreeSet<(usize, MemberId)>,
 }
 
 pub(crate) type Sharing = Arc<Mutex<Shared>>;
@@ -117,7 +118,7 @@ pub(crate) struct Mark {
 }
 
 impl Shared {
-    pub(crate) fn new(model: Model, disks: Vec<SimDisk>, locates_per_day: u32) -> Self {
+    pub(crate) fn new(model: Model, disks: Vec<SimDisk>) -> Self {
         let nodes = model.holders.len();
         Self {
             started: Instant::now(),
@@ -144,7 +145,7 @@ impl Shared {
             trace: [0; 32],
             is_ending: false,
             reached: BTreeMap::new(),
-            locates_per_day,
+            expelled: BTreeSet::new(),
         }
     }
 
@@ -220,7 +221,10 @@ impl Shared {
             .iter()
             .any(|(one, other)| *one == index || *other == index);
         let holder = &self.model.holders[index];
-        self.is_well(index, since) && is_right && is_joined && holder.in_network
+        // Who became a member in the meantime may have been asked before.
+        let is_member = holder.rules(since.positions[index]).is_some();
+        let is_in = is_member && !self.model.is_expelled(index);
+        self.is_well(index, since) && is_right && is_joined && is_in
     }
 
     /// Every state of a holder between a moment and now, at the times its clock showed.

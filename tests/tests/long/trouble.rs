@@ -11,9 +11,11 @@ use chartmesh_tests::{Fault, Frame, Kind};
 use crate::{
     doer::Using,
     history::{Act, Operation},
+    outcast,
     run::{Later, Run},
     shared::{Noise, Spoil},
     stray::Crooked,
+    trust::Standing,
     verdict::{Verdict, When},
 };
 
@@ -158,9 +160,133 @@ impl Run {
         self.launch(&[holder], label, there.revoke_late(consent, late_ms));
     }
 
+    /// Throws a member out, now and then while it fetches from the authority.
+    pub(crate) fn expel(&mut self, label: String, numbers: [u32; 4]) {
+        let [by, whom, how, late] = numbers;
+        let nodes = self.slots.len();
+        let by = if by % 6 == 0 {
+            whom as usize / 7 % nodes
+        } else {
+            0
+        };
+        let races = by == 0 && how % 2 == 0;
+        let fetch = self.readable(whom, late).into_iter();
+        let mut fetch = fetch.filter(|(_, holder, ..)| races && *holder == 0);
+        let fetch = fetch.next();
+        let who = fetch.map_or(whom as usize % nodes, |(node, ..)| node);
+        let left = self.may_be_expelled();
+        if left >= 2 && by == 0 && how % 3 == 0 {
+            return self.expel_two(label, [whom, how, late]);
+        }
+        if left == 0 && by == 0 && who != 0 && !self.shared().model.is_expelled(who) {
+            return;
+        }
+        let reason = if how % 12 == 1 { " " } else { "laptop stolen" };
+        let Some(mut authority) = self.doer(by, &label) else {
+            return;
+        };
+        let mut late_ms = 0;
+        if let Some((node, _, _, using)) = fetch
+            && let Some(doer) = self.doer(node, &label)
+        {
+            authority.node.world().set_fsync(RACE_SYNC_MS);
+            self.in_time(RACE_MS, Later::Sync(0));
+            self.launch(&[node], label.clone(), doer.fetch_alone(using));
+            late_ms = u64::from(late % RACE_LATE_MS);
+        }
+        self.launch(&[by], label, async move {
+            authority.expel(who, reason, late_ms).await;
+        });
+    }
+
+    /// How many may yet be thrown out, so that enough are left to talk to each other.
+    fn may_be_expelled(&self) -> usize {
+        let nodes = self.slots.len();
+        let shared = self.shared();
+        let out = (0..nodes).filter(|index| shared.model.is_expelled(*index));
+        let most = nodes.saturating_sub(4).max(1);
+        most.saturating_sub(out.count())
+    }
+
+    /// Throws out two, so that one member knows both lists and another only the first, when a third asks
+    /// both at once: the older list comes last.
+    fn expel_two(&mut self, label: String, numbers: [u32; 3]) {
+        let mut others: Vec<usize> = {
+            let shared = self.shared();
+            let all = 1..self.slots.len();
+            all.filter(|index| shared.model.holders[*index].in_network)
+                .filter(|index| !shared.model.is_expelled(*index))
+                .collect()
+        };
+        if others.len() < 4 {
+            return;
+        }
+        let mut drawn = numbers.map(|number| {
+            let taken = number as usize % others.len();
+            others.swap_remove(taken)
+        });
+        drawn.sort_unstable();
+        let [one, two, half] = drawn;
+        let last = others[0];
+        let founder = self.member(0);
+        let behind = self.member(half);
+        let (Some(mut authority), Some(half_doer), Some(last_doer)) = (
+            self.doer(0, &label),
+            self.doer(half, &label),
+            self.doer(last, &label),
+        ) else {
+            return;
+        };
+        self.launch(&[0, half, last], label, async move {
+            authority.expel(one, "laptop stolen", 0).await;
+            half_doer.gossip(vec![founder]).await;
+            authority.expel(two, "laptop stolen", 0).await;
+            last_doer.gossip(vec![founder, behind]).await;
+        });
+    }
+
+    pub(crate) fn gossip(&mut self, label: String, node: usize) {
+        let others = (0..self.slots.len()).filter(|other| *other != node);
+        let others = others.map(|other| self.member(other)).collect();
+        if let Some(doer) = self.doer(node, &label) {
+            self.launch(&[node], label, async move { doer.gossip(others).await });
+        }
+    }
+
+    pub(crate) fn amend(&mut self, label: String, by: u32, drawn: u32) {
+        let by = if by % 5 == 0 {
+            drawn as usize % self.slots.len()
+        } else {
+            0
+        };
+        let rules = {
+            let shared = self.shared();
+            let rules = shared.model.holders[0].rules(u64::MAX);
+            rules.map(|rules| outcast::rules(rules, drawn))
+        };
+        if let (Some(doer), Some(rules)) = (self.doer(by, &label), rules) {
+            self.launch(&[by], label, doer.amend(rules));
+        }
+    }
+
+    pub(crate) fn charters(&mut self, label: String, node: usize, of: u32) {
+        let of = of as usize % self.slots.len();
+        if let Some(doer) = self.doer(node, &label).filter(|_| of != node) {
+            self.launch(&[node], label, doer.charters(of));
+        }
+    }
+
     /// A handle whose use a consent permits: its asker, its holder, that consent, and what to fetch.
     fn permitted(&self, who: u32, what: u32) -> Option<(usize, usize, ConsentId, Using)> {
-        let held: Vec<(usize, Handle)> = {
+        let readable = self.readable(who, what).into_iter();
+        let mut permitted = readable
+            .filter_map(|(node, holder, consent, using)| Some((node, holder, consent?, using)));
+        permitted.next()
+    }
+
+    /// Handles whose use is permitted, from a drawn one on: asker, holder, consent, and what to fetch.
+    fn readable(&self, who: u32, what: u32) -> Vec<(usize, usize, Option<ConsentId>, Using)> {
+        let mut held: Vec<(usize, Handle)> = {
             let shared = self.shared();
             let holders = shared.model.holders.iter().enumerate();
             let held = holders.flat_map(|(index, holder)| {
@@ -169,6 +295,8 @@ impl Run {
             });
             held.collect()
         };
+        let middle = who as usize % held.len().max(1);
+        held.rotate_left(middle);
         let mut found = Vec::new();
         for (node, handle) in held {
             let Some((holder, patient, papers)) = self.papers(handle) else {
@@ -186,15 +314,14 @@ impl Run {
                 position: there.position(),
                 clock: running.map_or(self.true_time_of(&shared), |node| node.world().now()),
             };
+            let given = there.given.get(&handle);
+            let is_live = given.is_some_and(|given| when.clock < given.until);
+            let is_good = shared.model.standing(there, using.asking, when) == Standing::Good;
             let verdict = shared.model.verdict(there, patient, using.asking, when);
-            let is_live = there
-                .given
-                .get(&handle)
-                .is_some_and(|given| when.clock < given.until);
-            if let (Verdict::Permit(Some(consent)), true) = (verdict, is_live) {
+            if let (Verdict::Permit(consent), true) = (verdict, is_live && is_good) {
                 found.push((node, holder, consent, using));
             }
         }
-        found.get(who as usize % found.len().max(1)).copied()
+        found
     }
 }

@@ -9,6 +9,7 @@ use chartmesh_core::{
 use crate::{
     model::{Given, Holder, Model},
     people::{Face, Guess, guess},
+    trust::Standing,
 };
 
 /// Who asks, what for, as what.
@@ -178,6 +179,11 @@ impl Model {
         asking: Asking,
         when: When,
     ) -> Use {
+        match self.standing(holder, asking, when) {
+            Standing::Out => return Use::Out,
+            Standing::Stale => return Use::Stale,
+            Standing::Good => {}
+        }
         let asker = self.holders[asking.asker].member;
         let Some(given) = given.filter(|given| {
             given.asker == asker && given.since <= when.position && when.clock < given.until
@@ -207,6 +213,10 @@ impl Model {
 pub(crate) enum Use {
     Permitted,
     Denied,
+    /// The asker is no member any more.
+    Out,
+    /// Nobody has confirmed for too long who was thrown out.
+    Stale,
     /// As if there were no such handle.
     Unknown,
 }

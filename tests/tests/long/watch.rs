@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long before its entry something may have been decided: the queue of the journal.
-const DECIDED_WITHIN_MS: u64 = 4_000;
+pub(crate) const DECIDED_WITHIN_MS: u64 = 4_000;
 
 impl Shared {
     /// Takes note of what happens.
@@ -66,7 +66,7 @@ impl Shared {
         }
         if self.model.holders[index].is_turned_back {
             self.breaks(format!(
-                "node {index} took an older node record for a newer one"
+                "node {index} took an older statement for a newer one"
             ));
         }
     }
@@ -81,7 +81,6 @@ impl Shared {
     /// What was committed is there, byte for byte, and nothing but one commit that nobody heard of.
     fn reopen(&mut self, index: usize, records: &[Record]) {
         let holder = &mut self.model.holders[index];
-        holder.unsent.clear();
         let known = holder.leaves.len();
         let is_there = |(record, leaf): (&Record, &[u8; 32])| record.leaf == *leaf;
         let same = records.iter().zip(&holder.leaves).all(is_there);
@@ -96,6 +95,8 @@ impl Shared {
         if !unheard.is_empty() {
             self.take(index, unheard);
         }
+        // What was under way ended with the power: no key leaves for any entry of before.
+        self.model.holders[index].unsent.clear();
     }
 
     fn arrived(&mut self, frame: &Frame) {
@@ -125,6 +126,7 @@ impl Shared {
         let has_key = frame.rpc == Rpc::Release
             && frame.kind == Kind::Answer
             && frame.bytes.len() > RELEASE_REFUSED_MAX_BYTES;
+        self.judge_served(frame);
         if has_key {
             self.key_left(frame.from, frame.to);
         }
@@ -153,6 +155,11 @@ impl Shared {
         if said.is_some_and(|said| said.revoked.is_some()) {
             self.breaks(format!(
                 "node {index} gave node {asker} a key under a revoked consent"
+            ));
+        }
+        if self.expelled.contains(&(index, member)) {
+            self.breaks(format!(
+                "node {index} gave node {asker} a key after it was thrown out"
             ));
         }
         if self.crash_at_key == Some(index) {
@@ -216,6 +223,9 @@ impl Shared {
             Audited::Received => self.judge_received(index, &entry),
             _ => None,
         };
+        let problem = problem
+            .or_else(|| self.judge_trust(index, &entry, &self.decided(index, commit, clock)))
+            .or_else(|| self.judge_taken(index, &entry));
         if let Some(problem) = problem {
             let kind = entry.kind.text();
             self.breaks(format!("node {index}, entry {kind} at {commit}: {problem}"));
@@ -233,7 +243,7 @@ impl Shared {
             .collect()
     }
 
-    fn asking(&self, entry: &Entry) -> Option<Asking> {
+    pub(crate) fn asking(&self, entry: &Entry) -> Option<Asking> {
         Some(Asking {
             asker: self.model.index_of(entry.member?)?,
             purpose: entry.purpose?,
@@ -282,10 +292,11 @@ impl Shared {
                 .copied()
                 .unwrap_or(0);
             return match entry.code {
-                Some(Code::OverBudget) if spent <= self.locates_per_day => {
+                Some(Code::OverBudget) if spent <= self.model.holders[index].locates_per_day() => {
                     Some("a budget that is not spent".to_owned())
                 }
-                Some(Code::OverBudget) => None,
+                // Whether it has run out is judged for every entry.
+                Some(Code::OverBudget | Code::TrustStale) => None,
                 _ if self.model.may_ask(asking) => Some("a refusal without a reason".to_owned()),
                 _ => None,
             };

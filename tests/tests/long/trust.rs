@@ -1,0 +1,147 @@
+//! What a node knows of the network itself, folded from its journal: charters, who was thrown out, and
+//! since when that is known to be all.
+
+use bytes::Bytes;
+use chartmesh_core::{
+    membership::{Charter, Heartbeat, RevocationList, Rules},
+    types::{MemberId, Purpose, Timestamp},
+    wire,
+};
+
+use crate::{
+    model::{Holder, Model},
+    verdict::{Asking, When},
+};
+
+/// Something of the network, and since when this node goes by it.
+pub(crate) struct Since<T> {
+    pub(crate) position: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) what: T,
+}
+
+/// What one node knows of the network.
+#[derive(Default)]
+pub(crate) struct Trusted {
+    pub(crate) charters: Vec<Since<Charter>>,
+    pub(crate) lists: Vec<Since<RevocationList>>,
+    pub(crate) beats: Vec<Since<Timestamp>>,
+}
+
+/// How a holder stands to an asker, whatever the patient says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Good,
+    /// The asker was thrown out.
+    Out,
+    /// Nobody has confirmed for too long who was, and no glass is broken.
+    Stale,
+}
+
+fn until<T>(known: &[Since<T>], position: u64) -> impl Iterator<Item = &Since<T>> {
+    known.iter().filter(move |one| one.position <= position)
+}
+
+impl Holder {
+    pub(crate) fn take_charter(&mut self, body: &Bytes, position: u64, at_ms: u64) -> Option<()> {
+        let signed = wire::decode_charter(body).ok()?;
+        let what = signed.claims::<Charter>().ok()?;
+        let charters = &mut self.trusted.charters;
+        let due = charters.last().map_or(0, |last| last.what.version + 1);
+        self.is_turned_back |= what.version != due;
+        charters.push(Since {
+            position,
+            at_ms,
+            what,
+        });
+        Some(())
+    }
+
+    /// A list replaces an older one, and lets nobody in again.
+    pub(crate) fn take_list(&mut self, body: &Bytes, position: u64, at_ms: u64) -> Option<()> {
+        let signed = wire::decode_revocations(body).ok()?;
+        let what = signed.claims::<RevocationList>().ok()?;
+        if let Some(last) = self.trusted.lists.last() {
+            let is_newer = what.version > last.what.version;
+            let mut before = last.what.members.iter();
+            let is_whole = before.all(|member| what.members.contains(member));
+            self.is_turned_back |= !is_newer || !is_whole;
+        }
+        self.trusted.lists.push(Since {
+            position,
+            at_ms,
+            what,
+        });
+        Some(())
+    }
+
+    pub(crate) fn take_beat(&mut self, body: &Bytes, position: u64, at_ms: u64) -> Option<()> {
+        let signed = wire::decode_heartbeat(body).ok()?;
+        let what = signed.claims::<Heartbeat>().ok()?.at;
+        self.trusted.beats.push(Since {
+            position,
+            at_ms,
+            what,
+        });
+        Some(())
+    }
+
+    pub(crate) fn rules(&self, position: u64) -> Option<&Rules> {
+        let known = until(&self.trusted.charters, position).last();
+        known.map(|charter| &charter.what.rules)
+    }
+
+    /// The fewest questions a day that any charter it went by allows.
+    pub(crate) fn locates_per_day(&self) -> u32 {
+        let charters = self.trusted.charters.iter();
+        let allowed = charters.map(|charter| charter.what.rules.locate_per_day);
+        allowed.min().unwrap_or(u32::MAX)
+    }
+
+    /// When this node learnt that a member was thrown out.
+    pub(crate) fn out_since(&self, member: MemberId) -> Option<&Since<RevocationList>> {
+        let mut lists = self.trusted.lists.iter();
+        lists.find(|list| list.what.members.contains(&member))
+    }
+
+    fn is_stale(&self, when: When) -> bool {
+        let Some(rules) = self.rules(when.position) else {
+            return false;
+        };
+        let trusted = &self.trusted;
+        let founded = trusted.charters.first().map(|first| first.what.issued_at);
+        let list = until(&trusted.lists, when.position).last();
+        let beat = until(&trusted.beats, when.position).last();
+        let said = [
+            founded,
+            list.map(|list| list.what.issued_at),
+            beat.map(|beat| beat.what),
+        ];
+        // What says that it was said later than now says nothing.
+        let latest = when.clock.plus(rules.clock_window);
+        let said = said.into_iter().flatten().filter(|at| *at <= latest);
+        let confirmed = said.max().unwrap_or(Timestamp(0));
+        when.clock.since(confirmed) > rules.max_staleness
+    }
+}
+
+impl Model {
+    /// How a holder stands to an asker at a moment.
+    pub(crate) fn standing(&self, holder: &Holder, asking: Asking, when: When) -> Standing {
+        let asker = self.holders[asking.asker].member;
+        let out = holder.out_since(asker);
+        if out.is_some_and(|list| list.position <= when.position) {
+            Standing::Out
+        } else if asking.purpose != Purpose::Btg && holder.is_stale(when) {
+            Standing::Stale
+        } else {
+            Standing::Good
+        }
+    }
+
+    /// Whether a node was thrown out, whoever knows it yet.
+    pub(crate) fn is_expelled(&self, index: usize) -> bool {
+        let member = self.holders[index].member;
+        self.holders[0].out_since(member).is_some()
+    }
+}
