@@ -47,8 +47,12 @@ mod asker;
 mod doer;
 #[path = "long/ending.rs"]
 mod ending;
+#[path = "long/fault.rs"]
+mod fault;
 #[path = "long/history.rs"]
 mod history;
+#[path = "long/liar.rs"]
+mod liar;
 #[path = "long/model.rs"]
 mod model;
 #[path = "long/network.rs"]

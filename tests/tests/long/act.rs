@@ -5,14 +5,12 @@ use chartmesh_core::{
     records::Target,
     types::{DocumentId, Handle, MemberId, PatientId, Purpose, Role, Span, UserId},
 };
-use chartmesh_tests::{Fault, Frame};
 
 use crate::{
     doer::{Consenting, Doer, Using, face_of},
     history::{Act, Operation},
     people::{Input, PEOPLE, SLIPS},
-    run::{Later, Run},
-    shared::Noise,
+    run::Run,
     verdict::Asking,
     watch::{PURPOSES, ROLES},
 };
@@ -38,7 +36,7 @@ pub(crate) fn user(label: &str, role: Role) -> Actor {
 /// How long some nodes wait before they ask to join.
 const LATE_MS: u64 = 12 * 60_000;
 
-fn pick<T: Clone>(from: &[T], number: u32) -> Option<T> {
+pub(crate) fn pick<T: Clone>(from: &[T], number: u32) -> Option<T> {
     from.get(number as usize % from.len().max(1)).cloned()
 }
 
@@ -345,7 +343,7 @@ impl Run {
     }
 
     /// A handle that a node was given, the latest more often.
-    fn handle(&self, node: usize, number: u32) -> Option<Handle> {
+    pub(crate) fn handle(&self, node: usize, number: u32) -> Option<Handle> {
         let shared = self.shared();
         let got = &shared.model.holders[node].got;
         let recent = got.len().saturating_sub(6);
@@ -459,235 +457,6 @@ impl Run {
                 let other = number as usize % self.slots.len();
                 self.launch(&[node], label, doer.look(patient, other));
             }
-        }
-    }
-
-    // ---------------------------------------------------------------- liars
-
-    fn replay(&mut self, label: String, act: Act, [which, whose]: [u32; 2]) {
-        let captured: Vec<Frame> = self.shared().captured.iter().cloned().collect();
-        let Some(mut frame) = pick(&captured, which) else {
-            return;
-        };
-        if act == Act::ReplayElsewhere {
-            let other = whose as usize % self.slots.len();
-            let key = self.slots[other].node.node_key();
-            if whose % 2 == 0 && frame.to != key {
-                frame.from = key;
-            } else if frame.from != key && frame.to != key {
-                frame.to = key;
-            } else {
-                return;
-            }
-        }
-        let to = self.shared().model.index(frame.to);
-        if let Some(doer) = self.doer(to, &label) {
-            self.launch(&[to], label, doer.replay_all(self.net.clone(), vec![frame]));
-        }
-    }
-
-    fn foreign_handle(&mut self, label: String, node: usize, [whose, which]: [u32; 2]) {
-        let other = self.reader(whose, 1);
-        let Some(handle) = self.handle(other, which).filter(|_| other != node) else {
-            return;
-        };
-        let Some((holder, _, papers)) = self.papers(handle).filter(|(holder, ..)| *holder != node)
-        else {
-            return;
-        };
-        let member = self.member(holder);
-        if let Some(doer) = self.doer(node, &label) {
-            let using = Using {
-                handle,
-                document: papers[which as usize % papers.len()],
-                ..self.using(node, 1, 0)
-            };
-            self.shared().liars.insert(node);
-            self.launch(&[node], label, doer.foreign_handle(member, using));
-        }
-    }
-
-    fn foreign_document(&mut self, label: String, node: usize, [which, what]: [u32; 2]) {
-        let Some(handle) = self.handle(node, which) else {
-            return;
-        };
-        let Some((holder, patient, _)) = self.papers(handle) else {
-            return;
-        };
-        let strange: Vec<DocumentId> = {
-            let shared = self.shared();
-            let people = shared.model.holders[holder].people.iter();
-            let others = people.filter(|(id, _)| **id != patient);
-            others
-                .flat_map(|(_, person)| [person.papers_at(u64::MAX), vec![person.summary]].concat())
-                .collect()
-        };
-        let Some(document) = pick(&strange, what) else {
-            return;
-        };
-        if let Some(doer) = self.doer(node, &label) {
-            let using = Using {
-                handle,
-                document,
-                ..self.using(node, 1, 0)
-            };
-            self.launch(&[node], label, doer.fetch_alone(using));
-        }
-    }
-
-    /// A holder sends other bytes than it signed.
-    fn wrong_bytes(&mut self, label: String, node: usize, [which, what, place]: [u32; 3]) {
-        let Some(handle) = self.handle(node, which) else {
-            return;
-        };
-        let Some((holder, _, papers)) = self.papers(handle) else {
-            return;
-        };
-        let disk = self.slots[holder].node.disk().clone();
-        let files: Vec<String> = disk
-            .files()
-            .into_keys()
-            .filter(|name| name.starts_with("files/"))
-            .collect();
-        let (Some(doer), false) = (self.doer(node, &label), files.is_empty()) else {
-            return;
-        };
-        let using = Using {
-            handle,
-            document: papers[what as usize % papers.len()],
-            ..self.using(node, 1, 0)
-        };
-        self.shared().liars.insert(holder);
-        self.launch(&[node], label, doer.wrong_bytes(disk, files, place, using));
-    }
-
-    // ---------------------------------------------------------------- faults
-
-    fn fault(&mut self, act: Act, node: usize, numbers: [u32; 5]) {
-        let [two, three, ..] = numbers;
-        let other = (node + 1 + two as usize % (self.slots.len() - 1)) % self.slots.len();
-        let later_ms = u64::from(1_000 + three % 60_000);
-        self.shared().cell("fault", &format!("{act:?}"));
-        match act {
-            Act::Crash if self.is_up(node) => {
-                let keep = [0, 0, 1, 17, 200, usize::MAX][two as usize % 6];
-                self.power_off(node, keep);
-                self.restart_in(node, later_ms);
-            }
-            Act::CrashInWrite if self.is_up(node) => {
-                let fault = if three % 2 == 0 {
-                    Fault::CrashBefore
-                } else {
-                    Fault::CrashAfter
-                };
-                self.fail_write(node, two, fault);
-            }
-            Act::CrashAtKey => self.shared().crash_at_key = Some(node),
-            Act::DiskFails if self.is_up(node) => {
-                self.fail_write(node, two, Fault::Failed);
-                self.in_time(later_ms * 4, Later::Replace(node));
-            }
-            Act::DiskFull if self.is_up(node) => {
-                self.slots[node].node.disk().fill(true);
-                self.shared().full.insert(node);
-                self.in_time(later_ms, Later::Unfill(node));
-            }
-            Act::Restart => {
-                self.slots[node].offset_ms = 0;
-                if self.is_up(node) {
-                    self.power_off(node, usize::MAX);
-                }
-                // Half of the operators accept a clock that is behind the last record.
-                self.slots[node].accepts = three % 2 == 0;
-                self.start(node);
-            }
-            Act::Clock => self.clock(node, two, three),
-            Act::Cut => self.cut(&[(node, other), (other, node)]),
-            Act::CutOneWay => self.cut(&[(node, other)]),
-            Act::Heal => self.heal(),
-            Act::Latency => self.net.set_latency([1, 5, 20, 80, 400][two as usize % 5]),
-            Act::Noise => {
-                self.shared().noise = [
-                    Noise {
-                        breaks: 60,
-                        ..Noise::default()
-                    },
-                    Noise {
-                        loses: 60,
-                        ..Noise::default()
-                    },
-                    Noise {
-                        delays: 300,
-                        ..Noise::default()
-                    },
-                    Noise {
-                        repeats: 300,
-                        ..Noise::default()
-                    },
-                    Noise {
-                        alters: 100,
-                        ..Noise::default()
-                    },
-                    Noise {
-                        breaks: 20,
-                        loses: 20,
-                        delays: 80,
-                        repeats: 80,
-                        alters: 20,
-                        spoils: None,
-                    },
-                ][two as usize % 6];
-                self.in_time(later_ms * 6, Later::Quiet);
-            }
-            _ => {}
-        }
-        self.shared().disturb(node);
-    }
-
-    pub(crate) fn fail_write(&mut self, node: usize, which: u32, fault: Fault) {
-        self.slots[node]
-            .node
-            .disk()
-            .fail_write(u64::from(which % 4), fault);
-        self.shared().brittle.insert(node);
-    }
-
-    fn clock(&mut self, node: usize, how: u32, back: u32) {
-        const MINUTE_MS: i64 = 60_000;
-        let far = match how % 12 {
-            0..=4 => MINUTE_MS / 2,
-            5..=8 => 4 * MINUTE_MS,
-            9 => 6 * MINUTE_MS,
-            10 => 90 * MINUTE_MS,
-            _ => 26 * 60 * MINUTE_MS,
-        };
-        let jump = far * if back % 2 == 0 { 1 } else { -1 };
-        self.slots[node].offset_ms = jump;
-        if self.is_up(node) {
-            self.slots[node].node.world().set_clock_offset(jump);
-        }
-    }
-
-    fn cut(&mut self, links: &[(usize, usize)]) {
-        for (from, to) in links {
-            let keys = (
-                self.slots[*from].node.node_key(),
-                self.slots[*to].node.node_key(),
-            );
-            self.net.cut(keys.0, keys.1);
-            let mut shared = self.shared();
-            shared.cut.insert((*from, *to));
-            shared.disturb(*from);
-            shared.disturb(*to);
-        }
-    }
-
-    pub(crate) fn heal(&mut self) {
-        self.net.heal();
-        let mut shared = self.shared();
-        for (from, to) in std::mem::take(&mut shared.cut) {
-            shared.disturb(from);
-            shared.disturb(to);
         }
     }
 }

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use chartmesh_core::{
     flows::{Fetch, Search, Statement, Told, Wanted},
     locator::{Answer, Ledger, Line},
-    ports::{Clock, Journal},
-    records::{Batch, ConsentForm, HandleReceived, Provision, RecordKind, Scope, Target},
-    types::{Code, Handle, MemberId, PatientId, Purpose, Role, Span, Timestamp},
-    wire,
+    ports::Clock,
+    records::{ConsentForm, Provision, Target},
+    types::{Code, Handle, MemberId, PatientId, Purpose, Role, Span},
 };
-use chartmesh_tests::SimDisk;
 
 use crate::{
     act::user,
@@ -188,7 +186,7 @@ impl Doer {
         self.list(using).await;
     }
 
-    async fn list(&mut self, using: Using) {
+    pub(crate) async fn list(&mut self, using: Using) {
         self.begin();
         let deadline = Span::seconds(10);
         let until = self.node.world().now().plus(deadline);
@@ -305,7 +303,7 @@ impl Doer {
         self.fetch(using).await;
     }
 
-    async fn fetch(&mut self, using: Using) -> &'static str {
+    pub(crate) async fn fetch(&mut self, using: Using) -> &'static str {
         self.begin();
         let fetch = Fetch {
             handle: using.handle,
@@ -427,88 +425,6 @@ impl Doer {
         let stated = self.node.state_consent(&actor, statement).await;
         self.note("consent", word(&stated), None);
     }
-
-    // ---------------------------------------------------------------- liars
-
-    /// Puts a handle that another member was given into the own journal, and uses it.
-    pub(crate) async fn foreign_handle(mut self, holder: MemberId, using: Using) {
-        let mut batch = Batch::default();
-        let planted = HandleReceived {
-            handle: using.handle,
-            holder,
-            patient: None,
-            until: Timestamp(u64::MAX),
-        };
-        let body = wire::encode_handle_received(&planted);
-        batch.push(RecordKind::HandleReceived, Scope::Store, body);
-        if self.node.world().commit(batch).await.is_ok() {
-            self.shared().cell("liar", "FOREIGN_HANDLE");
-            self.list(using).await;
-            self.fetch(using).await;
-        }
-    }
-
-    /// Changes one byte of every file of a holder while a document of it is fetched.
-    pub(crate) async fn wrong_bytes(
-        mut self,
-        disk: SimDisk,
-        files: Vec<String>,
-        place: u32,
-        using: Using,
-    ) {
-        let holder = self.holder_of(using.handle);
-        let flipped = Flipped { disk, files, place };
-        flipped.flip();
-        if let Some(holder) = holder {
-            self.shared().wrong.insert(holder);
-        }
-        let outcome = self.fetch(using).await;
-        self.shared().cell("wrong bytes", outcome);
-        let fetched = outcome == "OK";
-        if fetched && flipped.files.len() == disk_files(&flipped.disk) {
-            self.shared()
-                .breaks(format!("{}: a fetch of wrong bytes went well", self.label));
-        }
-    }
-
-    fn holder_of(&self, handle: Handle) -> Option<usize> {
-        let shared = self.shared();
-        let mut holders = shared.model.holders.iter();
-        holders.position(|holder| holder.given.contains_key(&handle))
-    }
-}
-
-/// One byte of every file is another for as long as this lives, also where the fetch is given up.
-struct Flipped {
-    disk: SimDisk,
-    files: Vec<String>,
-    place: u32,
-}
-
-impl Flipped {
-    fn flip(&self) {
-        for name in &self.files {
-            self.disk.tamper(name, |bytes| {
-                let place = self.place as usize % bytes.len().max(1);
-                if let Some(byte) = bytes.get_mut(place) {
-                    *byte ^= 1;
-                }
-            });
-        }
-    }
-}
-
-impl Drop for Flipped {
-    fn drop(&mut self) {
-        self.flip();
-    }
-}
-
-fn disk_files(disk: &SimDisk) -> usize {
-    disk.files()
-        .into_keys()
-        .filter(|name| name.starts_with("files/"))
-        .count()
 }
 
 /// The handle a member gave in a ledger.

@@ -209,7 +209,12 @@ impl Doer {
             },
             None,
         );
-        let stray = self.node.invite(&admin(&self.label), life).await;
+        self.out_of_place(founder, how).await;
+    }
+
+    /// What is asked where it is not one's turn.
+    async fn out_of_place(self, founder: Self, how: u32) {
+        let stray = self.node.invite(&admin(&self.label), TICKET_LIFE).await;
         self.note("invite", word(&stray), None);
         let founding = Founding {
             name: "Another".to_owned(),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use chartmesh_core::{
     audit::{Entry, Kind as Audited},
     membership::{Credential, NodeRecord, Organization, Template},
@@ -208,42 +209,8 @@ impl Holder {
             RecordKind::Revocations => self.take_list(body, position, at_ms)?,
             RecordKind::Heartbeat => self.take_beat(body, position, at_ms)?,
             RecordKind::Member => self.meet(body, position)?,
-            RecordKind::Patient => {
-                let stored = wire::decode_patient(body).ok()?;
-                let person = self.people.entry(stored.patient).or_insert_with(|| Person {
-                    faces: Vec::new(),
-                    local_id: stored.local_id.clone(),
-                    summary: stored.summary,
-                    findings: BTreeMap::new(),
-                    papers: BTreeMap::new(),
-                });
-                person.faces.push((position, Face::read(&stored.resource)));
-            }
-            RecordKind::Resource => {
-                let stored = wire::decode_resource(body).ok()?;
-                let value: serde_json::Value = serde_json::from_slice(&stored.resource).ok()?;
-                let person = self.people.get_mut(&stored.patient?)?;
-                let id = format!("{}/{}", stored.resource_type, stored.local_id);
-                let text = value["code"]["text"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned();
-                person
-                    .findings
-                    .entry(id)
-                    .or_default()
-                    .push((position, text));
-            }
-            RecordKind::Document => {
-                let document = wire::decode_document(body).ok()?;
-                let manifest = document.manifest.claims::<Manifest>().ok()?;
-                let paper = Paper {
-                    since: position,
-                    sha256: manifest.plain_sha256,
-                    is_snapshot: document.snapshot.is_some(),
-                };
-                let person = self.people.get_mut(&document.patient)?;
-                person.papers.insert(document.id, paper);
+            RecordKind::Patient | RecordKind::Resource | RecordKind::Document => {
+                self.fold_person(record.kind, body, position)?;
             }
             RecordKind::Consent => {
                 let consent = wire::decode_consent(body, position, record.time).ok()?;
@@ -289,6 +256,50 @@ impl Holder {
             | RecordKind::Proposal
             | RecordKind::CharterSeen
             | RecordKind::CharterAdopted => {}
+        }
+        Some(())
+    }
+
+    fn fold_person(&mut self, kind: RecordKind, body: &Bytes, position: u64) -> Option<()> {
+        match kind {
+            RecordKind::Patient => {
+                let stored = wire::decode_patient(body).ok()?;
+                let person = self.people.entry(stored.patient).or_insert_with(|| Person {
+                    faces: Vec::new(),
+                    local_id: stored.local_id.clone(),
+                    summary: stored.summary,
+                    findings: BTreeMap::new(),
+                    papers: BTreeMap::new(),
+                });
+                person.faces.push((position, Face::read(&stored.resource)));
+            }
+            RecordKind::Resource => {
+                let stored = wire::decode_resource(body).ok()?;
+                let value: serde_json::Value = serde_json::from_slice(&stored.resource).ok()?;
+                let person = self.people.get_mut(&stored.patient?)?;
+                let id = format!("{}/{}", stored.resource_type, stored.local_id);
+                let text = value["code"]["text"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
+                person
+                    .findings
+                    .entry(id)
+                    .or_default()
+                    .push((position, text));
+            }
+            RecordKind::Document => {
+                let document = wire::decode_document(body).ok()?;
+                let manifest = document.manifest.claims::<Manifest>().ok()?;
+                let paper = Paper {
+                    since: position,
+                    sha256: manifest.plain_sha256,
+                    is_snapshot: document.snapshot.is_some(),
+                };
+                let person = self.people.get_mut(&document.patient)?;
+                person.papers.insert(document.id, paper);
+            }
+            _ => {}
         }
         Some(())
     }
