@@ -177,8 +177,11 @@ impl Shared {
     }
 
     pub(crate) fn disturb_key(&mut self, key: NodeKey) {
-        let node = self.model.index(key);
-        self.disturb(node);
+        // A ticket may name an inviter that is none of the nodes.
+        let mut holders = self.model.holders.iter();
+        if let Some(node) = holders.position(|holder| holder.key == key) {
+            self.disturb(node);
+        }
     }
 
     pub(crate) fn mark(&self) -> Mark {
