@@ -31,7 +31,7 @@ const PARALLEL: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
 const MESSAGE_MAX_BYTES: usize = 64 << 10;
 /// How often this node's own record is put where others find it; who holds it forgets it on a restart.
 pub(super) const PUBLISH_EVERY: Duration = Duration::from_secs(3600);
-/// How soon that is tried again where nobody took it.
+/// How soon that is tried again where fewer than most took it; twice as long after each try.
 pub(super) const PUBLISH_AGAIN: Duration = Duration::from_secs(5);
 
 /// The behaviour.
@@ -90,7 +90,9 @@ struct LookUp {
 pub(super) struct Finder {
     directory: Arc<dyn Directory>,
     look_ups: Vec<LookUp>,
-    is_owed: bool,
+    /// When this node's own record is put again, where too few took it, and how long after that.
+    owed: Option<Instant>,
+    pause: Duration,
 }
 
 impl Finder {
@@ -98,13 +100,14 @@ impl Finder {
         Self {
             directory,
             look_ups: Vec::new(),
-            is_owed: false,
+            owed: None,
+            pause: PUBLISH_AGAIN,
         }
     }
 
-    /// Whether this node's own record was offered and taken by nobody.
+    /// Whether it is time to offer this node's own record again, since too few took it.
     pub(super) fn is_owed(&self) -> bool {
-        self.is_owed
+        self.owed.is_some_and(|due| due <= Instant::now())
     }
 
     /// Looks for a member; where too many are being looked for, the answer is none.
@@ -126,14 +129,21 @@ impl Finder {
         });
     }
 
-    /// Puts this node's own record where others find it.
+    /// Puts this node's own record where others find it: with most of the members nearest to it, since
+    /// the one that is reached first may lie, or be gone the next minute.
     pub(super) fn publish(&mut self, kad: &mut Kad, own: NodeKey) {
-        self.is_owed = false;
+        self.owed = None;
         let Some(value) = self.directory.own_record() else {
             return;
         };
         let record = Record::new(RecordKey::new(&own.0), value);
-        if let Err(error) = kad.put_record(record, Quorum::One) {
+        let nearest = kad
+            .kbuckets()
+            .map(|bucket| bucket.num_entries())
+            .sum::<usize>()
+            .min(kad::K_VALUE.get());
+        let most = NonZeroUsize::MIN.saturating_add(nearest / 2);
+        if let Err(error) = kad.put_record(record, Quorum::N(most)) {
             tracing::warn!(%error, "this node's record cannot be published");
         }
     }
@@ -222,8 +232,13 @@ impl Finder {
         let found = match result {
             QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) => Some(found.record),
             QueryResult::PutRecord(Err(error)) => {
-                tracing::debug!(%error, "this node's record was stored nowhere");
-                self.is_owed = true;
+                tracing::debug!(%error, "this node's record was stored by too few");
+                self.owed = Instant::now().checked_add(self.pause);
+                self.pause = self.pause.saturating_mul(2).min(PUBLISH_EVERY);
+                return;
+            }
+            QueryResult::PutRecord(Ok(_)) => {
+                self.pause = PUBLISH_AGAIN;
                 return;
             }
             _ => None,
@@ -634,6 +649,41 @@ mod tests {
         let stored = kad.store_mut().records().count();
         assert!(stored <= 1, "{stored} records");
         stop.cancel();
+    }
+
+    /// A record that the first of three members took, and nobody else, is not where others look for it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_record_that_fewer_than_most_members_took_is_put_again() {
+        let keys: Vec<(identity::Keypair, NodeKey)> = (1..=4).map(key).collect();
+        let members: Vec<NodeKey> = keys.iter().map(|(_, node)| *node).collect();
+        let identity = Identity {
+            key: keys[0].0.clone(),
+            network: NETWORK,
+            directory: Roster::new(members.clone()),
+            reach: ReachConfig::default(),
+        };
+        let (mut runner, _) = in_memory(&identity).await;
+        let roster = Roster::new(members.clone());
+        *roster.own.lock().expect("a record") = Some(record(members[0], 1, b"here"));
+        runner.finder = Finder::new(roster);
+        let mut swarms: Vec<_> = keys[1..].iter().map(|(key, _)| liar(key)).collect();
+        let mut book = Vec::new();
+        for swarm in &mut swarms {
+            let address = address_of(swarm).await;
+            book.push((*swarm.local_peer_id(), vec![address]));
+        }
+        // Two are gone: nothing listens where they were.
+        swarms.truncate(1);
+        let there = swarms.remove(0);
+        let lie = Record::new(RecordKey::new(&members[3].0), Vec::new());
+        tokio::spawn(lies(there, Vec::new(), lie));
+
+        runner.book.keep(book);
+        runner.take_over_members();
+
+        until(&mut runner, |runner| runner.finder.owed.is_some()).await;
+        assert!(!runner.finder.is_owed(), "not at once");
+        assert_eq!(runner.finder.pause, 2 * PUBLISH_AGAIN);
     }
 
     async fn until(runner: &mut Runner, mut holds: impl FnMut(&mut Runner) -> bool) {

@@ -228,7 +228,7 @@ impl Runner {
                 // The book holds the other end, so this never ends.
                 _ = changes.changed() => self.take_over_members(),
                 _ = publish.tick() => self.publish(),
-                _ = again.tick(), if self.finder.is_owed() => self.publish(),
+                _ = again.tick() => if self.finder.is_owed() { self.publish() },
                 _ = look.tick() => self.reach.look(&mut self.swarm, &self.book),
                 Some(order) = self.orders.recv() => self.follow(order),
                 event = self.swarm.select_next_some() => self.settle(event),
