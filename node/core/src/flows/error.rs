@@ -89,6 +89,7 @@ impl FlowError {
                 PeerCode::Denied => Code::Denied,
                 PeerCode::ClockSkew => Code::ClockSkew,
                 PeerCode::TrustStale => Code::TrustStale,
+                PeerCode::VersionTooOld => Code::VersionTooOld,
                 PeerCode::Malformed
                 | PeerCode::Unauthenticated
                 | PeerCode::NotMember

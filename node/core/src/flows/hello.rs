@@ -383,7 +383,10 @@ fn verify_hello(
         .verify_by::<Hello>(&from.0, &network.id)
         .map_err(|_| SessionError::Signature { node })?;
     let value = hello.value();
-    if value.version != VERSION {
+    if value.version < VERSION {
+        return Err(SessionError::Version { node });
+    }
+    if value.version > VERSION {
         return Err(SessionError::Signature { node });
     }
     let credential =

@@ -231,7 +231,8 @@ impl<W: World> Node<W> {
                     | PeerCode::OverBudget
                     | PeerCode::Unavailable
                     | PeerCode::ClockSkew
-                    | PeerCode::TrustStale => FlowError::Peer { node, code },
+                    | PeerCode::TrustStale
+                    | PeerCode::VersionTooOld => FlowError::Peer { node, code },
                 })
             }
             Some(Err(AskError::Call(

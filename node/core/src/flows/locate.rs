@@ -255,6 +255,7 @@ fn refusal(code: PeerCode) -> Answer {
         | PeerCode::HandleUnknown
         | PeerCode::Unavailable
         | PeerCode::ClockSkew
-        | PeerCode::TrustStale => Answer::Refused(code),
+        | PeerCode::TrustStale
+        | PeerCode::VersionTooOld => Answer::Refused(code),
     }
 }

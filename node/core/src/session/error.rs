@@ -23,6 +23,12 @@ pub enum SessionError {
         /// Who sent it.
         node: NodeKey,
     },
+    /// The sender speaks an older version of the protocol than this program still does.
+    #[error("node {node} speaks an old version of the protocol")]
+    Version {
+        /// Who sent it.
+        node: NodeKey,
+    },
     /// The sender is no active member.
     #[error("node {node} is no active member")]
     NotMember {
@@ -94,6 +100,7 @@ impl SessionError {
             | Self::Replayed { .. } => PeerCode::Unauthenticated,
             Self::NotMember { .. } | Self::Revoked { .. } => PeerCode::NotMember,
             Self::NotAuthority { .. } => PeerCode::Denied,
+            Self::Version { .. } => PeerCode::VersionTooOld,
             Self::Stale { .. } => PeerCode::Stale,
             Self::ClockSkew { .. } => PeerCode::ClockSkew,
         }
@@ -105,6 +112,7 @@ impl SessionError {
             Self::Malformed { .. } => Code::MessageMalformed,
             Self::Seal { .. } => Code::Unauthenticated,
             Self::Signature { .. } => Code::Signature,
+            Self::Version { .. } => Code::VersionTooOld,
             Self::NotMember { .. } => Code::NotMember,
             Self::NotAuthority { .. } => Code::NotAuthority,
             Self::Revoked { .. } => Code::KeyRevoked,

@@ -1,4 +1,4 @@
-//! Stable error codes: all of them for our own people, ten coarse ones for peers.
+//! Stable error codes: all of them for our own people, a few coarse ones for peers.
 
 use std::fmt;
 
@@ -72,6 +72,8 @@ codes!(
         ClockSkew = "CLOCK_SKEW",
         /// The receiver does not know any more who was revoked, and discloses nothing until it does.
         TrustStale = "TRUST_STALE",
+        /// The sender speaks a version of the protocol that the receiver gave up.
+        VersionTooOld = "VERSION_TOO_OLD",
     }
 );
 
@@ -162,6 +164,8 @@ codes!(
         WrongRecipient = "WRONG_RECIPIENT",
         /// The sender goes by another charter of this network.
         CharterMismatch = "CHARTER_MISMATCH",
+        /// A node speaks a version of the protocol that the other gave up.
+        VersionTooOld = "VERSION_TOO_OLD",
         /// A message is of an earlier run or session.
         Stale = "STALE",
         /// A message is past its life.

@@ -156,12 +156,12 @@ fn hint(code: Code) -> &'static str {
         Code::RulesMalformed | Code::OrganizationMalformed | Code::Usage => {
             "see --help of the command"
         }
-        _ => authority_hint(code),
+        _ => network_hint(code),
     }
 }
 
-/// What to do next, where authorities are concerned.
-fn authority_hint(code: Code) -> &'static str {
+/// What to do next, where the network and its authorities are concerned.
+fn network_hint(code: Code) -> &'static str {
     match code {
         Code::QuorumRequired => {
             "let more authorities sign: chartmesh network cosign; chartmesh network rules names them"
@@ -177,6 +177,9 @@ fn authority_hint(code: Code) -> &'static str {
         }
         Code::CharterFork => {
             "see chartmesh network rules for both, speak to the authorities, then chartmesh network adopt"
+        }
+        Code::VersionTooOld => {
+            "the older program must be renewed: chartmesh doctor shows the version of this one"
         }
         _ => "run chartmesh doctor",
     }

@@ -226,7 +226,11 @@ def _hellos(cases, hospital):
     def hello(**changed):
         return hospital.hello(hospital.own_hello(**changed))
 
-    with cases.case("a Hello of another version, or to somebody else, is UNAUTHENTICATED"):
+    with cases.case("a Hello of an older version is VERSION_TOO_OLD"):
+        hello()
+        refused("VERSION_TOO_OLD", False, lambda: hello(version=0))
+
+    with cases.case("a Hello of a later version, or to somebody else, is UNAUTHENTICATED"):
         hello()
         refused("UNAUTHENTICATED", False, lambda: hello(version=2))
         refused("UNAUTHENTICATED", False, lambda: hello(head=hospital.head(challenge=b"", audience=os.urandom(16))))
