@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 .ci/prepare.sh strace
 
-bin=${CHARTMESH_BIN:-target/debug}
+bin=${CHARTMESH_BIN:-${CARGO_TARGET_DIR:-target}/debug}
 work=$(mktemp -d)
 daemon=
 clean() {
