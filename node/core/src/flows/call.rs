@@ -38,6 +38,7 @@ pub(super) struct Asked {
     pub(super) peer: Peer,
     pub(super) question: [u8; 32],
     session: [u8; 16],
+    challenge: Option<[u8; 16]>,
     keys: SessionKeys,
 }
 
@@ -74,13 +75,13 @@ impl<W: World> Node<W> {
                 Ok(bytes) => self
                     .open_answer(&asked, 0, &bytes)
                     .map(|answer| (answer.into_value(), asked.question)),
-                Err(error) => Err(self.call_failed(to, error)),
+                Err(error) => Err(self.call_failed(&asked, error)),
             };
             if !matches!(outcome, Err(AskError::Refused(PeerCode::Stale))) {
                 break;
             }
             delivered = true;
-            self.forget_session(to);
+            self.forget_session(&asked);
         }
         match outcome {
             // The first try arrived, whatever became of the second.
@@ -109,7 +110,7 @@ impl<W: World> Node<W> {
             self.hello(to).await?;
         }
         let (peer, header, keys, head) = self.outbound(to)?;
-        let network = head.network;
+        let (network, challenge) = (head.network, head.challenge);
         let envelope = self.identity.node.sign(&network, &build(head));
         let question = envelope.hash();
         let ciphertext = keys
@@ -123,6 +124,7 @@ impl<W: World> Node<W> {
                 peer,
                 question,
                 session,
+                challenge,
                 keys,
             },
         ))
@@ -182,22 +184,33 @@ impl<W: World> Node<W> {
         Ok(())
     }
 
-    pub(super) fn call_failed(&self, to: MemberId, error: CallError) -> AskError {
+    pub(super) fn call_failed(&self, asked: &Asked, error: CallError) -> AskError {
         match error {
             CallError::Refused(code) => AskError::Refused(code),
             CallError::Unreachable | CallError::Lost => {
                 // It may come back as another run, which knows neither session nor challenge.
-                self.forget_session(to);
+                self.forget_session(asked);
                 AskError::Call(error)
             }
             CallError::Incompatible => AskError::Call(error),
         }
     }
 
-    pub(super) fn forget_session(&self, member: MemberId) {
+    /// Forgets what a question went by that was not answered, and nothing newer: another question may
+    /// have said Hello in the meantime, and a third be under way with what that brought.
+    pub(super) fn forget_session(&self, asked: &Asked) {
+        let member = asked.peer.member;
         let mut state = self.state();
-        state.outbound.remove(&member);
-        state.challenges.remove(&member);
+        if state
+            .outbound
+            .get(&member)
+            .is_some_and(|outbound| outbound.is(asked.session))
+        {
+            state.outbound.remove(&member);
+        }
+        if state.challenges.get(&member).copied() == asked.challenge {
+            state.challenges.remove(&member);
+        }
     }
 
     fn outbound(&self, to: MemberId) -> Result<(Peer, OuterHeader, SessionKeys, Head), AskError> {

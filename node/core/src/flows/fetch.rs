@@ -329,7 +329,11 @@ impl<W: World> Node<W> {
         for _ in 0..2 {
             let opening = async {
                 let (bytes, asked) = self.question(holder, &build).await?;
-                self.first_part(holder, bytes, &asked).await
+                let first = self.first_part(bytes, &asked).await;
+                if matches!(first, Err(AskError::Refused(PeerCode::Stale))) {
+                    self.forget_session(&asked);
+                }
+                first
             };
             let Some(opened) = self.until(self.now().plus(SILENCE), opening).await else {
                 return self.reply(holder, None);
@@ -338,14 +342,12 @@ impl<W: World> Node<W> {
             if !matches!(outcome, Err(AskError::Refused(PeerCode::Stale))) {
                 break;
             }
-            self.forget_session(holder);
         }
         self.reply(holder, Some(outcome))
     }
 
     async fn first_part(
         &self,
-        holder: MemberId,
         bytes: Bytes,
         asked: &Asked,
     ) -> Result<(W::Parts, FetchHead), AskError> {
@@ -353,13 +355,13 @@ impl<W: World> Node<W> {
             .world
             .open(asked.peer.node_key, bytes)
             .await
-            .map_err(|error| self.call_failed(holder, error))?;
+            .map_err(|error| self.call_failed(asked, error))?;
         match parts.next().await {
             Some(Ok(FetchPart::Head(bytes))) => {
                 let head = self.open_answer::<FetchHead>(asked, 0, &bytes)?;
                 Ok((parts, head.into_value()))
             }
-            Some(Err(error)) => Err(self.call_failed(holder, error)),
+            Some(Err(error)) => Err(self.call_failed(asked, error)),
             Some(Ok(FetchPart::Leaves(_) | FetchPart::Chunk { .. })) | None => {
                 Err(AskError::Forged)
             }

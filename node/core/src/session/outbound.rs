@@ -66,6 +66,11 @@ impl Outbound {
         (header, self.keys.clone())
     }
 
+    /// Whether it is the session of that name.
+    pub fn is(&self, session: [u8; 16]) -> bool {
+        self.session == session
+    }
+
     /// An answer of this session opened.
     pub fn answered(&mut self, session: [u8; 16]) {
         self.answered |= self.session == session;
