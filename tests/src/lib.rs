@@ -2,10 +2,12 @@
 //! product's own code.
 
 pub mod disk;
+pub mod fixture;
 pub mod net;
 pub mod world;
 
 pub use disk::{Fault, SimDisk};
+pub use fixture::organization;
 pub use net::{
     Fate, Frame, Kind, RELEASE_REFUSED_MAX_BYTES, START_MS, Seen, SimNet, SimParts, Watcher,
 };

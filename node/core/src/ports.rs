@@ -55,6 +55,20 @@ pub enum Rpc {
 }
 
 impl Rpc {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Hello,
+        Self::Join,
+        Self::Members,
+        Self::Locate,
+        Self::List,
+        Self::Fetch,
+        Self::Release,
+        Self::Propose,
+        Self::Charters,
+        Self::Trust,
+    ];
+
     /// Its name, lower case.
     pub fn name(self) -> &'static str {
         match self {

@@ -359,7 +359,7 @@ async fn echoes(io: SubstreamBox, lasts: Duration) -> u64 {
 #[test]
 fn a_daemon_that_would_write_down_its_tls_secrets_does_not_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    let starts = |secrets: Option<&str>| {
+    let starts = |secrets: Option<&std::ffi::OsStr>| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_chartmeshd"));
         command.arg("--node").arg(folder.path().join("none"));
         if let Some(path) = secrets {
@@ -370,7 +370,7 @@ fn a_daemon_that_would_write_down_its_tls_secrets_does_not_start() {
     };
     assert!(starts(None).contains("NOT_INITIALISED"));
 
-    let refused = starts(Some("/tmp/secrets"));
+    let refused = starts(Some(folder.path().join("secrets").as_os_str()));
 
     assert!(refused.contains("SSLKEYLOGFILE"), "{refused}");
     assert!(!refused.contains("NOT_INITIALISED"), "{refused}");

@@ -10,7 +10,7 @@ use chartmesh_core::{
         begin_session,
     },
     flows::{Actor, Mode},
-    membership::{Founding, JoinState, KeySet, NodeRecord, Organization, Rules, Template},
+    membership::{Founding, JoinState, KeySet, NodeRecord, Rules, Template},
     ports::{Clock, Rpc},
     types::{
         Kind, MemberId, NetworkId, NodeKey, Role, Span, Timestamp, UserId, limits::TICKET_LIFE,
@@ -20,7 +20,7 @@ use chartmesh_core::{
         MembersRequest, Propose, ReleaseRequest, Sealed, TrustRequest,
     },
 };
-use chartmesh_tests::{SimDisk, SimNet, SimNode, Start, world::opening_seed};
+use chartmesh_tests::{SimDisk, SimNet, SimNode, Start, organization, world::opening_seed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use tokio::runtime::{Builder, Runtime};
@@ -32,19 +32,6 @@ pub(crate) const TARGETS: &[Run] = &[("peer", peer), ("question", question)];
 
 /// Inputs after which the node is made anew, since each leaves a trace in its state.
 const INPUTS_MAX: u32 = 200;
-
-const CALLS: [Rpc; 10] = [
-    Rpc::Hello,
-    Rpc::Join,
-    Rpc::Members,
-    Rpc::Locate,
-    Rpc::List,
-    Rpc::Fetch,
-    Rpc::Release,
-    Rpc::Propose,
-    Rpc::Charters,
-    Rpc::Trust,
-];
 
 const HOLDER_SEED: u8 = 1;
 
@@ -74,7 +61,7 @@ fn peer(data: &[u8]) {
             0 => engine.asker.node_key(),
             _ => NodeKey([*first; 32]),
         };
-        let rpc = CALLS[usize::from(*first) % CALLS.len()];
+        let rpc = Rpc::ALL[usize::from(*first) % Rpc::ALL.len()];
         engine.send(from, rpc, Bytes::copy_from_slice(rest));
     });
 }
@@ -96,7 +83,7 @@ fn question(data: &[u8]) {
             6 => engine.ask::<Propose>(Rpc::Propose, rest, right),
             7 => engine.ask::<CharterRequest>(Rpc::Charters, rest, right),
             8 => engine.ask::<TrustRequest>(Rpc::Trust, rest, right),
-            _ => engine.sealed(rest, CALLS[usize::from(*how) % CALLS.len()]),
+            _ => engine.sealed(rest, Rpc::ALL[usize::from(*how) % Rpc::ALL.len()]),
         }
     });
 }
@@ -331,19 +318,7 @@ fn start(seed: u8, name: &str) -> Start {
         boot: 1,
         salt: 0,
         not_before: Timestamp(0),
-        organization: Organization {
-            name: name.to_owned(),
-            kind: Kind::Clinic,
-            npi: String::new(),
-            oid: String::new(),
-            address: "1 Main Street".to_owned(),
-            contact: String::new(),
-            phone: String::new(),
-            hours: String::new(),
-            state: "CO".to_owned(),
-            part2: false,
-            test: true,
-        },
+        organization: organization(name, Kind::Clinic),
         clock_offset_ms: 0,
     }
 }

@@ -13,7 +13,7 @@ use chartmesh_core::{
     ports::Clock,
     types::{Kind, MemberId, Span, Timestamp},
 };
-use chartmesh_tests::{START_MS, SimDisk, SimNet, SimNode, Start, world::SimWorld};
+use chartmesh_tests::{START_MS, SimDisk, SimNet, SimNode, Start, organization, world::SimWorld};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -100,19 +100,10 @@ pub(crate) fn run(history: &History) -> Outcome {
     })
 }
 
-fn organization(index: usize, kind: Kind) -> Organization {
+fn house(index: usize, kind: Kind) -> Organization {
     Organization {
-        name: format!("House {index}"),
-        kind,
-        npi: String::new(),
-        oid: String::new(),
-        address: "1 Main Street".to_owned(),
-        contact: String::new(),
-        phone: String::new(),
-        hours: String::new(),
-        state: "CO".to_owned(),
         part2: kind == Kind::SubstanceUse,
-        test: true,
+        ..organization(&format!("House {index}"), kind)
     }
 }
 
@@ -126,14 +117,14 @@ impl Run {
                 seed: index as u8 + 1,
                 boot: 1,
                 salt: setting.seed,
-                organization: organization(index, *kind),
+                organization: house(index, *kind),
                 clock_offset_ms: 0,
                 not_before: Timestamp(0),
             };
             let node = SimNode::start(&net, &SimDisk::default(), start);
             node.world().set_fsync(setting.syncs_ms[index]);
             let (key, member) = (node.node_key(), node.member());
-            let mut holder = Holder::new(key, member, organization(index, *kind));
+            let mut holder = Holder::new(key, member, house(index, *kind));
             holder.overlooks_revocations = setting.is_misled;
             holders.push(holder);
             slots.push(Slot {

@@ -7,7 +7,7 @@ use chartmesh_core::{
     audit::{Entry, Kind as Audited},
     flows::{Actor, Description, Fetch, FlowError, Mode, Search, Statement, Told, in_memory},
     locator::{Answer, Ledger},
-    membership::{Founding, JoinState, Organization, Rules, Template, Ticket},
+    membership::{Founding, JoinState, Rules, Template, Ticket},
     records::{ConsentForm, Demographics, Identifier, Name, Provision, Target},
     types::{
         Code, ConsentId, DocumentId, Handle, Kind, MemberId, PatientId, Purpose, Role, Sex,
@@ -15,7 +15,7 @@ use chartmesh_core::{
         limits::{LOCATE_DEADLINE, TICKET_LIFE},
     },
 };
-use chartmesh_tests::{SimDisk, SimNet, SimNode, Start};
+use chartmesh_tests::{SimDisk, SimNet, SimNode, Start, organization};
 
 pub(crate) const TEXT: &[u8] =
     b"Allergy: penicillin, severe. Recorded 2024-03-01 by the clinic, confirmed 2025-06-30.";
@@ -43,22 +43,6 @@ pub(crate) fn admin() -> Actor {
         user: UserId([8; 16]),
         name: "root".to_owned(),
         role: Role::Admin,
-    }
-}
-
-pub(crate) fn organization(name: &str, kind: Kind) -> Organization {
-    Organization {
-        name: name.to_owned(),
-        kind,
-        npi: String::new(),
-        oid: String::new(),
-        address: "1 Main Street".to_owned(),
-        contact: String::new(),
-        phone: String::new(),
-        hours: String::new(),
-        state: "CO".to_owned(),
-        part2: false,
-        test: true,
     }
 }
 

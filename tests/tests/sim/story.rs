@@ -138,16 +138,7 @@ async fn only_staff_of_the_holder_grant_and_revoke() {
     let mut forged = stated[0].clone();
     forged.target = Target::Any;
     let forged = wire::encode_consent(&forged);
-    let rpcs = [
-        Rpc::Hello,
-        Rpc::Join,
-        Rpc::Members,
-        Rpc::Locate,
-        Rpc::List,
-        Rpc::Fetch,
-        Rpc::Release,
-    ];
-    for rpc in rpcs {
+    for rpc in Rpc::ALL {
         let told = clinic
             .serve(urgent.node_key(), rpc, forged.clone().into())
             .await;

@@ -153,7 +153,7 @@ impl<W: World> Node<W> {
             Ok(arrived) => self
                 .open_all(node, &arrived, recipient)
                 .await
-                .map(|_all_or_unwanted| arrived.opening.into_received()),
+                .map(|()| arrived.opening.into_received()),
             Err(error) => Err(error),
         };
         let keep = own && cut;
@@ -168,13 +168,13 @@ impl<W: World> Node<W> {
     }
 
     /// Opens a document and hands it over for as long as somebody takes it, the next chunks being opened
-    /// meanwhile. Says whether all of it was taken.
+    /// meanwhile.
     async fn open_all(
         &self,
         node: NodeKey,
         arrived: &Arrived,
         recipient: &mut impl Recipient,
-    ) -> Result<bool, FlowError> {
+    ) -> Result<(), FlowError> {
         let damaged = || forged(node, ReceiveError::Integrity);
         let header = arrived.kept.header(&self.world).await?;
         let mut opener = arrived.opening.open(&header).map_err(|_| damaged())?;
@@ -192,14 +192,10 @@ impl<W: World> Node<W> {
             let opened = reopened.1.map_err(|_| damaged())?;
             opener = reopened.0;
             if !taken {
-                return Ok(false);
+                return Ok(());
             }
             if opened.is_empty() {
-                return if opener.is_done() {
-                    Ok(true)
-                } else {
-                    Err(damaged())
-                };
+                return opener.is_done().then_some(()).ok_or_else(damaged);
             }
             waiting = opened;
         }

@@ -237,6 +237,17 @@ impl<W: World> Node<W> {
         Ok(())
     }
 
+    /// A heartbeat with this node's signature; none where it holds no key for one.
+    fn own_beat(
+        &self,
+        network: &Network,
+        list: Option<ListHead>,
+        now: Timestamp,
+    ) -> Option<Envelope> {
+        let key = self.beating_key(&network.charter)?;
+        Some(key.sign(&network.id, &Heartbeat::of(network.id, list, now)))
+    }
+
     /// A heartbeat that this node may sign alone.
     pub(super) fn beat_alone(
         &self,
@@ -244,9 +255,7 @@ impl<W: World> Node<W> {
         list: Option<ListHead>,
         now: Timestamp,
     ) -> Option<Envelope> {
-        let key = self.beating_key(&network.charter)?;
-        let heartbeat = Heartbeat::of(network.id, list, now);
-        let signed = key.sign(&network.id, &heartbeat);
+        let signed = self.own_beat(network, list, now)?;
         is_beaten(&network.charter, &signed.claimed_signers()).then_some(signed)
     }
 
@@ -258,8 +267,7 @@ impl<W: World> Node<W> {
         list: Option<ListHead>,
         now: Timestamp,
     ) -> Option<Envelope> {
-        let key = self.beating_key(&network.charter)?;
-        let mut gathered = key.sign(&network.id, &Heartbeat::of(network.id, list, now));
+        let mut gathered = self.own_beat(network, list, now)?;
         for member in self.authority_members() {
             if is_beaten(&network.charter, &gathered.claimed_signers()) {
                 break;

@@ -164,7 +164,6 @@ impl<W: World> Node<W> {
         {
             return Ok((leaves.concat().into(), so_far));
         }
-        so_far.truncate(place.start);
         let mut next = so_far.len() as u64;
         while next < wanted.end {
             let until = wanted.end.min(next + FETCH_STEP_CHUNKS);
