@@ -55,6 +55,8 @@ pub struct Daemon {
     /// When it was started, and how long that took.
     pub started: (Timestamp, Duration),
     identity: Mutex<StoredIdentity>,
+    /// Held by whoever changes the identity and stores it, so that no change overwrites another.
+    changing: tokio::sync::Mutex<()>,
     running: Mutex<Option<Running>>,
     starting: tokio::sync::Mutex<()>,
     changed: Notify,
@@ -70,6 +72,7 @@ pub struct Daemon {
 struct Running {
     net: Arc<Net>,
     network: NetworkId,
+    node: NodeKey,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -108,6 +111,7 @@ impl Daemon {
             last: booted.last,
             started: (booted.started, since.elapsed()),
             identity: Mutex::new(booted.identity),
+            changing: tokio::sync::Mutex::default(),
             running: Mutex::new(None),
             starting: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -145,7 +149,7 @@ impl Daemon {
     }
 
     /// Starts the network where the node has one, or waits to join one. A network that is no longer
-    /// the one to be joined is stopped first.
+    /// the one to be joined, or was started by another node key, is stopped first.
     ///
     /// # Errors
     /// [`NetError`] where a port is taken or an address cannot be used.
@@ -165,9 +169,10 @@ impl Daemon {
         let Some(network) = network else {
             return Ok(());
         };
+        let node = self.node.node_key();
         let before = self.running().clone();
         match before {
-            Some(running) if running.network == network => {
+            Some(running) if running.network == network && running.node == node => {
                 self.keep();
                 return Ok(());
             }
@@ -178,6 +183,7 @@ impl Daemon {
         let running = Running {
             net: Arc::new(net),
             network,
+            node,
             stop: self.shutdown.child_token(),
             tasks: TaskTracker::new(),
         };
@@ -404,7 +410,7 @@ impl Daemon {
         }
     }
 
-    /// Asks how a request to join stands.
+    /// Asks how a request to join stands, and sees when the own credential names another node key.
     async fn look_after_join(self: Arc<Self>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -415,6 +421,10 @@ impl Daemon {
                 _ = poll.tick() => {}
             }
             self.poll_join().await;
+            if self.node.is_superseded() {
+                // Not in this task: it belongs to the network that is started anew.
+                self.tasks.spawn(self.clone().follow_credential());
+            }
             let is_member = self.node.current_network().is_some();
             if is_member && !was_member {
                 self.greet_as_member();

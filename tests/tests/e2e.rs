@@ -43,6 +43,10 @@ mod people;
 mod reach;
 #[path = "e2e/readme.rs"]
 mod readme;
+#[path = "e2e/recover.rs"]
+mod recover;
+#[path = "e2e/rekey.rs"]
+mod rekey;
 #[path = "e2e/revoke.rs"]
 mod revoke;
 #[path = "e2e/start.rs"]

@@ -58,8 +58,9 @@ pub(crate) enum NetworkCommand {
     /// Draws the node key that is to follow this node's, and prints what an authority needs for it.
     #[command(
         after_help = "Example:\n  chartmesh network rekey > maple.key-change\n\n\
-            An authority runs network reissue MEMBER --change FILE; once enough of them have signed, \
-            restart the daemon here: it goes by the new key from then on, and the old one is refused everywhere."
+            An authority runs network reissue MEMBER --change FILE. Once enough of them have signed, this node \
+            goes over to the new key by itself, within seconds of hearing of it, and the old one is refused \
+            everywhere. Until then status shows it as NODE KEY. JSON: {\"node\",\"change\"}."
     )]
     Rekey,
     /// Draws a recovery key and writes it to a file, to be kept away from every node.
@@ -70,7 +71,9 @@ pub(crate) enum NetworkCommand {
     RecoveryKey(RecoveryKeyArgs),
     /// Decides between two charters of one number, named by the hash that rules prints.
     #[command(after_help = "Example:\n  chartmesh network adopt 3b1f…c9\n\n\
-            The other charter is never believed again by this node. Works without a running daemon.")]
+            It says what that changes at this node: rules, authorities, thresholds. The other charter is \
+            never believed again here. Works without a running daemon. JSON: as network rules, with \
+            \"changes\":[{\"name\",\"value\"}].")]
     Adopt {
         /// SHA-256 of the charter's body, 64 hex digits.
         charter: String,
@@ -109,7 +112,11 @@ pub(crate) struct CosignArgs {
         chartmesh network amend --authority oak.authority --threshold 3\n  \
         chartmesh network amend --remove 9f86…08 --counts-from 2\n\n\
         The next version holds once enough authorities of the one in force have signed it, and every \
-        authority that comes in."
+        authority that comes in.\n\n\
+        A signature cannot be withdrawn: others may hold it, and an authority that signed two versions of one \
+        number could split the network. What was proposed by mistake can be signed for 14 days after an \
+        authority heard of it. To be rid of it sooner, let enough others sign another version without this \
+        authority, or let them sign this one and amend it again."
 )]
 pub(crate) struct AmendArgs {
     /// us-treatment, opt-in, or a file of rules.

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use chartmesh_proto::admin::{
     AdoptRequest, ApproveReply, ApproveRequest, Empty, InviteReply, InviteRequest,
-    JoinNetworkRequest, JoinReply, MembersReply, NetworkFoundRequest, NetworkReply, ReissueRequest,
-    RekeyReply, RequestsReply, RevokeMemberReply, RevokeMemberRequest, RulesReply,
+    JoinNetworkRequest, JoinReply, MembersReply, NetworkFoundRequest, NetworkReply, ProposalField,
+    ReissueRequest, RekeyReply, RequestsReply, RevokeMemberReply, RevokeMemberRequest, RulesReply,
 };
 
 use crate::{
-    args::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand, RevokeMemberArgs},
+    args::{FoundArgs, InviteArgs, JoinArgs, NetworkCommand, PassphraseFd, RevokeMemberArgs},
     ask,
     connect::Node,
     exit::Failure,
@@ -96,6 +96,10 @@ pub(crate) async fn run(
             let reply = node
                 .call(async |mut admin| Ok(admin.network_rekey(Empty {}).await?.into_inner()))
                 .await?;
+            screen.note(
+                "let an authority run chartmesh network reissue MEMBER --change FILE with this; once enough have \
+                 signed, this node goes over to the new key by itself; until then status shows it as NODE KEY",
+            );
             screen.reply(&reply, |reply: &RekeyReply| {
                 format!("{}\n", text::escape(&reply.change))
             })
@@ -103,16 +107,47 @@ pub(crate) async fn run(
         NetworkCommand::Adopt {
             charter,
             passphrase,
-        } => {
-            let request = AdoptRequest { charter };
-            let reply = node
-                .call_alone(passphrase, async |mut admin| {
-                    Ok(admin.network_adopt(request).await?.into_inner())
-                })
-                .await?;
-            screen.reply(&reply, rules_table)
-        }
+        } => adopt(charter, passphrase, node, screen).await,
     }
+}
+
+async fn adopt(
+    charter: String,
+    passphrase: PassphraseFd,
+    node: &Node,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let reply = node
+        .call_alone(passphrase, async |mut admin| {
+            let rules = admin.network_rules(Empty {}).await?.into_inner();
+            let chosen = rules.disputed.iter().find(|line| line.charter == charter);
+            let facts = chosen.map_or_else(
+                || "the charter in force stays\n".to_owned(),
+                |line| changes_table(&line.changes),
+            );
+            ask::confirm(screen, &facts, "Go by this charter and never by the other?")?;
+            let request = AdoptRequest { charter };
+            Ok(admin.network_adopt(request).await?.into_inner())
+        })
+        .await?;
+    screen.reply(&reply, |reply: &RulesReply| {
+        let changed = if reply.changes.is_empty() {
+            "nothing changed here: the charter in force stays, and the other is refused\n"
+                .to_owned()
+        } else {
+            format!("changed here:\n{}", changes_table(&reply.changes))
+        };
+        format!("{changed}\n{}", rules_table(reply))
+    })
+}
+
+/// What one charter changes against another.
+fn changes_table(changes: &[ProposalField]) -> String {
+    let rows: Vec<(&str, &str)> = changes
+        .iter()
+        .map(|change| (change.name.as_str(), change.value.as_str()))
+        .collect();
+    text::lines(rows)
 }
 
 async fn found(args: FoundArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
@@ -286,7 +321,14 @@ fn rules_table(reply: &RulesReply) -> String {
     for key in &reply.recovery {
         keys.row([&key.key, &key.words, "recovery"]);
     }
-    let disputed = cosign::disputed(&reply.disputed);
+    let mut disputed = cosign::disputed(&reply.disputed);
+    for line in &reply.disputed {
+        let changes = changes_table(&line.changes);
+        disputed.push_str(&format!(
+            "by {} would change:\n{changes}\n",
+            text::escape(&line.charter)
+        ));
+    }
     format!(
         "{test}{disputed}{head}\n{}\n{}",
         keys.or("no keys"),

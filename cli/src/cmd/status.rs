@@ -1,7 +1,8 @@
 //! `status`, `peers` and `config show`.
 
-use chartmesh_proto::admin::{ConfigReply, Empty, PeersReply, StatusReply};
+use chartmesh_proto::admin::{CharterLine, ConfigReply, Empty, PeersReply, StatusReply};
 
+use super::cosign;
 use crate::{
     args::ConfigCommand,
     connect::{Admin, Node},
@@ -93,6 +94,9 @@ fn health(word: &str) -> &str {
             "TRUST STALE: nobody confirmed lately who was revoked, so nothing is disclosed; run chartmesh doctor"
         }
         "revoked" => "REVOKED: this node was thrown out of the network; no member answers it",
+        "superseded" => {
+            "SUPERSEDED: this member has another node key, which this node does not have; no member answers it"
+        }
         "join-pending" => "waits to be admitted to a network",
         "not-in-a-network" => "well, and in no network yet",
         word => word,
@@ -106,11 +110,14 @@ fn status_table(reply: &StatusReply) -> String {
         (Some(_) | None, None) => String::new(),
     };
     let test = if reply.test { TEST } else { "" };
+    let alarms = alarms(reply);
+    let charter = reply.charter.as_ref().map_or_else(String::new, charter);
     let body = text::lines([
         ("health", health(&reply.health)),
         ("organization", reply.organization.as_str()),
         ("kind", reply.kind.as_str()),
         ("network", &network),
+        ("charter", &charter),
         ("member", reply.member.as_str()),
         ("node", reply.node.as_str()),
         ("version", reply.version.as_str()),
@@ -140,7 +147,45 @@ fn status_table(reply: &StatusReply) -> String {
             &format!("{}, in {} ms", text::date(&reply.started), reply.start_ms),
         ),
     ]);
-    format!("{test}{body}")
+    format!("{test}{alarms}{body}")
+}
+
+/// What stands above everything else until somebody has seen to it.
+fn alarms(reply: &StatusReply) -> String {
+    let mut alarms = cosign::disputed(&reply.disputed);
+    for proposal in &reply.proposals {
+        let said = format!(
+            "SIGNATURE ASKED: {} {}, {} of {} signed; see chartmesh network cosign\n",
+            text::escape(&proposal.kind),
+            text::escape(&proposal.id),
+            proposal.signed,
+            proposal.needed
+        );
+        alarms.push_str(&said);
+    }
+    if let Some(next) = &reply.next_node {
+        let said = format!(
+            "NODE KEY: {} is to follow once an authority has run chartmesh network reissue\n",
+            text::escape(next)
+        );
+        alarms.push_str(&said);
+    }
+    alarms
+}
+
+fn charter(line: &CharterLine) -> String {
+    let how = match line.by.as_str() {
+        "founding" => "of the founding",
+        "authorities" => "signed by the authorities",
+        "recovery" => "RECOVERED: recovery keys replaced the authorities",
+        "adoption" => "ADOPTED here, against another of its number",
+        other => other,
+    };
+    format!(
+        "version {}, {how}, since {}",
+        line.version,
+        text::date(&line.since)
+    )
 }
 
 fn peers_table(reply: &PeersReply) -> String {
@@ -171,7 +216,55 @@ fn peers_table(reply: &PeersReply) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chartmesh_proto::admin::{DisputedLine, ProposalLine};
+
     use super::*;
+
+    #[test]
+    fn what_somebody_must_see_to_stands_above_everything_else() {
+        let quiet = StatusReply::default();
+        assert!(status_table(&quiet).starts_with("health"));
+        let forked = StatusReply {
+            disputed: vec![DisputedLine {
+                charter: "ab".to_owned(),
+                version: 1,
+                in_force: Some("cd".to_owned()),
+                ..DisputedLine::default()
+            }],
+            ..StatusReply::default()
+        };
+        let asked = StatusReply {
+            proposals: vec![ProposalLine {
+                id: "pro_x".to_owned(),
+                kind: "charter".to_owned(),
+                needed: 2,
+                signed: 1,
+                ..ProposalLine::default()
+            }],
+            ..StatusReply::default()
+        };
+        let rekeyed = StatusReply {
+            next_node: Some("12D3".to_owned()),
+            ..StatusReply::default()
+        };
+
+        let said = [&forked, &asked, &rekeyed].map(status_table);
+
+        let first = said.each_ref().map(|said| said.lines().next());
+        let [fork, proposal, key] = first.map(Option::unwrap_or_default);
+        assert!(
+            fork.contains("CHARTER_FORK") && fork.contains("network adopt"),
+            "{fork}"
+        );
+        assert!(
+            proposal.contains("charter pro_x, 1 of 2 signed"),
+            "{proposal}"
+        );
+        assert!(
+            key.contains("12D3") && key.contains("network reissue"),
+            "{key}"
+        );
+    }
 
     #[test]
     fn a_read_only_node_says_so_in_words_and_what_to_do() {

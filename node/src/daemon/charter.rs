@@ -11,6 +11,8 @@ use chartmesh_core::{
     types::{Code, MemberId, NodeKey, ProposalId},
 };
 
+use futures::{FutureExt as _, future::BoxFuture};
+
 use super::Daemon;
 use crate::boot::{self, BootError};
 
@@ -64,12 +66,13 @@ impl Daemon {
         }
     }
 
-    /// The node key that is to follow, drawn and stored where there is none. It is taken at the first
-    /// start after a credential names it.
+    /// The node key that is to follow, drawn and stored where there is none. It is taken once a
+    /// credential names it.
     ///
     /// # Errors
     /// [`BootError`] where it cannot be stored.
     pub async fn next_node_key(&self) -> Result<SigningKey, BootError> {
+        let _one_change = self.changing.lock().await;
         let mut identity = self.identity().clone();
         let seed = match &identity.next_node_seed {
             Some(seed) => seed.clone(),
@@ -77,11 +80,46 @@ impl Daemon {
                 let seed = SecretKey::new(rand::random());
                 identity.next_node_seed = Some(seed.clone());
                 boot::store_identity(self.node.world().store(), &identity).await?;
-                self.identity().next_node_seed = Some(seed.clone());
+                *self.identity() = identity;
                 seed
             }
         };
         Ok(SigningKey::from_seed(&seed))
+    }
+
+    /// The node key that was drawn to follow and that no credential names yet.
+    pub fn awaited_node_key(&self) -> Option<NodeKey> {
+        let seed = self.identity().next_node_seed.clone()?;
+        Some(NodeKey(SigningKey::from_seed(&seed).public()))
+    }
+
+    /// Goes over to the node key that was drawn to follow, where the own credential names it: stored
+    /// first, then the network starts anew with it at the same ports.
+    // Boxed, since the network that it starts comes back here.
+    pub(super) fn follow_credential(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            let _one_change = self.changing.lock().await;
+            let mut identity = self.identity().clone();
+            let named = self.node.fold().node_key_of(self.node.member());
+            if !identity.take_next_key(named) {
+                return;
+            }
+            let stored = boot::store_identity(self.node.world().store(), &identity).await;
+            if let Err(error) = stored {
+                let code = error.code();
+                tracing::warn!(%code, "the new node key cannot be stored and is not used");
+                return;
+            }
+            let node = SigningKey::from_seed(&identity.node_seed);
+            *self.identity() = identity;
+            self.node.go_by_node_key(node);
+            let node = self.node.node_key();
+            tracing::info!(%node, "the node goes by the new node key that its credential names");
+            if let Err(error) = self.start_network().await {
+                tracing::error!(%error, "the network does not start by the new node key");
+            }
+        }
+        .boxed()
     }
 
     fn identity(&self) -> MutexGuard<'_, StoredIdentity> {
@@ -99,7 +137,7 @@ impl Daemon {
         }
         if self.node.is_superseded() {
             let code = Code::KeyRevoked;
-            tracing::warn!(%code, "the own credential names another node key; restart the daemon to use it");
+            tracing::warn!(%code, "the own credential names a node key that this node does not have");
         }
         for disputed in self.node.disputed_charters() {
             if disputed.takes_effect.is_some() {

@@ -100,6 +100,7 @@ impl Daemon {
         if let Err(error) = self.node.write_counted().await {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
         }
+        let _one_change = self.changing.lock().await;
         let mut identity = self
             .identity
             .lock()

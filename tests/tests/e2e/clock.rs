@@ -14,7 +14,7 @@ use crate::{
 /// The hard case is that its own log is then ahead of its clock: a person must accept that.
 #[test]
 fn a_clock_off_by_an_hour_is_refused_both_ways() {
-    let Some(hour_ahead) = hour_ahead() else {
+    let Some(hour_ahead) = ahead("+1h") else {
         return;
     };
     let mut network = Network::new("us-treatment");
@@ -73,8 +73,8 @@ fn answer(asker: &Node, other: &Node) -> (String, String) {
     )
 }
 
-/// What makes a program's clock an hour fast: libfaketime, where its own program says it is.
-fn hour_ahead() -> Option<Vec<(&'static str, String)>> {
+/// What makes a program's clock fast: libfaketime, where its own program says it is.
+pub(crate) fn ahead(by: &str) -> Option<Vec<(&'static str, String)>> {
     let found = Command::new("faketime")
         .args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"])
         .output();
@@ -89,7 +89,7 @@ fn hour_ahead() -> Option<Vec<(&'static str, String)>> {
     };
     Some(vec![
         ("LD_PRELOAD", library.trim().to_owned()),
-        ("FAKETIME", "+1h".to_owned()),
+        ("FAKETIME", by.to_owned()),
         // Deadlines and the runtime's timers are no matter of the wall's clock.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ])

@@ -23,6 +23,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Ran {
     pub(crate) exit: i32,
     pub(crate) json: Value,
+    pub(crate) stdout: String,
     pub(crate) stderr: String,
     command: String,
 }
@@ -92,8 +93,13 @@ impl Node {
 
     /// The same directory again, for whoever tries to use it twice.
     pub(crate) fn second_daemon(&self) -> Self {
+        self.again_in(self.dir.clone())
+    }
+
+    /// The same node in a directory that holds a copy of its own.
+    pub(crate) fn again_in(&self, dir: PathBuf) -> Self {
         Self {
-            dir: self.dir.clone(),
+            dir,
             organization: self.organization.clone(),
             id: self.id.clone(),
             daemon: None,
@@ -250,6 +256,7 @@ impl Node {
             json: json_in(stdout)
                 .or_else(|| json_in(stderr.as_bytes()))
                 .unwrap_or(Value::Null),
+            stdout: String::from_utf8_lossy(stdout).into_owned(),
             stderr,
             command: format!("{}: {}", self.organization, arguments.join(" ")),
         }

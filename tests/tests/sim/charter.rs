@@ -8,14 +8,17 @@ use chartmesh_core::{
     records::{Batch, RecordKind, Scope},
     types::{
         Code, Kind, PeerCode, ProposalId, Span,
-        limits::{CHARTERS_SEEN_MAX, PROPOSAL_LIFE, PROPOSALS_PER_AUTHORITY_MAX, RECOVERY_WAIT},
+        limits::{
+            CHARTERS_SEEN_MAX, NEWS_PAUSE, PROPOSAL_LIFE, PROPOSALS_PER_AUTHORITY_MAX,
+            RECOVERY_WAIT,
+        },
     },
     wire,
 };
 use chartmesh_tests::{SimDisk, SimNet, SimNode};
 use std::sync::Arc;
 
-use crate::scenario::*;
+use crate::{revoke::listen, scenario::*};
 
 pub(crate) struct Trio {
     pub(crate) net: Arc<SimNet>,
@@ -484,6 +487,29 @@ async fn recovery_keys_replace_the_authorities_after_recovery_wait_and_not_befor
     );
     let c = c.restarted();
     assert_eq!(version(&c), 1);
+}
+
+/// Hard case: nobody greets anybody, and a charter that waits stands in no Hello anyway.
+#[tokio::test(start_paused = true)]
+async fn everybody_hears_of_a_recovery_at_once() {
+    let keys = [recovery_key(201)];
+    let Trio { a, b, c, .. } = trio_with(keys.iter().map(SigningKey::public).collect()).await;
+    for node in [&a, &b, &c] {
+        listen(node);
+    }
+    pass(2 * NEWS_PAUSE.0).await;
+    let change = Amendment {
+        remove: [&a, &b]
+            .map(|node| node.identity().authority.public())
+            .to_vec(),
+        ..Amendment::default()
+    };
+    assert!(a.disputed_charters().is_empty() && b.disputed_charters().is_empty());
+
+    c.recover(&admin(), &change, &keys).await.unwrap();
+    pass(2 * NEWS_PAUSE.0).await;
+
+    assert_eq!([&a, &b].map(|node| node.disputed_charters().len()), [1, 1]);
 }
 
 /// The authorities were only said to be lost.

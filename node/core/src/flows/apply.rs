@@ -36,9 +36,9 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
         return Ok(());
     };
     match record.kind {
-        RecordKind::Charter => standing::charter(state, body),
+        RecordKind::Charter => standing::charter(state, record, body),
         RecordKind::CharterSeen => standing::charter_seen(state, record, body),
-        RecordKind::CharterAdopted => standing::charter_adopted(state, body),
+        RecordKind::CharterAdopted => standing::charter_adopted(state, record, body),
         RecordKind::Proposal => standing::proposal(state, record, body),
         RecordKind::Member => standing::member(state, body),
         RecordKind::TicketIssued => {

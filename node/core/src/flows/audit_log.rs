@@ -182,6 +182,6 @@ impl<W: World> Node<W> {
             root,
             journal: Some(journal),
         };
-        Ok(checkpoint.sign(&self.identity.audit))
+        Ok(checkpoint.sign(&self.identity().audit))
     }
 }

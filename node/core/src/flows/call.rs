@@ -111,7 +111,7 @@ impl<W: World> Node<W> {
         }
         let (peer, header, keys, head) = self.outbound(to)?;
         let (network, challenge) = (head.network, head.challenge);
-        let envelope = self.identity.node.sign(&network, &build(head));
+        let envelope = self.identity().node.sign(&network, &build(head));
         let question = envelope.hash();
         let ciphertext = keys
             .seal_question(&header, &wire::encode_envelope(&envelope))
@@ -408,7 +408,10 @@ impl<W: World> Node<W> {
         build: impl FnOnce(Head) -> A,
     ) -> Bytes {
         let head = self.answer_head(question.peer.member, question.envelope.hash());
-        let envelope = self.identity.node.sign(&head.network.clone(), &build(head));
+        let envelope = self
+            .identity()
+            .node
+            .sign(&head.network.clone(), &build(head));
         let header = OuterHeader {
             enc: Bytes::new(),
             ..question.header.clone()

@@ -5,13 +5,15 @@ use bytes::Bytes;
 use super::{
     cosign::ProposalView,
     error::FlowError,
+    news::Audience,
     node::{Actor, Node, push_audit},
 };
 use crate::{
     audit,
     crypto::{Envelope, SigningKey},
     membership::{
-        Amendment, Chain, Charter, Credential, Known, Link, Proposal, ProposalKind, Standing,
+        Amendment, Chain, Charter, Credential, Known, Line, Link, Proposal, ProposalKind, Standing,
+        differences,
     },
     ports::{CallError, Rpc, World},
     records::{Batch, RecordKind, Scope},
@@ -38,6 +40,34 @@ pub struct DisputedCharter {
     pub takes_effect: Option<Timestamp>,
     /// The charter of that number that is in force; none where it follows the newest.
     pub rival: Option<[u8; 32]>,
+    /// What would change here if it were in force.
+    pub changes: Vec<Line>,
+}
+
+/// The charter that a node goes by, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CharterInForce {
+    /// Its number.
+    pub version: u64,
+    /// SHA-256 of its body.
+    pub hash: [u8; 32],
+    /// Since when this node goes by it.
+    pub since: Timestamp,
+    /// How it came to be in force.
+    pub by: CharterBy,
+}
+
+/// How a charter came to be in force at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CharterBy {
+    /// It founded the network.
+    Founding,
+    /// The authorities of the version before it signed it.
+    Authorities,
+    /// Holders of recovery keys replaced the authorities.
+    Recovery,
+    /// An administrator of this node decided for it, and against another of its number.
+    Adoption,
 }
 
 /// What came of a charter that somebody brought.
@@ -91,10 +121,10 @@ impl<W: World> Node<W> {
         }
         if charter
             .authorities
-            .contains(&self.identity.authority.public())
+            .contains(&self.identity().authority.public())
         {
             proposal
-                .sign(&self.identity.authority, link)
+                .sign(&self.identity().authority, link)
                 .map_err(|error| super::cosign::refused(&error))?;
         }
         self.record_proposal(Some(actor), proposal, &network).await
@@ -127,18 +157,43 @@ impl<W: World> Node<W> {
                         .as_ref()
                         .and_then(|chain| chain.version(version))
                         .map(|link| link.hash),
+                    changes: chain.as_ref().map_or_else(Vec::new, |chain| {
+                        differences(&chain.in_force().charter, &seen.link.charter)
+                    }),
                 }
             })
             .collect()
     }
 
-    /// Decides for one of two charters of one number; the other is never believed again.
+    /// The charter in force; none where this node belongs to no network.
+    pub fn charter_in_force(&self) -> Option<CharterInForce> {
+        let state = self.state();
+        let link = state.network.as_ref()?.chain.in_force();
+        let by = if state.charter_adopted == Some(link.hash) {
+            CharterBy::Adoption
+        } else if link.charter.version == 0 {
+            CharterBy::Founding
+        } else if link.is_by_recovery() {
+            CharterBy::Recovery
+        } else {
+            CharterBy::Authorities
+        };
+        Some(CharterInForce {
+            version: link.charter.version,
+            hash: link.hash,
+            since: state.charter_since,
+            by,
+        })
+    }
+
+    /// Decides for one of two charters of one number; the other is never believed again. Returns what
+    /// that changes at this node.
     ///
     /// # Errors
     /// [`Code::ProposalUnknown`] where no fork has a charter of that hash, [`FlowError::Store`].
-    pub async fn adopt(&self, actor: &Actor, hash: [u8; 32]) -> Result<(), FlowError> {
+    pub async fn adopt(&self, actor: &Actor, hash: [u8; 32]) -> Result<Vec<Line>, FlowError> {
         let _registration = self.registration().await;
-        self.network()?;
+        let before = self.network()?.charter;
         let known = self.disputed_charters().into_iter().any(|disputed| {
             disputed.standing == Standing::Fork
                 && (disputed.hash == hash || disputed.rival == Some(hash))
@@ -164,7 +219,7 @@ impl<W: World> Node<W> {
         );
         self.commit(batch).await?;
         self.refresh_statements();
-        Ok(())
+        Ok(differences(&before, &self.network()?.charter))
     }
 
     /// Puts a recovery in force whose time has come. Returns whether it did.
@@ -206,6 +261,7 @@ impl<W: World> Node<W> {
         push_audit(&mut batch, &entry);
         self.commit(batch).await?;
         self.refresh_statements();
+        self.state().news.tell(Audience::Few);
         Ok(())
     }
 
@@ -326,7 +382,7 @@ impl<W: World> Node<W> {
             .ok_or(CallError::Unreachable)?;
         let network = head.network;
         let request = self
-            .identity
+            .identity()
             .node
             .sign(&network, &CharterRequest { head, after });
         let calling = self
@@ -392,7 +448,7 @@ impl<W: World> Node<W> {
             credential: Some(credential),
         };
         Ok(wire::encode_envelope(
-            &self.identity.node.sign(&network.id, &answer),
+            &self.identity().node.sign(&network.id, &answer),
         ))
     }
 

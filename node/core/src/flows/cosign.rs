@@ -71,6 +71,15 @@ impl<W: World> Node<W> {
         views
     }
 
+    /// What waits for this node's own signature, oldest first: as an authority, or as one that comes in.
+    pub fn proposals_to_sign(&self) -> Vec<ProposalView> {
+        let own = self.identity().authority.public();
+        let is_authority = self.is_authority();
+        let mut views = self.proposals();
+        views.retain(|view| !view.signed_here && (is_authority || view.missing.contains(&own)));
+        views
+    }
+
     pub(super) fn viewed(&self, proposal: &Proposal, in_force: &Link) -> Option<ProposalView> {
         let proposed = proposal.check(in_force).ok()?;
         let signatures = proposal.signatures(&proposed, in_force);
@@ -82,7 +91,7 @@ impl<W: World> Node<W> {
             signed: signatures.signed,
             threshold: signatures.threshold,
             missing: signatures.missing,
-            signed_here: proposal.is_signed_by(&self.identity.authority.public()),
+            signed_here: proposal.is_signed_by(&self.identity().authority.public()),
             since: None,
             proposal: proposal.clone(),
         })
@@ -139,7 +148,7 @@ impl<W: World> Node<W> {
         {
             let now = self.now();
             let state = self.state();
-            let own = self.identity.authority.public();
+            let own = self.identity().authority.public();
             match &proposed {
                 Proposed::Credential(credential) => {
                     state.check_organization(credential, own, now)?;
@@ -154,7 +163,7 @@ impl<W: World> Node<W> {
             state.check_rivals(proposal, &proposed, own)?;
         }
         proposal
-            .sign(&self.identity.authority, link)
+            .sign(&self.identity().authority, link)
             .map_err(|error| refused(&error))
     }
 
@@ -211,6 +220,9 @@ impl<W: World> Node<W> {
         }
         if matches!(proposed, Proposed::Charter(_)) {
             self.refresh_statements();
+            if view.complete {
+                self.state().news.tell(Audience::All);
+            }
         }
         Ok(view)
     }

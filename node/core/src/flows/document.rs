@@ -256,7 +256,7 @@ impl<W: World> Node<W> {
             date,
             author_organization: or_else(
                 description.author_organization,
-                &self.identity.organization.name,
+                &self.identity().organization.name,
             ),
             content: sealed.content,
             snapshot,

@@ -93,17 +93,17 @@ impl<W: World> Node<W> {
     /// What this node offers to a founder.
     pub fn own_offer(&self) -> AuthorityOffer {
         AuthorityOffer {
-            authority_key: self.identity.authority.public(),
-            status_key: self.identity.status().public(),
+            authority_key: self.identity().authority.public(),
+            status_key: self.identity().status().public(),
             member: self.member(),
             node_key: self.node_key(),
-            organization: self.identity.organization.clone(),
+            organization: self.identity().organization.clone(),
         }
     }
 
     /// The same, signed by every key it names.
     pub fn signed_offer(&self) -> Envelope {
-        let identity = &self.identity;
+        let identity = self.identity();
         self.own_offer()
             .signed(&identity.authority, &identity.status(), &identity.node)
     }
@@ -116,7 +116,7 @@ impl<W: World> Node<W> {
         let mut views = Vec::with_capacity(proposals.len());
         for proposal in &mut proposals {
             proposal
-                .sign(&self.identity.authority, link)
+                .sign(&self.identity().authority, link)
                 .map_err(|error| refused(&error))?;
             let view = self.viewed(proposal, link).ok_or(FlowError::Usage {
                 code: Code::ProposalRefused,

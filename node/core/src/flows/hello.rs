@@ -154,7 +154,7 @@ impl<W: World> Node<W> {
                 .map_or(0, |head| head.version),
             node_record: state.node_record.clone(),
         };
-        Some(self.identity.node.sign(&network.id, &hello))
+        Some(self.identity().node.sign(&network.id, &hello))
     }
 
     /// Checks a Hello and takes over what it proves: the member, its keys, its challenge for us.

@@ -85,14 +85,14 @@ impl<W: World> Node<W> {
             expiry: now.plus(NODE_RECORD_LIFE),
             capabilities: state.capabilities.clone(),
         };
-        let sign = &self.identity.node;
+        let sign = &self.identity().node;
         JoinRequest {
             ticket: ticket.name(),
             mac: [0; 32],
             node_key: self.node_key(),
             member: self.member(),
             key_set,
-            organization: self.identity.organization.clone(),
+            organization: self.identity().organization.clone(),
             sent_at: now,
             node_record: Some(sign.sign(&ticket.network, &record)),
         }
@@ -113,7 +113,7 @@ impl<W: World> Node<W> {
         let addresses: Vec<Vec<u8>> = ticket.addresses.iter().map(|a| a.to_vec()).collect();
         self.world.learn(node, &addresses);
         let request = self
-            .identity
+            .identity()
             .node
             .sign(&ticket.network, &self.join_request(&ticket));
         let calling = self

@@ -41,7 +41,7 @@ mod view;
 
 pub use apply::rows;
 pub use audit_log::{FilesVerified, Shown};
-pub use charter::DisputedCharter;
+pub use charter::{CharterBy, CharterInForce, DisputedCharter};
 pub use consent::{Stated, Statement};
 pub use cosign::ProposalView;
 pub use document::{Added, Description, in_memory};

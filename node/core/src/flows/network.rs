@@ -163,7 +163,7 @@ impl<W: World> Node<W> {
     }
 
     pub(super) fn need_authority(&self, network: &Network) -> Result<(), FlowError> {
-        let authority = self.identity.authority.public();
+        let authority = self.identity().authority.public();
         if !network.charter.authorities.contains(&authority) {
             return Err(FlowError::State {
                 code: Code::NotAuthority,

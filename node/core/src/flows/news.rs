@@ -12,10 +12,10 @@ use futures::{StreamExt, stream};
 
 use super::node::Node;
 use crate::{
-    membership::Status,
+    membership::{Member, Status},
     ports::{Rpc, World},
     types::{
-        MemberId,
+        MemberId, NodeKey,
         limits::{NEWS_PAUSE, NEWS_TIME_MAX, TOLD_MAX, TOLD_ON_MAX},
     },
     wire::{TrustAnswer, TrustRequest},
@@ -132,11 +132,20 @@ impl<W: World> Node<W> {
         let _heard = self.until(self.now().plus(NEWS_TIME_MAX), telling).await;
     }
 
+    fn node_key_of(&self, member: MemberId) -> Option<NodeKey> {
+        let state = self.state();
+        state.members.get(&member).map(Member::node_key)
+    }
+
     async fn hear(&self, bearer: MemberId) {
         let asking = async {
             if self.exchange_trust(bearer).await == Ok(Exchanged::Unlike) {
                 // What it cannot say now it says at the next round.
                 let _asked_again = self.sync_members(bearer).await;
+            }
+            // A charter that waits, or is disputed, stands in no Hello.
+            if let Some(node) = self.node_key_of(bearer) {
+                let _as_far_as_it_goes = self.pull_charters(node).await;
             }
         };
         let _in_time = self.until(self.now().plus(NEWS_TIME_MAX), asking).await;

@@ -1,6 +1,6 @@
 //! A node: identity, state and world. Each use case is an `impl` block in its own file.
 
-use std::sync::MutexGuard;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     error::FlowError,
@@ -18,11 +18,13 @@ use crate::{
     wire,
 };
 
-/// Who this node is: drawn at `init`, the same over its whole life.
+/// Who this node is: drawn at `init`, and the same over its whole life but for the node key.
+#[derive(Clone)]
 pub struct Identity {
     /// The member id.
     pub member: MemberId,
-    /// Signs messages and statements; its public half is the libp2p `PeerId`.
+    /// Signs messages and statements; its public half is the libp2p `PeerId`. Changed by
+    /// [`Node::go_by_node_key`] only.
     pub node: SigningKey,
     /// Signs audit checkpoints.
     pub audit: SigningKey,
@@ -59,7 +61,7 @@ pub struct Actor {
 
 /// One running node.
 pub struct Node<W> {
-    pub(super) identity: Identity,
+    identity: Mutex<Arc<Identity>>,
     pub(super) fold: Fold,
     pub(super) world: W,
     pub(super) discoverability: Discoverability,
@@ -71,7 +73,7 @@ impl<W: World> Node<W> {
         let organization = &identity.organization;
         Self {
             discoverability: Discoverability::default_for(organization.kind, organization.part2),
-            identity,
+            identity: Mutex::new(Arc::new(identity)),
             fold,
             world,
         }
@@ -88,18 +90,22 @@ impl<W: World> Node<W> {
     }
 
     /// Who it is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Arc<Identity> {
+        self.identities().clone()
+    }
+
+    pub(super) fn identities(&self) -> MutexGuard<'_, Arc<Identity>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its member id.
     pub fn member(&self) -> MemberId {
-        self.identity.member
+        self.identity().member
     }
 
     /// Its node key.
     pub fn node_key(&self) -> NodeKey {
-        self.identity.node_key()
+        self.identity().node_key()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -157,7 +163,7 @@ impl<W: World> Node<W> {
             || Peer {
                 member: self.member(),
                 node_key: self.node_key(),
-                organization: self.identity.organization.clone(),
+                organization: self.identity().organization.clone(),
             },
             peer_of,
         )

@@ -23,7 +23,7 @@ use crate::{
 impl<W: World> Node<W> {
     /// Whether this node holds an authority key of the charter in force.
     pub fn is_authority(&self) -> bool {
-        let own = self.identity.authority.public();
+        let own = self.identity().authority.public();
         self.state()
             .network
             .as_ref()
@@ -137,7 +137,7 @@ impl<W: World> Node<W> {
 
     /// What this node says of its authority key; none where nobody would listen.
     fn own_claim(&self) -> Option<Envelope> {
-        let authority = &self.identity.authority;
+        let authority = &self.identity().authority;
         let state = self.state();
         let network = state.network.as_ref()?;
         if !state.is_or_becomes_authority(&authority.public()) {
@@ -222,7 +222,7 @@ impl<W: World> Node<W> {
         if let Some(claim) = self.own_claim() {
             return Some(claim);
         }
-        let own = self.identity.authority.public();
+        let own = self.identity().authority.public();
         let comes_in = match request.proposal.as_ref()?.proposed().ok()? {
             Proposed::Charter(charter) => charter.authorities.contains(&own),
             Proposed::Credential(_) | Proposed::RevocationList(_) => false,
@@ -233,7 +233,7 @@ impl<W: World> Node<W> {
             member: self.member(),
             node_key: self.node_key(),
         };
-        Some(self.identity.authority.sign(&network, &claim))
+        Some(self.identity().authority.sign(&network, &claim))
     }
 }
 

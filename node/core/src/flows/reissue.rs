@@ -1,9 +1,11 @@
 //! Another node key for a member: in routine, signed by the old key; after a loss, vouched for by people.
 
+use std::sync::Arc;
+
 use super::{
     error::FlowError,
     network::Approval,
-    node::{Actor, Node},
+    node::{Actor, Identity, Node},
     state::{Fold, State},
 };
 use crate::{
@@ -72,9 +74,27 @@ impl<W: World> Node<W> {
         Ok(NodeKeyChange::signed(
             network.id,
             self.member(),
-            &self.identity.node,
+            &self.identity().node,
             next,
         ))
+    }
+
+    /// Goes by another node key from here on, the one that its own credential names: everything it says of
+    /// itself is signed anew, and what it began with others under the old key is forgotten.
+    pub fn go_by_node_key(&self, node: SigningKey) {
+        {
+            let mut identity = self.identities();
+            *identity = Arc::new(Identity {
+                node,
+                ..Identity::clone(&identity)
+            });
+        }
+        {
+            let mut state = self.state();
+            state.outbound.clear();
+            state.challenges.clear();
+        }
+        self.refresh_statements();
     }
 
     /// Whether this node's own credential names another node key by now: others answer it no more.

@@ -79,7 +79,7 @@ impl<W: World> Node<W> {
             ..audit::Entry::new(audit::Kind::MemberRevoked)
         };
         if network.charter.threshold == 1 {
-            let signed = self.identity.authority.sign(&network.id, &list);
+            let signed = self.identity().authority.sign(&network.id, &list);
             let mut batch = Batch::default();
             self.push_revocation(&mut batch, &signed, &list, &network);
             push_audit(&mut batch, &entry);
@@ -322,7 +322,7 @@ impl<W: World> Node<W> {
 
     /// The key by which this node signs heartbeats; none where the charter names none of its keys.
     fn beating_key(&self, charter: &Charter) -> Option<SigningKey> {
-        [self.identity.status(), self.identity.authority.clone()]
+        [self.identity().status(), self.identity().authority.clone()]
             .into_iter()
             .find(|key| may_beat(charter, &key.public()))
     }

@@ -273,7 +273,7 @@ impl<W: World> Node<W> {
             },
         );
         let signed = self
-            .identity
+            .identity()
             .node
             .sign_bytes::<Manifest>(&network, document.manifest.body.clone());
         let head = self.answer(question, 0, |head| FetchHead {
@@ -423,7 +423,7 @@ impl<W: World> Node<W> {
             audit_index,
             issued_at,
         };
-        let statement = self.identity.node.sign(&network, &statement);
+        let statement = self.identity().node.sign(&network, &statement);
         Ok((release, statement))
     }
 }

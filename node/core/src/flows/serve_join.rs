@@ -64,7 +64,7 @@ impl<W: World> Node<W> {
         };
         let answer = self.join_answer(&join, request);
         Ok(wire::encode_envelope(
-            &self.identity.node.sign(&network, &answer),
+            &self.identity().node.sign(&network, &answer),
         ))
     }
 

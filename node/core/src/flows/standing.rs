@@ -12,7 +12,7 @@ use crate::{
     wire::{self, WireError},
 };
 
-pub(super) fn charter(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+pub(super) fn charter(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let envelope = wire::decode_charter(body)?;
     // Verified before it was written; what the journal holds is what this node believed.
     let chain = match &state.network {
@@ -26,6 +26,7 @@ pub(super) fn charter(state: &mut State, body: &Bytes) -> Result<(), WireError> 
         }
     };
     state.join_asked = None;
+    state.charter_since = record.time;
     go_by(state, chain);
     Ok(())
 }
@@ -157,7 +158,11 @@ pub(super) fn charter_seen(
     Ok(())
 }
 
-pub(super) fn charter_adopted(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+pub(super) fn charter_adopted(
+    state: &mut State,
+    record: &Record,
+    body: &Bytes,
+) -> Result<(), WireError> {
     let hash = wire::decode_charter_adopted(body)?;
     let network = state.network.as_ref().ok_or(WireError::Contradiction)?;
     let chain = network.chain.clone();
@@ -188,6 +193,7 @@ pub(super) fn charter_adopted(state: &mut State, body: &Bytes) -> Result<(), Wir
         .charters_refused
         .extend(refused.into_iter().filter(|refused| *refused != hash));
     state.charters_refused.remove(&hash);
+    state.charter_adopted = Some(hash);
     state
         .charters_seen
         .retain(|seen| seen.link.charter.version != version);
@@ -195,6 +201,7 @@ pub(super) fn charter_adopted(state: &mut State, body: &Bytes) -> Result<(), Wir
         let chain = chain
             .switched(&link.envelope)
             .map_err(|_| WireError::Contradiction)?;
+        state.charter_since = record.time;
         go_by(state, chain);
     }
     Ok(())

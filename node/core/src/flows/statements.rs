@@ -26,7 +26,7 @@ impl<W: World> Node<W> {
         };
         let sequence = state.next_sequence(now);
         let key_set = self.own_key_set(&state.opening, &network, (now, sequence));
-        let own = self.identity.authority.public();
+        let own = self.identity().authority.public();
         let is_authority = state
             .network
             .as_ref()
@@ -41,7 +41,7 @@ impl<W: World> Node<W> {
             capabilities,
         };
         state.key_set = Some(key_set);
-        state.node_record = Some(self.identity.node.sign(&network, &record));
+        state.node_record = Some(self.identity().node.sign(&network, &record));
         let own = state.members.get(&self.member()).map(|member| Known {
             credential: member.known().credential.clone(),
             key_set: state.key_set.clone(),
@@ -71,11 +71,11 @@ impl<W: World> Node<W> {
                     public: key.public(),
                 })
                 .collect(),
-            audit_key: self.identity.audit.public(),
+            audit_key: self.identity().audit.public(),
             valid_from: now.minus(Span::minutes(10)),
             valid_until: now.minus(Span::minutes(10)).plus(KEY_SET_LIFE),
         };
-        self.identity.node.sign(network, &set)
+        self.identity().node.sign(network, &set)
     }
 
     /// Installs the keys that open what is sealed to this node, newest first.

@@ -161,6 +161,12 @@ impl Link {
         Ok(next)
     }
 
+    /// Whether holders of recovery keys made this version.
+    pub fn is_by_recovery(&self) -> bool {
+        let signers = self.envelope.claimed_signers();
+        self.charter.version > 0 && among(&self.charter.recovery_keys, &signers) > 0
+    }
+
     /// Whether a version may follow this one, whoever signed it.
     pub(super) fn check_next(&self, next: &Charter) -> Result<(), ChainError> {
         let before = &self.charter;
@@ -233,7 +239,7 @@ impl Link {
             return Err(ChainError::Unproved);
         }
         envelope.verify::<Charter>(&self.network)?;
-        let standing = if among(&self.charter.recovery_keys, &signers) > 0 {
+        let standing = if claimed.is_by_recovery() {
             Standing::Recovery
         } else {
             Standing::Next

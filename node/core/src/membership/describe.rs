@@ -28,6 +28,55 @@ pub fn describe(proposed: &Proposed, in_force: &Link) -> Vec<Line> {
     }
 }
 
+/// What a charter changes against another, in plain words; empty where both rule the same.
+pub fn differences(before: &Charter, after: &Charter) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut changed = |name: &str, was: String, is: String| {
+        if was != is {
+            lines.push(line(name, format!("{is} (was {was})")));
+        }
+    };
+    changed(
+        "version",
+        before.version.to_string(),
+        after.version.to_string(),
+    );
+    changed("signatures needed", needed(before), needed(after));
+    changed(
+        "status signatures needed",
+        status_needed(before),
+        status_needed(after),
+    );
+    changed(
+        "credentials count from version",
+        before.counts_from.to_string(),
+        after.counts_from.to_string(),
+    );
+    let old = before.rules.lines(before.template);
+    for (was, is) in old.into_iter().zip(after.rules.lines(after.template)) {
+        changed(is.name, was.value, is.value);
+    }
+    for (name, old, new) in [
+        ("authority", &before.authorities, &after.authorities),
+        ("status key", &before.status_keys, &after.status_keys),
+    ] {
+        let kept = |key: &&[u8; 32]| !(old.contains(*key) && new.contains(*key));
+        let moved: Vec<[u8; 32]> = new.iter().filter(kept).copied().collect();
+        let left: Vec<[u8; 32]> = old.iter().filter(kept).copied().collect();
+        lines.extend(key_lines(name, &moved, Some(&left)));
+    }
+    lines
+}
+
+fn needed(charter: &Charter) -> String {
+    format!("{} of {}", charter.threshold, charter.authorities.len())
+}
+
+fn status_needed(charter: &Charter) -> String {
+    let keys = charter.status_keys.len();
+    format!("{} of {keys}", charter.status_threshold)
+}
+
 fn credential_lines(credential: &Credential) -> Vec<Line> {
     let organization = &credential.organization;
     let what = if credential.sequence == 1 {
@@ -80,24 +129,14 @@ fn charter_lines(charter: &Charter, in_force: &Link) -> Vec<Line> {
         line("name", &charter.name),
         line("version", charter.version),
         line("network", in_force.network),
-        line(
-            "signatures needed",
-            format!("{} of {}", charter.threshold, charter.authorities.len()),
-        ),
+        line("signatures needed", needed(charter)),
     ];
     lines.extend(key_lines(
         "authority",
         &charter.authorities,
         before.map(|before| &before.authorities[..]),
     ));
-    lines.push(line(
-        "status signatures needed",
-        format!(
-            "{} of {}",
-            charter.status_threshold,
-            charter.status_keys.len()
-        ),
-    ));
+    lines.push(line("status signatures needed", status_needed(charter)));
     lines.extend(key_lines(
         "status key",
         &charter.status_keys,
@@ -163,4 +202,39 @@ fn list_lines(list: &RevocationList) -> Vec<Line> {
     ];
     lines.extend(list.members.iter().map(|member| line("revoked", member)));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        membership::{Rules, Template, fixture::Network},
+        types::Span,
+    };
+
+    #[test]
+    fn two_charters_differ_in_what_is_ruled_and_in_keys_that_come_and_go() {
+        let before = Network::new().charter;
+        assert_eq!(differences(&before, &before.clone()), []);
+        let mut after = before.clone();
+        after.rules = Rules {
+            notice: Span::days(9),
+            ..Rules::of(Template::UsTreatment)
+        };
+        after.template = Template::UsTreatment;
+        after.authorities = vec![[9; 32]];
+
+        let told = differences(&before, &after);
+
+        let says = |name: &str, part: &str| {
+            let mut named = told.iter().filter(|line| line.name == name);
+            named.any(|line| line.value.contains(part))
+        };
+        assert!(says("authority", "(comes in)") && says("authority", "(goes)"));
+        assert!(
+            told.iter()
+                .any(|line| line.value.contains("9 ") && line.value.contains("(was "))
+        );
+        assert!(!told.iter().any(|line| line.name == "status key"), "kept");
+    }
 }

@@ -32,7 +32,7 @@ pub use charter::{
 };
 pub use check::OrganizationError;
 pub use credential::verify_credential;
-pub use describe::{Line, describe};
+pub use describe::{Line, describe, differences};
 pub use heartbeat::{Heartbeat, HeartbeatError, HeartbeatOffered, Trust, is_beaten, may_beat};
 pub use identity::{StoredIdentity, StoredOpeningKey};
 pub use join::{Admission, JoinError, verify_join_answer, verify_join_request};

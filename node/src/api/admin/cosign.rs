@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chartmesh_core::{
     crypto::{SecretKey, SigningKey},
     flows::ProposalView,
-    membership::{Amendment, AuthorityOffer, Founding, Proposal, key_words, majority},
+    membership::{Amendment, AuthorityOffer, Founding, Line, Proposal, key_words, majority},
     types::{Code, MemberId, NodeKey, ProposalId},
     wire,
 };
@@ -222,10 +222,14 @@ impl Admin {
         let (daemon, actor) = self.acting()?;
         let hash = key(hash)?;
         let node = daemon.node.clone();
-        self.spawned(async move { node.adopt(&actor, hash).await })
+        let changes = self
+            .spawned(async move { node.adopt(&actor, hash).await })
             .await?;
         daemon.membership_changed();
-        self.rules()
+        Ok(RulesReply {
+            changes: changes.iter().map(field).collect(),
+            ..self.rules()?
+        })
     }
 }
 
@@ -260,15 +264,37 @@ pub(super) fn checks(daemon: &Daemon) -> Vec<Check> {
             ),
         });
     }
-    if daemon.node.is_superseded() {
+    let waiting = daemon.node.proposals_to_sign().len();
+    if waiting > 0 {
         checks.push(check(
-            "node-key",
-            "bad",
-            "the credential of this member names another node key",
-            "restart the daemon; if this node did not ask for another key, another one is this member by now",
+            "proposals",
+            "warn",
+            format!("{waiting} wait for the signature of this authority"),
+            "see what they say with chartmesh network cosign, then sign, or leave them to lapse",
         ));
     }
+    checks.extend(node_key(daemon));
     checks
+}
+
+/// Whether the member goes by the node key of this node, or is about to go by another.
+fn node_key(daemon: &Daemon) -> Option<Check> {
+    if daemon.node.is_superseded() {
+        return Some(check(
+            "node-key",
+            "bad",
+            "the credential of this member names a node key that this node does not have",
+            "no member answers this node; if nobody asked for another key, somebody else is this member by now",
+        ));
+    }
+    daemon.awaited_node_key().map(|next| {
+        check(
+            "node-key",
+            "warn",
+            format!("no credential names {next} yet, which is to follow the node key"),
+            "let an authority run chartmesh network reissue MEMBER --change FILE with what network rekey printed",
+        )
+    })
 }
 
 fn founded(daemon: &Arc<Daemon>, notes: Vec<String>) -> Result<NetworkReply, Status> {
@@ -318,14 +344,15 @@ pub(super) fn line(view: &ProposalView) -> ProposalLine {
             .collect(),
         signed_here: view.signed_here,
         since: view.since.map(|since| since.to_string()),
-        says: view
-            .lines
-            .iter()
-            .map(|line| ProposalField {
-                name: line.name.clone(),
-                value: line.value.clone(),
-            })
-            .collect(),
+        says: view.lines.iter().map(field).collect(),
+    }
+}
+
+/// One thing that is said of a proposal or charter.
+pub(super) fn field(line: &Line) -> ProposalField {
+    ProposalField {
+        name: line.name.clone(),
+        value: line.value.clone(),
     }
 }
 

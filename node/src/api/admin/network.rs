@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use chartmesh_core::{
-    flows::Approval,
+    flows::{Approval, CharterBy},
     membership::{Rules, Standing, Template, Ticket, key_words},
     types::{Code, Span, limits::TICKET_LIFE},
     wire,
 };
 use chartmesh_proto::admin::{
-    ApproveReply, DisputedLine, InviteReply, JoinLine, JoinReply, KeyLine, MemberLine,
+    ApproveReply, CharterLine, DisputedLine, InviteReply, JoinLine, JoinReply, KeyLine, MemberLine,
     MembersReply, RequestsReply, Rule, RulesReply,
 };
 use data_encoding::HEXLOWER;
@@ -55,6 +55,7 @@ impl Admin {
             authorities: key_lines(&charter.authorities),
             recovery: key_lines(&charter.recovery_keys),
             disputed: disputed(&daemon),
+            changes: Vec::new(),
         })
     }
 
@@ -285,8 +286,26 @@ pub(super) fn disputed(daemon: &Daemon) -> Vec<DisputedLine> {
             first_seen: disputed.first_seen.to_string(),
             takes_effect: disputed.takes_effect.map(|at| at.to_string()),
             in_force: disputed.rival.map(|hash| HEXLOWER.encode(&hash)),
+            changes: disputed.changes.iter().map(cosign::field).collect(),
         })
         .collect()
+}
+
+/// The charter in force, and how it came to be.
+pub(super) fn charter(daemon: &Daemon) -> Option<CharterLine> {
+    let charter = daemon.node.charter_in_force()?;
+    let by = match charter.by {
+        CharterBy::Founding => "founding",
+        CharterBy::Authorities => "authorities",
+        CharterBy::Recovery => "recovery",
+        CharterBy::Adoption => "adoption",
+    };
+    Some(CharterLine {
+        version: charter.version,
+        charter: HEXLOWER.encode(&charter.hash),
+        since: charter.since.to_string(),
+        by: by.to_owned(),
+    })
 }
 
 /// The template and rules that were chosen.

@@ -129,6 +129,15 @@ impl Admin {
                 .map(ToString::to_string),
             start_ms: u64::try_from(daemon.started.1.as_millis()).unwrap_or(u64::MAX),
             trust: daemon.node.trust().as_ref().map(super::trust::shown),
+            disputed: super::network::disputed(&daemon),
+            proposals: daemon
+                .node
+                .proposals_to_sign()
+                .iter()
+                .map(super::cosign::line)
+                .collect(),
+            charter: super::network::charter(&daemon),
+            next_node: daemon.awaited_node_key().map(|next| next.to_string()),
         })
     }
 
@@ -257,6 +266,7 @@ pub(in crate::api) fn health(daemon: &Daemon) -> &'static str {
     } else if let Some(trust) = daemon.node.trust() {
         match trust {
             _ if trust.own => "revoked",
+            _ if daemon.node.is_superseded() => "superseded",
             _ if trust.stale => "trust-stale",
             _ => "ok",
         }
