@@ -347,6 +347,8 @@ pub struct SimNode {
     net: Arc<SimNet>,
     disk: SimDisk,
     start: Start,
+    /// Which of its node keys it goes by: 0 is the first.
+    key_number: u8,
 }
 
 impl Deref for SimNode {
@@ -366,6 +368,17 @@ impl SimNode {
 
     /// Starts a node with keys of its own as a member there was before.
     pub fn start_as(net: &Arc<SimNet>, disk: &SimDisk, start: Start, member: MemberId) -> Self {
+        Self::start_by(net, disk, start, (member, 0))
+    }
+
+    /// Starts a node that went by one of its node keys, and goes over to the next where its journal says
+    /// that a credential names it.
+    fn start_by(
+        net: &Arc<SimNet>,
+        disk: &SimDisk,
+        start: Start,
+        (member, key_before): (MemberId, u8),
+    ) -> Self {
         let secret = |what: &str| secret(start.seed, start.salt, what);
         let drawn = |what: &str| {
             let run = [&start.salt.to_be_bytes()[..], &start.boot.to_be_bytes()].concat();
@@ -393,9 +406,15 @@ impl SimNode {
         if let Some(problem) = opened.and_then(|opened| opened.problem) {
             fold.halt(problem);
         }
+        for record in &replayed {
+            fold.apply(record);
+        }
+        let next = node_signing_key(&start, key_before + 1);
+        let is_granted = fold.node_key_of(member) == Some(NodeKey(next.public()));
+        let key_number = key_before + u8::from(is_granted);
         let identity = Identity {
             member,
-            node: SigningKey::from_seed(&secret("node")),
+            node: node_signing_key(&start, key_number),
             audit: SigningKey::from_seed(&secret("audit")),
             authority: SigningKey::from_seed(&secret("authority")),
             organization: start.organization.clone(),
@@ -425,7 +444,6 @@ impl SimNode {
         });
         for record in &replayed {
             store.index(record);
-            fold.apply(record);
         }
         let world = SimWorld {
             key: identity.node_key(),
@@ -441,7 +459,18 @@ impl SimNode {
             net: net.clone(),
             disk: disk.clone(),
             start,
+            key_number,
         }
+    }
+
+    /// The node key that follows the one it goes by.
+    pub fn next_node_key(&self) -> SigningKey {
+        node_signing_key(&self.start, self.key_number + 1)
+    }
+
+    /// One of the node keys that it may ever go by, in their order.
+    pub fn numbered_node_key(&self, number: u8) -> NodeKey {
+        NodeKey(node_signing_key(&self.start, number).public())
     }
 
     /// The node itself, to be moved into a task.
@@ -499,8 +528,17 @@ impl SimNode {
             self.crash(0);
         }
         self.disk.revive();
-        Self::start(&self.net, &self.disk, start)
+        let by = (self.node.member(), self.key_number);
+        Self::start_by(&self.net, &self.disk, start, by)
     }
+}
+
+fn node_signing_key(start: &Start, number: u8) -> SigningKey {
+    let what = match number {
+        0 => "node".to_owned(),
+        number => format!("node {number}"),
+    };
+    SigningKey::from_seed(&secret(start.seed, start.salt, &what))
 }
 
 /// What the opening key of a node is made of, for a test that plays the node itself.

@@ -7,7 +7,8 @@ use chartmesh_core::{
 };
 
 use crate::{
-    doer::{Consenting, Doer, Using, face_of},
+    consenting::Consenting,
+    doer::{Doer, Using, face_of},
     history::{Act, Operation},
     people::{Input, PEOPLE, SLIPS},
     run::Run,
@@ -70,7 +71,8 @@ impl Run {
             Act::Expel => self.expel(label, [one, two, three, four]),
             Act::Amend => self.amend(label, one, two),
             Act::Charters => self.charters(label, node, two),
-            Act::Night => {}
+            Act::Night | Act::Week => {}
+            Act::Rekey => self.rekey(label, node, [two, three, four]),
             Act::Members | Act::Greet => self.meet(label, operation.act, node, two),
             Act::Refresh | Act::Look | Act::Count => {
                 self.housekeep(label, operation.act, node, two);
@@ -225,7 +227,7 @@ impl Run {
             let holder = &shared.model.holders[other];
             match whom / 64 % 8 {
                 0..=3 => Target::Member(holder.member),
-                4 => Target::Node(holder.key),
+                4 => Target::Node(holder.key()),
                 5 => Target::Organization(holder.organization.name.clone()),
                 6 => Target::Kind(holder.organization.kind),
                 _ => Target::Any,

@@ -94,8 +94,7 @@ impl Doer {
     fn was_joined(&self) -> bool {
         let shared = self.shared();
         let holder = &shared.model.holders[self.index];
-        let own = holder.members.get(&holder.member);
-        own.is_some_and(|(since, ..)| *since <= self.begun.positions[self.index])
+        holder.knows(holder.member, self.begun.positions[self.index])
     }
 
     /// A slow or dead node costs nothing but its own line.
@@ -267,6 +266,7 @@ impl Doer {
         let holder = shared.model.index_of(got.holder)?;
         let is_settled = shared.is_settled(self.index, &self.begun)
             && shared.is_settled(holder, &self.begun)
+            && shared.are_in_step(self.index, holder, &self.begun)
             && !shared.liars.contains(&self.index)
             && !shared.wrong.contains(&holder);
         if !is_settled {

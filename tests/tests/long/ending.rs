@@ -94,6 +94,14 @@ impl Run {
             self.shared()
                 .breaks(format!("the founder confirms no list: {error}"));
         }
+        for index in staying.clone() {
+            // Who is told that it goes by another key is started anew, as its operator is asked to.
+            let _answered_below = self.node(index).pull_charters(founder.node_key()).await;
+            if self.node(index).is_superseded() {
+                self.power_off(index, 0);
+                self.start(index);
+            }
+        }
         for _ in 0..2 {
             for index in staying.clone() {
                 let node = self.node(index);
@@ -177,6 +185,13 @@ impl Run {
             if !is_one {
                 let what = format!("node {index} has not heard of the newest charter or list");
                 self.shared().breaks(what);
+            }
+            for other in &all {
+                let other = &self.slots[*other].node;
+                if node.fold().node_key_of(other.member()) != Some(other.node_key()) {
+                    let what = format!("node {index} knows a member by a key that it has given up");
+                    self.shared().breaks(what);
+                }
             }
         }
         for outcast in (1..self.slots.len()).filter(|index| !all.contains(index)) {

@@ -99,6 +99,17 @@ impl Run {
         }
     }
 
+    /// Cuts the links of a node that may go by another key by now.
+    pub(crate) fn cut_again(&self, node: usize) {
+        let cut = self.shared().cut.clone();
+        for (from, to) in cut {
+            if from == node || to == node {
+                let ends = [from, to].map(|end| self.slots[end].node.node_key());
+                self.net.cut(ends[0], ends[1]);
+            }
+        }
+    }
+
     pub(crate) fn heal(&mut self) {
         self.net.heal();
         let mut shared = self.shared();

@@ -42,6 +42,10 @@ pub(crate) enum Act {
     Charters,
     /// Hours in which nobody does anything.
     Night,
+    /// Days in which nobody does anything.
+    Week,
+    /// A member goes over to another node key.
+    Rekey,
     Refresh,
     Look,
     Count,
@@ -123,6 +127,13 @@ const WEIGHTS: [(Act, u32); 47] = [
     (Act::WrongBytes, 5),
 ];
 
+/// The same for what is done to keys and charters, in histories in which that is done.
+const GOVERNING: [(Act, u32); 2] = [(Act::Rekey, 30), (Act::Week, 3)];
+/// One operation of so many is one of these.
+const GOVERNING_EVERY: u32 = 10;
+/// The histories of these seeds are the ones that the table of planted defects names.
+const UNGOVERNED_SEEDS_MAX: u64 = 12;
+
 impl Act {
     /// Whether it makes something go wrong, or lies.
     pub(crate) fn is_fault(self) -> bool {
@@ -165,6 +176,9 @@ pub(crate) struct History {
 
 /// Operations of one history.
 pub(crate) const OPERATIONS: usize = 260;
+
+/// Before that there is hardly a network.
+const GOVERNED_FROM: usize = 20;
 
 /// Dice of one part of a simulation.
 pub(crate) fn dice(seed: u64, what: &str) -> ChaCha20Rng {
@@ -213,9 +227,12 @@ impl History {
             staleness_hours: [4, 12, 72][below(&mut dice, 3) as usize],
             is_misled: false,
         };
-        let operations: Vec<Operation> = (0..OPERATIONS)
+        let mut operations: Vec<Operation> = (0..OPERATIONS)
             .map(|index| operation(&mut dice, index, is_calm))
             .collect();
+        if seed > UNGOVERNED_SEEDS_MAX {
+            govern(&mut operations, seed, is_calm);
+        }
         let kept = (0..operations.len()).collect();
         Self {
             setting,
@@ -225,9 +242,21 @@ impl History {
     }
 }
 
+/// Puts in the place of some operations what is done to keys and charters.
+fn govern(operations: &mut [Operation], seed: u64, is_calm: bool) {
+    let mut dice = self::dice(seed, "governing");
+    for operation in operations.iter_mut().skip(GOVERNED_FROM) {
+        let act = drawn(&mut dice, &GOVERNING);
+        let is_drawn = below(&mut dice, GOVERNING_EVERY) == 0;
+        if is_drawn && operation.act != Act::Admit && !(is_calm && act.is_fault()) {
+            operation.act = act;
+        }
+    }
+}
+
 fn operation(dice: &mut ChaCha20Rng, index: usize, is_calm: bool) -> Operation {
     let act = loop {
-        let drawn = drawn(dice);
+        let drawn = drawn(dice, &WEIGHTS);
         let early = index < 24;
         let fits = if early {
             !drawn.is_fault()
@@ -265,12 +294,12 @@ fn operation(dice: &mut ChaCha20Rng, index: usize, is_calm: bool) -> Operation {
     }
 }
 
-fn drawn(dice: &mut ChaCha20Rng) -> Act {
-    let sum = WEIGHTS.iter().map(|(_, weight)| weight).sum();
+fn drawn(dice: &mut ChaCha20Rng, weights: &[(Act, u32)]) -> Act {
+    let sum = weights.iter().map(|(_, weight)| weight).sum();
     let mut left = below(dice, sum);
-    for (act, weight) in WEIGHTS {
-        if left < weight {
-            return act;
+    for (act, weight) in weights {
+        if left < *weight {
+            return *act;
         }
         left -= weight;
     }

@@ -33,6 +33,8 @@ impl Run {
             }
         }
         let to = self.shared().model.index(frame.to);
+        // It goes to whoever holds the key by now.
+        frame.to = self.slots[to].node.node_key();
         if let Some(doer) = self.doer(to, &label) {
             self.launch(&[to], label, doer.replay_all(self.net.clone(), vec![frame]));
         }

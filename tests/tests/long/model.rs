@@ -18,7 +18,7 @@ use chartmesh_core::{
     wire,
 };
 
-use crate::{people::Face, trust::Trusted};
+use crate::{keys::Named, people::Face, trust::Trusted};
 
 /// A document of somebody.
 pub(crate) struct Paper {
@@ -108,7 +108,10 @@ pub(crate) struct Moment {
 
 /// One node.
 pub(crate) struct Holder {
-    pub(crate) key: NodeKey,
+    /// Every node key that it may ever go by, in their order.
+    pub(crate) keys: Vec<NodeKey>,
+    /// Which of them it goes by.
+    pub(crate) key_number: usize,
     pub(crate) member: MemberId,
     pub(crate) organization: Organization,
     /// Leaf hash of every record.
@@ -119,8 +122,8 @@ pub(crate) struct Holder {
     pub(crate) said: Vec<Said>,
     pub(crate) given: BTreeMap<Handle, Given>,
     pub(crate) got: Vec<(Handle, Got)>,
-    /// Organisation and key of each member from a position on.
-    pub(crate) members: BTreeMap<MemberId, (u64, NodeKey, Organization)>,
+    /// What credentials say of each member, the newest last.
+    pub(crate) members: BTreeMap<MemberId, Vec<Named>>,
     pub(crate) log: Vec<Written>,
     /// Disclosures whose key has not been seen to leave.
     pub(crate) unsent: Vec<(MemberId, DisclosureId, u64)>,
@@ -136,9 +139,10 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    pub(crate) fn new(key: NodeKey, member: MemberId, organization: Organization) -> Self {
+    pub(crate) fn new(keys: Vec<NodeKey>, member: MemberId, organization: Organization) -> Self {
         Self {
-            key,
+            keys,
+            key_number: 0,
             member,
             organization,
             leaves: Vec::new(),
@@ -208,7 +212,7 @@ impl Holder {
             }
             RecordKind::Revocations => self.take_list(body, position, at_ms)?,
             RecordKind::Heartbeat => self.take_beat(body, position, at_ms)?,
-            RecordKind::Member => self.meet(body, position)?,
+            RecordKind::Member => self.meet(body, position, at_ms)?,
             RecordKind::Patient | RecordKind::Resource | RecordKind::Document => {
                 self.fold_person(record.kind, body, position)?;
             }
@@ -304,10 +308,10 @@ impl Holder {
         Some(())
     }
 
-    fn meet(&mut self, body: &[u8], position: u64) -> Option<()> {
+    fn meet(&mut self, body: &[u8], position: u64, at_ms: u64) -> Option<()> {
         let known = wire::decode_member(body).ok()?;
         let credential = known.credential.claims::<Credential>().ok()?;
-        let organization = credential.organization.clone();
+        self.take_credential(&known.credential, &credential, (position, at_ms));
         if let Some(signed) = &known.node_record {
             let sequence = signed.claims::<NodeRecord>().ok()?.sequence;
             let newest = self.sequences.entry(credential.member).or_insert(0);
@@ -316,8 +320,6 @@ impl Holder {
             }
             *newest = sequence;
         }
-        let entry = (position, credential.node_key, organization);
-        self.members.entry(credential.member).or_insert(entry);
         Some(())
     }
 
@@ -362,8 +364,13 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn index(&self, key: NodeKey) -> usize {
-        let found = self.holders.iter().position(|holder| holder.key == key);
-        found.expect("only nodes of the test speak")
+        self.index_by_key(key)
+            .expect("only nodes of the test speak")
+    }
+
+    pub(crate) fn index_by_key(&self, key: NodeKey) -> Option<usize> {
+        let mut holders = self.holders.iter();
+        holders.position(|holder| holder.keys.contains(&key))
     }
 
     pub(crate) fn index_of(&self, member: MemberId) -> Option<usize> {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long after a node learnt of it a fetch from a member that was thrown out may end that had begun.
-const ENDS_WITHIN_MS: u64 = 300_000;
+pub(crate) const ENDS_WITHIN_MS: u64 = 300_000;
 
 impl Doer {
     /// Throws a member out, after a while.
@@ -32,8 +32,7 @@ impl Doer {
         let revoked = self.node.revoke_member(&actor, member, reason).await;
         let index = self.index;
         self.note_local("revoke-member", word(&revoked), |holder, position| {
-            let known = holder.members.get(&member);
-            let is_known = known.is_some_and(|(since, ..)| *since <= position);
+            let is_known = holder.knows(member, position);
             let out = holder.out_since(member);
             if reason.trim().is_empty() {
                 Code::Usage.text()
@@ -91,7 +90,7 @@ impl Doer {
 
     /// Asks for the charters of another node.
     pub(crate) async fn charters(self, of: usize) {
-        let key = self.shared().model.holders[of].key;
+        let key = self.shared().model.holders[of].key();
         let pulled = self.node.pull_charters(key).await;
         let outcome = match &pulled {
             Ok(_) => "OK",
@@ -105,7 +104,7 @@ impl Doer {
 
     /// Whoever was thrown out is told so by everybody, and learns nothing of anybody.
     pub(crate) async fn is_refused_by(&self, other: usize) {
-        let key = self.shared().model.holders[other].key;
+        let key = self.shared().model.holders[other].key();
         let greeted = self.node.greet(key).await;
         if greeted != Err(CallError::Refused(PeerCode::NotMember)) {
             let index = self.index;
@@ -126,7 +125,7 @@ impl Shared {
         if !is_sealed || !is_served {
             return;
         }
-        let find = |key| self.model.holders.iter().position(|node| node.key == key);
+        let find = |key| self.model.index_by_key(key);
         // A stranger's replay has nobody at its other end.
         let (Some(from), Some(to)) = (find(frame.from), find(frame.to)) else {
             return;

@@ -24,6 +24,8 @@ const FAULTS: [&str; 3] = ["fault", "liar", "wrong bytes"];
 /// Runs that making a broken history smaller may take.
 const SHRINK_RUNS: usize = 120;
 
+const HOUR_MS: f64 = 3_600_000.0;
+
 type Cell = (String, String);
 
 /// What many runs did together.
@@ -51,6 +53,7 @@ impl Totals {
         all.foreseen += one.foreseen;
         all.reached += one.reached;
         all.simulated_ms += one.simulated_ms;
+        all.idle_ms += one.idle_ms;
         for (cell, times) in &outcome.cells {
             let is_fault = FAULTS.contains(&cell.0.as_str());
             let of = if is_fault {
@@ -62,9 +65,9 @@ impl Totals {
         }
     }
 
-    /// Simulated hours.
+    /// Simulated hours in which somebody does something.
     pub(crate) fn hours(&self) -> f64 {
-        self.counts.simulated_ms as f64 / 3_600_000.0
+        (self.counts.simulated_ms - self.counts.idle_ms) as f64 / HOUR_MS
     }
 
     /// What happened, in a few lines.
@@ -87,12 +90,14 @@ impl Totals {
         let missed = self.missed();
         let cells = reachable - missed.len();
         let mut text = format!(
-            "{} histories, {:.1} simulated hours: {operations} operations, {faults} of them faults or lies; \
+            "{} histories, {:.1} simulated hours and {:.1} idle ones: {operations} operations, {faults} of \
+             them faults or lies; \
              {crashes} power cuts, {troubled} of {frames} frames lost, late, repeated or altered; \
              {commits} commits, {keys} keys released; {foreseen} answers foreseen exactly, {reached} \
              permitted fetches at the end; {cells} of {reachable} reachable cells",
             self.runs,
             self.hours(),
+            self.counts.idle_ms as f64 / HOUR_MS,
         );
         for ((sort, which), times) in &self.faults {
             let _infallible = write!(text, "\n  {sort} {which}: {times}");

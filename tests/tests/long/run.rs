@@ -9,7 +9,7 @@ use std::{
 
 use chartmesh_core::{
     flows::Node,
-    membership::{Organization, Rules},
+    membership::{Organization, Rules, StoredIdentity},
     ports::Clock,
     types::{Kind, MemberId, Span, Timestamp},
 };
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     history::{Act, History, Operation, Setting},
+    keys::{self, NODE_KEYS},
     model::{Holder, Model},
     network,
     shared::{Counts, Mark, Shared, Sharing},
@@ -25,6 +26,12 @@ use crate::{
 
 /// How long what is under way may take once nothing goes wrong any more.
 const FINISH_MS: u64 = 10 * 60_000;
+
+const HOUR_MS: u64 = 3_600_000;
+/// How long a week is here: half of what a key set lives.
+const WEEK_HOURS: u64 = 84;
+/// What daemons do by themselves is done as often while nobody does anything.
+const IDLE_STEP_HOURS: u64 = 6;
 
 /// What is due at a time, besides the history.
 #[derive(Clone, Copy)]
@@ -45,6 +52,10 @@ pub(crate) struct Slot {
     pub(crate) offset_ms: i64,
     /// Whether its operator accepts a clock that is behind the last record.
     pub(crate) accepts: bool,
+    /// Its sealing keys.
+    pub(crate) stored: StoredIdentity,
+    /// How many of them were drawn.
+    pub(crate) drawn: u8,
 }
 
 /// A flow under way.
@@ -123,11 +134,14 @@ impl Run {
             };
             let node = SimNode::start(&net, &SimDisk::default(), start);
             node.world().set_fsync(setting.syncs_ms[index]);
-            let (key, member) = (node.node_key(), node.member());
-            let mut holder = Holder::new(key, member, house(index, *kind));
+            let keys = (0..NODE_KEYS).map(|number| node.numbered_node_key(number));
+            let organization = house(index, *kind);
+            let mut holder = Holder::new(keys.collect(), node.member(), organization);
             holder.overlooks_revocations = setting.is_misled;
             holders.push(holder);
             slots.push(Slot {
+                stored: keys::stored(&node),
+                drawn: 0,
                 node,
                 offset_ms: 0,
                 accepts: false,
@@ -158,6 +172,9 @@ impl Run {
             doing: Vec::new(),
             numbered: 0,
         };
+        for index in 0..run.slots.len() {
+            run.renew(index);
+        }
         run.found().await;
         run
     }
@@ -233,6 +250,9 @@ impl Run {
                 self.power_off(index, 0);
                 self.restart_in(index, 5_000);
             }
+            if self.is_up(index) {
+                self.renew(index);
+            }
         }
         self.doing.retain(|doing| !doing.task.is_finished());
     }
@@ -301,6 +321,8 @@ impl Run {
         let running = node.shared();
         running.world().set_fsync(self.setting.syncs_ms[index]);
         self.slots[index].node = node;
+        self.cut_again(index);
+        self.open_with(index);
         let mut shared = self.shared();
         shared.nodes[index] = Some(running);
         shared.brittle.remove(&index);
@@ -330,13 +352,32 @@ impl Run {
             let act = format!("{index} {:?}", operation.act);
             shared.trace(&[act.as_bytes()]);
         }
-        if operation.act == Act::Night {
-            let hours = 1 + operation.numbers[0] % 6;
-            self.pass(u64::from(hours) * 3_600_000).await;
+        match operation.act {
+            Act::Night => self.idle(u64::from(1 + operation.numbers[0] % 6)).await,
+            Act::Week => {
+                self.idle(WEEK_HOURS).await;
+                self.round(index);
+            }
+            _ => {}
         }
         self.act(index, operation).await;
         tokio::task::yield_now().await;
         self.notice();
+    }
+
+    /// Hours in which nobody does anything.
+    async fn idle(&mut self, hours: u64) {
+        self.shared().counts.idle_ms += hours * HOUR_MS;
+        for _ in 0..hours.div_ceil(IDLE_STEP_HOURS) {
+            self.pass(hours.min(IDLE_STEP_HOURS) * HOUR_MS).await;
+        }
+    }
+
+    /// What every daemon does each minute.
+    fn round(&mut self, number: usize) {
+        for index in 1..self.slots.len() {
+            self.meet(format!("op{number}r{index}"), Act::Members, index, 0);
+        }
     }
 
     /// Waits for what is under way; what then is not over hangs.

@@ -16,6 +16,7 @@ use chartmesh_tests::{Frame, START_MS, SimDisk, world::SimWorld};
 use tokio::time::Instant;
 
 use crate::{
+    keys::Openings,
     model::Model,
     people::Face,
     verdict::{Asking, When},
@@ -66,6 +67,8 @@ pub(crate) struct Counts {
     /// Fetches at the end that were permitted and went well.
     pub(crate) reached: u64,
     pub(crate) simulated_ms: u64,
+    /// Of which nights and weeks in which nobody does anything.
+    pub(crate) idle_ms: u64,
 }
 
 /// Everything that tasks, network and driver of one run share.
@@ -105,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) reached: BTreeMap<String, &'static str>,
     /// Whom an authority has thrown out, from the return of its command on.
     pub(crate) expelled: BTreeSet<(usize, MemberId)>,
+    /// What is sealed to each node.
+    pub(crate) openings: Openings,
 }
 
 pub(crate) type Sharing = Arc<Mutex<Shared>>;
@@ -146,6 +151,7 @@ impl Shared {
             is_ending: false,
             reached: BTreeMap::new(),
             expelled: BTreeSet::new(),
+            openings: Openings::default(),
         }
     }
 
@@ -178,8 +184,7 @@ impl Shared {
 
     pub(crate) fn disturb_key(&mut self, key: NodeKey) {
         // A ticket may name an inviter that is none of the nodes.
-        let mut holders = self.model.holders.iter();
-        if let Some(node) = holders.position(|holder| holder.key == key) {
+        if let Some(node) = self.model.index_by_key(key) {
             self.disturb(node);
         }
     }

@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 use chartmesh_core::{
+    crypto::{Body, Envelope},
     membership::{Charter, Heartbeat, RevocationList, Rules},
-    types::{MemberId, Purpose, Timestamp},
+    types::{MemberId, NetworkId, Purpose, Timestamp},
     wire,
 };
 
@@ -26,6 +27,10 @@ pub(crate) struct Trusted {
     pub(crate) charters: Vec<Since<Charter>>,
     pub(crate) lists: Vec<Since<RevocationList>>,
     pub(crate) beats: Vec<Since<Timestamp>>,
+    /// Hash of each charter.
+    pub(crate) hashes: Vec<[u8; 32]>,
+    /// What must not be, and is in the journal.
+    pub(crate) wrong: Option<&'static str>,
 }
 
 /// How a holder stands to an asker, whatever the patient says.
@@ -46,9 +51,15 @@ impl Holder {
     pub(crate) fn take_charter(&mut self, body: &Bytes, position: u64, at_ms: u64) -> Option<()> {
         let signed = wire::decode_charter(body).ok()?;
         let what = signed.claims::<Charter>().ok()?;
-        let charters = &mut self.trusted.charters;
+        let charters = &self.trusted.charters;
         let due = charters.last().map_or(0, |last| last.what.version + 1);
         self.is_turned_back |= what.version != due;
+        let is_next = self.trusted.hashes.last() == what.previous.as_ref();
+        self.trusted.hashes.push(signed.hash());
+        if !is_next {
+            self.trusted.wrong = Some("a charter that does not follow the one before");
+        }
+        let charters = &mut self.trusted.charters;
         charters.push(Since {
             position,
             at_ms,
@@ -61,6 +72,9 @@ impl Holder {
     pub(crate) fn take_list(&mut self, body: &Bytes, position: u64, at_ms: u64) -> Option<()> {
         let signed = wire::decode_revocations(body).ok()?;
         let what = signed.claims::<RevocationList>().ok()?;
+        if !self.is_by_quorum::<RevocationList>(&signed) {
+            self.trusted.wrong = Some("a list that too few have signed");
+        }
         if let Some(last) = self.trusted.lists.last() {
             let is_newer = what.version > last.what.version;
             let mut before = last.what.members.iter();
@@ -84,6 +98,29 @@ impl Holder {
             what,
         });
         Some(())
+    }
+
+    /// Everybody who signed, where every signature holds.
+    fn signers<T: Body>(&self, signed: &Envelope) -> Vec<[u8; 32]> {
+        let Some(genesis) = self.trusted.hashes.first() else {
+            return Vec::new();
+        };
+        let verified = signed.verify::<T>(&NetworkId(*genesis));
+        let mut signers = verified.map_or_else(|_| Vec::new(), |it| it.signers().to_vec());
+        signers.sort_unstable();
+        signers.dedup();
+        signers
+    }
+
+    /// Whether as many authorities of one charter signed as must.
+    pub(crate) fn is_by_quorum<T: Body>(&self, signed: &Envelope) -> bool {
+        let signers = self.signers::<T>(signed);
+        let mut charters = self.trusted.charters.iter();
+        charters.any(|charter| {
+            let authorities = charter.what.authorities.iter();
+            let signed = authorities.filter(|key| signers.contains(key)).count();
+            signed >= charter.what.threshold as usize
+        })
     }
 
     pub(crate) fn rules(&self, position: u64) -> Option<&Rules> {

@@ -77,7 +77,7 @@ impl Model {
                 && !is_revoked
                 && is_in_time(consent, when.clock)
                 && is_about(consent, asking.purpose)
-                && self.is_meant(consent, asking.asker)
+                && self.is_meant(consent, asking.asker, holder, when)
             {
                 counting.push(consent);
             }
@@ -117,11 +117,11 @@ impl Model {
         Verdict::Deny(None)
     }
 
-    fn is_meant(&self, consent: &Consent, asker: usize) -> bool {
+    fn is_meant(&self, consent: &Consent, asker: usize, holder: &Holder, when: When) -> bool {
         let asker = &self.holders[asker];
         match &consent.target {
             Target::Member(member) => *member == asker.member,
-            Target::Node(node) => *node == asker.key,
+            Target::Node(node) => holder.key_of(asker.member, when.position) == Some(*node),
             Target::Organization(name) => *name == asker.organization.name,
             Target::Kind(kind) => *kind == asker.organization.kind,
             Target::Any => true,

@@ -49,6 +49,7 @@ impl Shared {
                     self.breaks(format!("node {index} cannot read its journal: {problem}"));
                 }
                 self.reopen(index, records);
+                self.goes_by(index, node);
             }
             Seen::Sent(frame) => self.sent(frame),
             Seen::Arrived(frame) => self.arrived(frame),
@@ -63,6 +64,9 @@ impl Shared {
         let at_ms = self.elapsed_ms();
         if let Err(problem) = self.model.holders[index].take(records, at_ms) {
             self.breaks(format!("node {index}: {problem}"));
+        }
+        if let Some(wrong) = self.model.holders[index].trusted.wrong.take() {
+            self.breaks(format!("node {index} goes by {wrong}"));
         }
         if self.model.holders[index].is_turned_back {
             self.breaks(format!(
@@ -127,6 +131,8 @@ impl Shared {
             && frame.kind == Kind::Answer
             && frame.bytes.len() > RELEASE_REFUSED_MAX_BYTES;
         self.judge_served(frame);
+        self.judge_key(frame);
+        self.judge_opening_key(frame);
         if has_key {
             self.key_left(frame.from, frame.to);
         }
@@ -225,7 +231,8 @@ impl Shared {
         };
         let problem = problem
             .or_else(|| self.judge_trust(index, &entry, &self.decided(index, commit, clock)))
-            .or_else(|| self.judge_taken(index, &entry));
+            .or_else(|| self.judge_taken(index, &entry))
+            .or_else(|| self.judge_taken_by(index, &entry));
         if let Some(problem) = problem {
             let kind = entry.kind.text();
             self.breaks(format!("node {index}, entry {kind} at {commit}: {problem}"));
