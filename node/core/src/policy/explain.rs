@@ -247,6 +247,25 @@ mod tests {
     }
 
     #[test]
+    fn a_second_permit_is_not_called_outweighed_where_the_answer_is_permit() {
+        let (peer, holder) = (harbor(), organization("St. Brigid", Kind::Hospital));
+        let permits = [permit_of(4, Class::Stated), permit_of(6, Class::Stated)];
+        let ask = ask(&peer, Purpose::Treat);
+        let besides = |consents: &[Consent]| {
+            let explanation = explain(&ask, &facts(&holder, consents));
+            explanation.because[1..]
+                .iter()
+                .map(|because| because.rule)
+                .collect::<Vec<_>>()
+        };
+        let outweighed = [&permits[..], &[opt_out(7, Class::Patient)]].concat();
+        let weighed = besides(&outweighed);
+        assert_eq!(weighed, [Rule::PermitOutweighed, Rule::PermitOutweighed]);
+
+        assert_eq!(besides(&permits), [Rule::ConsentPermits]);
+    }
+
+    #[test]
     fn a_question_that_may_not_be_asked_is_explained_without_the_file() {
         let (mut peer, holder) = (harbor(), organization("St. Brigid", Kind::Hospital));
         let consents = [permit_of(4, Class::Patient)];

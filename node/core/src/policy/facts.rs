@@ -124,3 +124,19 @@ pub fn implicit_policy(template: Template) -> &'static str {
         Template::UsTreatment => "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn discoverability_is_stored_by_number_and_shown_by_word() {
+        let stored = Discoverability::ALL.map(|it| (it.number(), it.text()));
+        assert_eq!(stored, [(1, "open"), (2, "consented"), (3, "hidden")]);
+        for value in Discoverability::ALL {
+            assert_eq!(Discoverability::from_number(value.number()), Some(value));
+        }
+        assert_eq!(Discoverability::from_number(0), None);
+        assert_eq!(Discoverability::from_number(4), None);
+    }
+}

@@ -329,6 +329,23 @@ mod tests {
     }
 
     #[test]
+    fn a_consent_names_its_holder_and_no_start_that_it_has_not() {
+        let consent = permit_of(4, Class::Patient);
+        let mut holder = holder();
+        let written = consent_to_fhir(&consent, &holder);
+
+        let organization = &written["organization"][0];
+        assert_eq!(organization["display"], "St. Brigid");
+        assert_eq!(organization["identifier"]["system"], NPI);
+        assert_eq!(organization["identifier"]["value"], "1234567893");
+        assert!(written["provision"].get("period").is_none());
+
+        holder.npi = String::new();
+        let written = consent_to_fhir(&consent, &holder);
+        assert!(written["organization"][0].get("identifier").is_none());
+    }
+
+    #[test]
     fn a_period_ends_with_the_last_moment_it_names() {
         let mut resource = consent_to_fhir(&signed(), &holder());
         let mut until = |end: &str| {
@@ -349,52 +366,86 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut Value);
+
+    /// What would be lost of a consent, and the element that is told.
+    const HALVES: [(&str, Change); 29] = [
+        ("provision.actor", |it| {
+            it["provision"]["actor"][0]["modifierExtension"] = json!([]);
+        }),
+        ("Consent", |it| it["verification"] = json!([])),
+        ("Consent", |it| it["modifierExtension"] = json!([])),
+        ("resourceType", |it| it["resourceType"] = json!("Patient")),
+        ("id", |it| it["id"] = json!("con_x")),
+        ("status", |it| it["status"] = json!("inactive")),
+        ("scope", |it| {
+            it["scope"]["coding"][0]["code"] = json!("research")
+        }),
+        ("category", |it| it["category"] = json!([])),
+        ("category", |it| {
+            it["category"][0]["coding"][0]["code"] = json!("57016-8");
+        }),
+        ("policy", |it| it["policy"][0]["authority"] = json!("urn:x")),
+        ("policy.uri", |it| it["policy"][0]["uri"] = json!("")),
+        ("patient", |it| {
+            it["patient"]["reference"] = json!("Patient/1")
+        }),
+        ("performer", |it| {
+            it["performer"] = json!([{ "reference": "#nobody" }])
+        }),
+        ("sourceReference", |it| it["contained"] = json!([])),
+        ("sourceReference", |it| {
+            it["contained"][0]["resourceType"] = json!("Binary");
+        }),
+        ("sourceReference", |it| {
+            it["contained"][0]["id"] = json!("x")
+        }),
+        ("provision", |it| {
+            it["provision"]["securityLabel"] = json!([])
+        }),
+        ("provision.type", |it| {
+            it["provision"]["type"] = json!("maybe")
+        }),
+        ("provision.purpose", |it| {
+            it["provision"]["purpose"][0]["code"] = json!("FooBar");
+        }),
+        ("provision.purpose", |it| {
+            it["provision"]["purpose"][0]["system"] = json!("urn:x");
+        }),
+        ("provision.purpose", |it| {
+            it["provision"]["purpose"][0]["extension"] = json!([]);
+        }),
+        ("provision.purpose", |it| {
+            it["provision"]["purpose"] = Value::Null;
+        }),
+        ("provision.provision", |it| {
+            it["provision"]["provision"] = json!([{ "type": "deny" }]);
+        }),
+        ("provision.provision", |it| {
+            it["provision"]["provision"] = json!([break_glass_exception()]);
+        }),
+        ("provision.actor", |it| {
+            it["provision"]["actor"][0]["role"]["coding"][0]["code"] = json!("CST");
+        }),
+        ("provision.actor", |it| {
+            it["provision"]["actor"][0]["reference"]["identifier"]["system"] = json!("urn:x");
+        }),
+        ("provision.period", |it| {
+            it["provision"]["period"]["extension"] = json!([]);
+        }),
+        ("provision.actor", |it| {
+            it["provision"]["actor"][0]["reference"] = json!({ "reference": "Organization/1" });
+        }),
+        ("provision.period", |it| {
+            it["provision"]["period"]["end"] = json!("soon")
+        }),
+    ];
+
     #[test]
     fn a_consent_that_would_be_read_by_halves_is_refused() {
         let sound = consent_to_fhir(&signed(), &holder());
         assert_eq!(refused(&sound), None);
-        type Change = fn(&mut Value);
-        let cases: [(&str, Change); 17] = [
-            ("provision.actor", |it| {
-                it["provision"]["actor"][0]["modifierExtension"] = json!([]);
-            }),
-            ("Consent", |it| it["verification"] = json!([])),
-            ("Consent", |it| it["modifierExtension"] = json!([])),
-            ("resourceType", |it| it["resourceType"] = json!("Patient")),
-            ("id", |it| it["id"] = json!("con_x")),
-            ("status", |it| it["status"] = json!("inactive")),
-            ("scope", |it| {
-                it["scope"]["coding"][0]["code"] = json!("research")
-            }),
-            ("category", |it| it["category"] = json!([])),
-            ("patient", |it| {
-                it["patient"]["reference"] = json!("Patient/1")
-            }),
-            ("performer", |it| {
-                it["performer"] = json!([{ "reference": "#nobody" }])
-            }),
-            ("sourceReference", |it| it["contained"] = json!([])),
-            ("provision", |it| {
-                it["provision"]["securityLabel"] = json!([])
-            }),
-            ("provision.type", |it| {
-                it["provision"]["type"] = json!("maybe")
-            }),
-            ("provision.purpose", |it| {
-                it["provision"]["purpose"][0]["code"] = json!("FooBar");
-            }),
-            ("provision.purpose", |it| {
-                it["provision"]["purpose"] = Value::Null;
-            }),
-            ("provision.actor", |it| {
-                it["provision"]["actor"][0]["reference"] = json!({ "reference": "Organization/1" });
-            }),
-            ("provision.period", |it| {
-                it["provision"]["period"]["end"] = json!("soon")
-            }),
-        ];
-
-        for (element, change) in cases {
+        for (element, change) in HALVES {
             let mut resource = sound.clone();
             change(&mut resource);
             assert_eq!(refused(&resource), Some(element));

@@ -163,8 +163,7 @@ impl Sessions {
         if !fresh {
             return Err(SessionError::Stale { node });
         }
-        let question = message.hash();
-        Ok(Authenticated::new(peer, message.into_value(), question))
+        Ok(Authenticated::new(peer, message.into_value()))
     }
 }
 
@@ -194,8 +193,9 @@ pub fn check_head(
         return Err(SessionError::ClockSkew { member, skew });
     }
     let too_long = head.expiry.since(head.sent_at) > MESSAGE_LIFE_MAX;
-    // The sender's clock may be off by up to the window, so expiry is judged with that allowance.
-    if too_long || head.expiry < head.sent_at || now > head.expiry.plus(window) {
+    // The sender's clock may be off by up to the window, so expiry is judged with that allowance: which
+    // no message outlives that was sent within the window and does not expire before it was sent.
+    if too_long || head.expiry < head.sent_at {
         return Err(SessionError::Expired { member });
     }
     Ok(())
@@ -205,9 +205,10 @@ pub fn check_head(
 mod tests {
     use super::*;
     use crate::{
-        crypto::{OpeningKey, SealContext, SealingKey, begin_session},
+        crypto::{Envelope, OpeningKey, SealContext, SealingKey, SigningKey, begin_session},
         membership::Organization,
         types::Kind,
+        wire::CharterRequest,
     };
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
@@ -243,6 +244,20 @@ mod tests {
         };
         let sealing = SealingKey::parse(&opening.public()).unwrap();
         begin_session(&mut rng, &sealing, &context).1
+    }
+
+    fn head(peer: &Peer, sent_at: Timestamp) -> Head {
+        Head {
+            member: peer.member,
+            key: peer.node_key,
+            network: NetworkId([1; 32]),
+            audience: MemberId([1; 16]),
+            challenge: None,
+            sent_at,
+            expiry: sent_at,
+            answers: None,
+            next_challenge: None,
+        }
     }
 
     fn numbered(number: usize) -> [u8; 16] {
@@ -290,35 +305,128 @@ mod tests {
     }
 
     #[test]
-    fn a_message_lives_message_life_max_and_not_longer() {
-        let (peer, network) = (peer(), NetworkId([1; 32]));
-        let head = |life: Span| Head {
-            member: peer.member,
-            key: peer.node_key,
-            network,
-            audience: MemberId([1; 16]),
-            challenge: None,
-            sent_at: NOW,
-            expiry: NOW.plus(life),
-            answers: None,
-            next_challenge: None,
-        };
-        let window = Span::minutes(5);
-        let check = |life, now| check_head(&head(life), now, window, &network, &peer);
+    fn a_session_lives_as_long_as_its_challenge_and_may_then_be_begun_anew() {
+        let mut sessions = Sessions::new(MemberId([1; 16]), SecretKey::default());
+        let (peer, id) = (peer(), numbered(0));
+        let node = peer.node_key;
+        let over = NOW.plus(SESSION_LIFE);
+        sessions.begin(node, id, keys(), NOW);
 
-        assert_eq!(check(MESSAGE_LIFE_MAX, NOW), Ok(()));
-        let expired = Err(SessionError::Expired {
+        assert!(sessions.keys(node, id, Timestamp(over.0 - 1)).is_some());
+        assert!(sessions.keys(node, id, over).is_none());
+
+        assert!(sessions.take_counter(&peer, id, 7).is_ok());
+        sessions.begin(node, id, keys(), Timestamp(over.0 - 1));
+        let replayed = Err(SessionError::Replayed {
             member: peer.member,
         });
-        assert_eq!(check(Span(MESSAGE_LIFE_MAX.0 + 1), NOW), expired);
-        let skew = window.0 + 1;
-        let late = NOW.plus(Span(skew));
-        assert_eq!(
-            check(MESSAGE_LIFE_MAX, late),
-            Err(SessionError::ClockSkew {
-                member: peer.member,
-                skew: Span(skew),
-            })
-        );
+        assert_eq!(sessions.take_counter(&peer, id, 7), replayed, "known");
+
+        sessions.begin(node, id, keys(), over);
+        assert!(sessions.keys(node, id, over).is_some());
+        assert!(sessions.take_counter(&peer, id, 7).is_ok(), "begun anew");
+    }
+
+    #[test]
+    fn a_session_that_gave_way_is_forgotten_once_nothing_sent_in_it_can_be_good() {
+        let mut sessions = Sessions::new(MemberId([1; 16]), SecretKey::default());
+        let (node, keys) = (peer().node_key, keys());
+        for number in 0..=SESSIONS_PER_PEER_MAX {
+            sessions.begin(node, numbered(number), keys.clone(), NOW);
+        }
+        let over = NOW.plus(SESSION_LIFE);
+        let ended = |sessions: &Sessions| {
+            let of_peer = &sessions.inbound[&node];
+            (0..=SESSIONS_PER_PEER_MAX)
+                .map(numbered)
+                .find(|id| of_peer.ended.contains_key(id))
+        };
+        let gone = ended(&sessions).expect("one gave way");
+
+        assert!(!sessions.may_begin(node, gone, Timestamp(over.0 - 1)));
+        assert!(sessions.may_begin(node, gone, over));
+        sessions.begin(node, numbered(99), keys, over);
+        assert_eq!(ended(&sessions), None);
+    }
+
+    #[test]
+    fn a_node_that_is_heeded_no_more_has_no_session_left_and_others_keep_theirs() {
+        let mut sessions = Sessions::new(MemberId([1; 16]), SecretKey::default());
+        let (node, other) = (peer().node_key, NodeKey([4; 32]));
+        for key in [node, other] {
+            sessions.begin(key, numbered(0), keys(), NOW);
+        }
+
+        sessions.end(&node);
+
+        assert!(sessions.keys(node, numbered(0), NOW).is_none());
+        assert!(sessions.keys(other, numbered(0), NOW).is_some());
+        let stale = Err(SessionError::Stale { node });
+        assert_eq!(sessions.take_counter(&peer(), numbered(0), 0), stale);
+    }
+
+    #[test]
+    fn a_message_that_another_key_signed_is_not_admitted() {
+        let signer = SigningKey::generate(&mut ChaCha20Rng::seed_from_u64(2));
+        let (network, me) = (NetworkId([1; 32]), MemberId([1; 16]));
+        let sessions = Sessions::new(me, SecretKey::default());
+        let peer = Peer {
+            node_key: NodeKey(signer.public()),
+            ..peer()
+        };
+        let question = CharterRequest {
+            head: Head {
+                key: peer.node_key,
+                challenge: Some(sessions.challenge_for(peer.member, NOW)),
+                ..head(&peer, NOW)
+            },
+            after: 0,
+        };
+        let admit = |envelope: &Envelope| {
+            let message = envelope.verify::<CharterRequest>(&network).unwrap();
+            let admitted = sessions.admit(NOW, Span::minutes(5), &network, peer.clone(), message);
+            admitted.map(|_| ())
+        };
+        let mut envelope = signer.sign(&network, &question);
+        assert_eq!(admit(&envelope), Ok(()));
+
+        let second = SigningKey::generate(&mut ChaCha20Rng::seed_from_u64(3));
+        envelope.add_signature::<CharterRequest>(&second, &network);
+
+        let node = peer.node_key;
+        assert_eq!(admit(&envelope), Err(SessionError::Signature { node }));
+        let alone = second.sign(&network, &question);
+        assert_eq!(admit(&alone), Err(SessionError::Signature { node }));
+    }
+
+    #[test]
+    fn a_message_lives_message_life_max_and_not_longer() {
+        let (peer, network) = (peer(), NetworkId([1; 32]));
+        let window = Span::minutes(5);
+        let member = peer.member;
+        let check = |expiry, now| {
+            let head = Head {
+                expiry,
+                ..head(&peer, NOW)
+            };
+            check_head(&head, now, window, &network, &peer)
+        };
+        let lives = |life: u64| Timestamp(NOW.0 + life);
+        let at = |offset: u64| (NOW.plus(Span(offset)), Timestamp(NOW.0 - offset));
+
+        let expired = Err(SessionError::Expired { member });
+        assert_eq!(check(lives(MESSAGE_LIFE_MAX.0), NOW), Ok(()));
+        assert_eq!(check(lives(MESSAGE_LIFE_MAX.0 + 1), NOW), expired);
+        assert_eq!(check(lives(0), NOW), Ok(()));
+        assert_eq!(check(Timestamp(NOW.0 - 1), NOW), expired);
+
+        let (late, early) = at(window.0);
+        assert_eq!(check(lives(0), late), Ok(()));
+        assert_eq!(check(lives(0), early), Ok(()));
+        let skew = Span(window.0 + 1);
+        let skewed = Err(SessionError::ClockSkew { member, skew });
+        let (late, early) = at(skew.0);
+        assert_eq!(check(lives(MESSAGE_LIFE_MAX.0), late), skewed);
+        assert_eq!(check(lives(MESSAGE_LIFE_MAX.0), early), skewed);
     }
 }

@@ -22,22 +22,17 @@ pub struct Peer {
 pub struct Authenticated<T> {
     peer: Peer,
     body: T,
-    question: [u8; 32],
 }
 
 impl<T> Authenticated<T> {
-    pub(super) fn new(peer: Peer, body: T, question: [u8; 32]) -> Self {
-        Self {
-            peer,
-            body,
-            question,
-        }
+    pub(super) fn new(peer: Peer, body: T) -> Self {
+        Self { peer, body }
     }
 
     /// Skips admission, for tests of what comes after it.
     #[cfg(test)]
     pub(crate) fn for_test(peer: Peer, body: T) -> Self {
-        Self::new(peer, body, [0; 32])
+        Self::new(peer, body)
     }
 
     /// Who sent it.
@@ -48,10 +43,5 @@ impl<T> Authenticated<T> {
     /// What it says.
     pub fn body(&self) -> &T {
         &self.body
-    }
-
-    /// SHA-256 of its body: what an answer names.
-    pub fn question(&self) -> [u8; 32] {
-        self.question
     }
 }
