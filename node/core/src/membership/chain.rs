@@ -156,7 +156,6 @@ impl Link {
             _ => before.status_threshold,
         };
         next.counts_from = amendment.counts_from.unwrap_or(before.counts_from);
-        next.check_terms()?;
         self.check_next(&next)?;
         Ok(next)
     }
@@ -513,6 +512,7 @@ mod tests {
         );
         assert_eq!(error(|c| c.version = 2), Some(ChainError::NotNext));
         assert_eq!(error(|c| c.test = false), Some(ChainError::Fixed));
+        assert_eq!(error(|c| c.counts_from = 1), None);
         assert_eq!(error(|c| c.counts_from = 2), Some(ChainError::Fixed));
         assert_eq!(
             error(|c| c.recovery_keys = vec![key(99).public()]),
@@ -540,6 +540,8 @@ mod tests {
             .push(&sign_by(&two, &chain.network(), &authorities))
             .unwrap();
 
+        let behind = |version| chain.after(version).count();
+        assert_eq!([behind(0), behind(1), behind(2)], [2, 1, 0]);
         assert_eq!(judged(&chain, &one, &authorities), Ok(Standing::Known));
         assert_eq!(judged(&chain, &other, &authorities), Ok(Standing::Fork));
         let fork = sign_by(&other, &chain.network(), &authorities);
@@ -561,6 +563,9 @@ mod tests {
         let next = amended(&chain, &replaced);
         let signers = [key(120), key(122), key(110)];
         assert_eq!(judged(&chain, &next, &signers), Ok(Standing::Recovery));
+        let mut disowning = next.clone();
+        disowning.counts_from = 1;
+        assert_eq!(judged(&chain, &disowning, &signers), Ok(Standing::Recovery));
 
         assert_eq!(
             judged(&chain, &next, &[key(120), key(110)]),
@@ -648,6 +653,11 @@ mod tests {
         };
         let next = wide(chain.in_force());
         let signed = sign_by(&next, &chain.network(), &authorities);
+        let bytes = signed.body.len() + signed.signatures.len() * (32 + 64);
+        assert!((bytes..bytes + 100).contains(&len_of(&signed)));
+        let mut grown = chain.clone();
+        assert_eq!(grown.push(&signed), Ok(()));
+        assert_eq!(grown.len_bytes, chain.len_bytes + len_of(&signed));
         chain.len_bytes = CHARTER_CHAIN_MAX_BYTES - len_of(&signed);
         assert_eq!(chain.clone().push(&signed), Ok(()));
         chain.len_bytes += 1;
@@ -670,6 +680,12 @@ mod tests {
         assert_eq!(amend(101, Some(2)), None);
 
         assert_eq!(amend(50, None), Some(ChainError::Absent));
+        let beyond = Amendment {
+            counts_from: Some(2),
+            ..Amendment::default()
+        };
+        let fixed = chain.in_force().amended(&beyond, NOW, [3; 16]).err();
+        assert_eq!(fixed, Some(ChainError::Fixed));
         assert!(matches!(
             amend(101, Some(1)),
             Some(ChainError::Charter(CharterError::Threshold { .. }))
@@ -687,5 +703,87 @@ mod tests {
         assert_ne!(genesis_id(&genesis.body), NetworkId([0; 32]));
 
         assert!(Chain::of(&other.genesis, &[signed]).is_ok() == (other.id == chain.network()));
+    }
+
+    #[test]
+    fn the_next_version_says_what_the_amendment_does_and_keeps_the_rest() {
+        let public = |seeds: &[u8]| -> Vec<_> {
+            ascending(seeds.iter().map(|seed| key(*seed).public()).collect())
+        };
+        let authorities = [key(101), key(102), key(103)];
+        let keys = Keys {
+            status: public(&[111, 112, 113]),
+            status_threshold: 3,
+            recovery: public(&[120]),
+        };
+        let charter = Charter::genesis_with(founding(&authorities, 3), keys, NOW, [9; 16]).unwrap();
+        let link = Link::claimed(&sign_genesis(&charter, &authorities)).unwrap();
+        let later = NOW.plus(Span::days(1));
+        let amended = |amendment: &Amendment| link.amended(amendment, later, [3; 16]).unwrap();
+        let next = Charter {
+            version: 1,
+            network: Some(link.network),
+            previous: Some(link.hash),
+            issued_at: later,
+            nonce: [3; 16],
+            ..charter
+        };
+        // Thresholds above a majority stay where the keys do.
+        assert_eq!(amended(&Amendment::default()), next);
+
+        let amendment = Amendment {
+            rules: Some((Template::UsTreatment, Rules::of(Template::UsTreatment))),
+            add: vec![(key(104).public(), key(114).public())],
+            remove: public(&[101, 111]),
+            threshold: None,
+            counts_from: Some(1),
+        };
+        let other = Charter {
+            template: Template::UsTreatment,
+            rules: Rules::of(Template::UsTreatment),
+            authorities: public(&[102, 103, 104]),
+            threshold: 2,
+            status_keys: public(&[112, 113, 114]),
+            status_threshold: 2,
+            counts_from: 1,
+            ..next.clone()
+        };
+        assert_eq!(amended(&amendment), other);
+
+        let none_beats = Amendment {
+            remove: public(&[111, 112, 113]),
+            ..Amendment::default()
+        };
+        let without = Charter {
+            status_keys: Vec::new(),
+            status_threshold: 0,
+            ..next
+        };
+        assert_eq!(amended(&none_beats), without);
+    }
+
+    #[test]
+    fn a_version_is_claimed_and_follows_only_where_its_terms_hold() {
+        let (chain, _) = founded(&[]);
+        let in_force = chain.in_force();
+        let next = amended(&chain, &Amendment::default());
+        let claimed =
+            |charter: &Charter| Link::claimed(&sign_by(charter, &chain.network(), &[])).err();
+        assert_eq!(claimed(&in_force.charter), None);
+        assert_eq!(claimed(&next), None);
+        assert_eq!(in_force.check_next(&next), Ok(()));
+
+        let late = Charter {
+            previous: Some([1; 32]),
+            ..in_force.charter.clone()
+        };
+        assert_eq!(claimed(&late), Some(CharterError::NotGenesis));
+        let nameless = Charter {
+            name: String::new(),
+            ..next
+        };
+        assert_eq!(claimed(&nameless), Some(CharterError::Name));
+        let refused = Err(ChainError::Charter(CharterError::Name));
+        assert_eq!(in_force.check_next(&nameless), refused);
     }
 }

@@ -157,14 +157,6 @@ impl Charter {
         self.authorities_among(signers) >= self.threshold as usize
     }
 
-    /// Whether enough holders of a status key are among the signers, and nobody else.
-    pub fn is_status_quorum(&self, signers: &[[u8; 32]]) -> bool {
-        let known = among(&self.status_keys, signers);
-        self.status_threshold > 0
-            && known >= self.status_threshold as usize
-            && known == signers.len()
-    }
-
     pub(super) fn check_genesis(&self) -> Result<(), CharterError> {
         if self.version != 0
             || self.network.is_some()
@@ -410,6 +402,7 @@ mod tests {
         };
         assert_eq!(error(|_| ()), None);
 
+        assert_eq!(error(|c| c.name = "n".repeat(limits::NAME_CHARS_MAX)), None);
         assert_eq!(error(|c| c.name.clear()), Some(CharterError::Name));
         assert_eq!(
             error(|c| c.name = "n".repeat(limits::NAME_CHARS_MAX + 1)),
@@ -435,5 +428,59 @@ mod tests {
                 ..
             }))
         ));
+    }
+
+    #[test]
+    fn status_and_recovery_keys_are_distinct_ascending_and_strong() {
+        let good = genesis(founding(&three(), 2)).unwrap();
+        let pair = ascending(vec![key(11).public(), key(12).public()]);
+        let weak = [[0; 31].as_slice(), &[0x80]].concat();
+        let weak: [u8; 32] = weak.try_into().unwrap();
+        for put in [
+            (|charter, keys| charter.recovery_keys = keys) as fn(&mut Charter, Vec<[u8; 32]>),
+            |charter, keys| {
+                charter.status_keys = keys;
+                charter.status_threshold = 2;
+            },
+        ] {
+            let error = |keys: &[[u8; 32]]| {
+                let mut charter = good.clone();
+                put(&mut charter, keys.to_vec());
+                charter.check_genesis().err()
+            };
+            assert_eq!(error(&pair), None);
+
+            assert_eq!(error(&[pair[1], pair[0]]), Some(CharterError::Order));
+            assert_eq!(error(&[pair[0], pair[0]]), Some(CharterError::Order));
+            assert_eq!(
+                error(&ascending(vec![pair[0], weak])),
+                Some(CharterError::Key)
+            );
+        }
+    }
+
+    #[test]
+    fn more_than_half_of_the_status_keys_must_sign_and_nobody_where_there_are_none() {
+        let good = genesis(founding(&three(), 2)).unwrap();
+        for (threshold, count, accepted) in [
+            (0, 0, true),
+            (1, 1, true),
+            (2, 3, true),
+            (3, 3, true),
+            (1, 0, false),
+            (0, 1, false),
+            (1, 2, false),
+            (4, 3, false),
+        ] {
+            let charter = Charter {
+                status_keys: ascending((11..11 + count).map(|seed| key(seed).public()).collect()),
+                status_threshold: threshold,
+                ..good.clone()
+            };
+            let count = usize::from(count);
+            let error = Some(CharterError::Threshold { threshold, count });
+            let checked = charter.check_genesis().err();
+            assert_eq!(checked, error.filter(|_| !accepted));
+        }
     }
 }

@@ -164,7 +164,14 @@ mod tests {
         let mut clinic = clinic();
         assert_eq!(clinic.check(), Ok(()));
 
-        for oid in ["2", "3.1", "2..1", "2.01", "2.x", "urn:oid:2.1"] {
+        let longest = format!("2.{}", "1".repeat(NAME_CHARS_MAX - 2));
+        for oid in ["2.1", "0.0", &longest] {
+            clinic.oid = oid.to_owned();
+            assert_eq!(clinic.check(), Ok(()), "{oid}");
+        }
+
+        let longer = format!("{longest}1");
+        for oid in ["2", "3.1", "2..1", "2.01", "2.x", "urn:oid:2.1", &longer] {
             clinic.oid = oid.to_owned();
             assert_eq!(clinic.check(), Err(OrganizationError::Oid), "{oid}");
         }
@@ -181,5 +188,28 @@ mod tests {
             clinic.check(),
             Err(OrganizationError::Text { field: "phone" })
         );
+    }
+
+    #[test]
+    fn a_text_of_text_chars_max_is_taken_and_none_that_is_longer() {
+        let error = |change: fn(&mut Organization, String), chars| {
+            let mut clinic = clinic();
+            change(&mut clinic, "t".repeat(chars));
+            clinic.check().err()
+        };
+        for (field, change) in [
+            (
+                "address",
+                (|it, text| it.address = text) as fn(&mut Organization, String),
+            ),
+            ("contact", |it, text| it.contact = text),
+            ("phone", |it, text| it.phone = text),
+            ("hours", |it, text| it.hours = text),
+            ("state", |it, text| it.state = text),
+        ] {
+            assert_eq!(error(change, TEXT_CHARS_MAX), None);
+            let long = error(change, TEXT_CHARS_MAX + 1);
+            assert_eq!(long, Some(OrganizationError::Text { field }));
+        }
     }
 }

@@ -227,4 +227,21 @@ mod tests {
             Some(StatementError::Organization(OrganizationError::Npi))
         );
     }
+
+    #[test]
+    fn a_credential_that_nobody_would_believe_is_not_issued() {
+        let network = Network::new();
+        let issue = |member, sequence| {
+            let subject = Subject {
+                member: MemberId([member; 16]),
+                ..network.credential(1, 1).subject()
+            };
+            let whose = network.credential(1, 1).organization;
+            Credential::issue(network.id, subject, whose, sequence, NOW).err()
+        };
+        assert_eq!(issue(1, 1), None);
+
+        assert_eq!(issue(1, 0), Some(StatementError::Sequence));
+        assert_eq!(issue(0, 1), Some(StatementError::Member));
+    }
 }

@@ -269,8 +269,16 @@ mod tests {
             None
         );
 
+        let again = good.clone().proved(&ticket_key(), inviter());
+        let again = key(APPLICANT).sign(&network.id, &again);
+        assert_eq!(verify(&network, &again), None, "as it was");
+
         let by_another = key(62).sign(&network.id, &good);
         assert_eq!(verify(&network, &by_another), Some(JoinError::Signer));
+        let mut one_more = key(APPLICANT).sign(&network.id, &good);
+        // Forged, had anybody looked.
+        one_more.signatures.push((key(62).public(), [0; 64]));
+        assert_eq!(verify(&network, &one_more), Some(JoinError::Signer));
         let other_ticket = request(&network).proved(&SecretKey::new([6; 32]), inviter());
         let signed = key(APPLICANT).sign(&network.id, &other_ticket);
         assert_eq!(verify(&network, &signed), Some(JoinError::Ticket));
@@ -334,6 +342,16 @@ mod tests {
             r.key_set = key(62).sign(&network.id, &network.key_set(APPLICANT, 1));
         });
         assert_eq!(foreign, Some(JoinError::Statement(StatementError::Signer)));
+
+        let record = |signer: u8| {
+            error(&|r| {
+                let record = network.node_record(APPLICANT, 1);
+                r.node_record = Some(key(signer).sign(&network.id, &record));
+            })
+        };
+        assert_eq!(record(APPLICANT), None);
+        let foreign = Some(JoinError::Statement(StatementError::Signer));
+        assert_eq!(record(62), foreign);
     }
 
     fn approval(network: &Network) -> JoinAnswer {
@@ -360,6 +378,8 @@ mod tests {
             verify_join_answer(signed, &network.id, &key, inviter(), &[request; 32]).err()
         };
         assert_eq!(verify(&signed, 1), None);
+        let again = answer.clone().proved(&ticket_key(), &[1; 32]);
+        assert_eq!(verify(&key(INVITER).sign(&network.id, &again), 1), None);
 
         assert_eq!(verify(&signed, 2), Some(JoinError::Proof));
         let by_another = key(62).sign(&network.id, &answer);

@@ -493,7 +493,10 @@ fn len_of(known: &Known) -> usize {
 mod tests {
     use super::*;
     use crate::{
-        membership::fixture::{NOW, Network, key, organization, subject},
+        membership::{
+            Amendment,
+            fixture::{NOW, Network, key, organization, sign_by, subject},
+        },
         types::Span,
     };
 
@@ -541,6 +544,10 @@ mod tests {
         assert_eq!(verdict, Offered::New);
         assert!(known == network.known(1));
         assert!(members.is_empty());
+        let mut members = members;
+        let offered = offer(&mut members, &network, &known);
+        assert_eq!(offered, Ok(Offered::New));
+        assert!(!members.is_empty());
     }
 
     #[test]
@@ -560,7 +567,15 @@ mod tests {
             node_record: None,
         };
 
-        for known in [network.known(1), newer, network.known(3), thief] {
+        members.revoke(&BTreeSet::from([subject(4).member]));
+
+        for known in [
+            network.known(1),
+            newer,
+            network.known(3),
+            network.known(4),
+            thief,
+        ] {
             let part = members.concerning(&known).unwrap();
             assert!(part.len() <= 2);
             let judge = |table: &Members| {
@@ -882,14 +897,154 @@ mod tests {
             members.members.insert(MemberId(id), one.clone());
         }
 
+        assert_eq!(members.len(), limits::MEMBERS_MAX);
+        let concerning = |members: &Members, number| {
+            let part = members.concerning(&network.known(number));
+            part.map(|part| part.len())
+        };
+        assert_eq!(concerning(&members, 1), Ok(1));
+
+        assert_eq!(concerning(&members, 2), Err(MembershipError::Full));
         assert_eq!(
             offer(&mut members, &network, &network.known(2)),
             Err(MembershipError::Full)
         );
         members.members.pop_first();
+        assert_eq!(concerning(&members, 2), Ok(0));
         assert_eq!(
             offer(&mut members, &network, &network.known(2)),
             Ok(Offered::New)
         );
+    }
+
+    #[test]
+    fn a_page_is_filled_to_the_last_byte() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        let mut half = members.get(&subject(1).member).unwrap().clone();
+        half.known.key_set = None;
+        half.known.node_record = None;
+        let envelope = &mut half.known.credential;
+        let signatures_bytes = envelope.signatures.len() * (32 + 64);
+        envelope.body = vec![0; limits::MEMBERS_PAGE_MAX_BYTES / 2 - 600].into();
+        assert_eq!(len_of(&half.known), limits::MEMBERS_PAGE_MAX_BYTES / 2);
+        assert!(signatures_bytes < 600, "what it must at least allow for");
+        let mut more = half.clone();
+        let body = vec![0; half.known.credential.body.len() + 1];
+        more.known.credential.body = body.into();
+        let mut page = |second| {
+            members.members.insert(MemberId([1; 16]), half.clone());
+            members.members.insert(MemberId([2; 16]), second);
+            let page = members.page(None, usize::MAX, NOW);
+            (page.known.len(), page.more)
+        };
+
+        assert_eq!(page(half.clone()), (2, false));
+        assert_eq!(page(more), (1, true));
+    }
+
+    #[test]
+    fn a_member_was_seen_when_it_was_last_heard_of() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        let seen = |members: &Members| members.get(&subject(1).member)?.last_seen();
+        assert_eq!(seen(&members), None);
+
+        members.saw(&subject(2).member, NOW);
+        assert_eq!(seen(&members), None);
+        members.saw(&subject(1).member, NOW);
+        assert_eq!(seen(&members), Some(NOW));
+    }
+
+    #[test]
+    fn what_is_held_is_not_verified_again() {
+        let network = Network::new();
+        let mut members = Members::default();
+        let mut known = network.known(1);
+        assert_eq!(offer(&mut members, &network, &known), Ok(Offered::New));
+
+        // Forged, had anybody looked.
+        let held = members.members.get_mut(&subject(1).member).unwrap();
+        held.known.credential.signatures[0].1 = [0; 64];
+        known.credential.signatures[0].1 = [0; 64];
+
+        assert_eq!(offer(&mut members, &network, &known), Ok(Offered::Same));
+        let elsewhere = offer(&mut Members::default(), &network, &known);
+        let forged = StatementError::Signature(SignatureError::Forged);
+        assert_eq!(elsewhere, Err(MembershipError::Statement(forged)));
+    }
+
+    #[test]
+    fn a_node_key_that_is_in_use_again_is_not_retired() {
+        let network = Network::new();
+        let mut members = Members::default();
+        let go_over = |members: &mut Members, node: u8, sequence| {
+            let mut credential = network.credential(1, sequence);
+            credential.node_key = subject(node).node_key;
+            let known = Known {
+                credential: network.sign(&credential),
+                key_set: None,
+                node_record: None,
+            };
+            assert!(offer(members, &network, &known).is_ok());
+        };
+        let retired = |members: &Members, node: u8| {
+            let member = members.by_retired_key(&subject(node).node_key);
+            member.map(Member::id)
+        };
+        go_over(&mut members, 1, 1);
+        go_over(&mut members, 2, 2);
+        assert_eq!(retired(&members, 1), Some(subject(1).member));
+
+        go_over(&mut members, 1, 3);
+
+        assert_eq!(retired(&members, 1), None);
+        assert_eq!(retired(&members, 2), Some(subject(1).member));
+    }
+
+    #[test]
+    fn a_member_whose_authorities_word_counts_no_longer_is_active_again_once_others_signed() {
+        let network = Network::new();
+        let mut members = Members::default();
+        assert_eq!(
+            offer(&mut members, &network, &network.known(1)),
+            Ok(Offered::New)
+        );
+        let status = |members: &Members| members.get(&subject(1).member).unwrap().status(NOW);
+        let mut chain = network.chain.clone();
+        let amendment = Amendment {
+            add: vec![(key(110).public(), key(111).public())],
+            remove: vec![key(101).public(), key(102).public()],
+            counts_from: Some(1),
+            ..Amendment::default()
+        };
+        let next = chain.in_force().amended(&amendment, NOW, [3; 16]).unwrap();
+        let signers = [key(101), key(102), key(110)];
+        chain.push(&sign_by(&next, &network.id, &signers)).unwrap();
+        members.recount(&network.chain);
+        assert_eq!(status(&members), Status::Active);
+
+        members.recount(&chain);
+        assert_eq!(status(&members), Status::Expired);
+
+        let by_others = Known {
+            credential: sign_by(
+                &network.credential(1, 2),
+                &network.id,
+                &[key(103), key(110)],
+            ),
+            ..network.known(1)
+        };
+        let renewed = members.offer(&by_others, &network.id, &chain, NOW);
+        assert_eq!(renewed, Ok(Offered::Newer));
+        assert_eq!(status(&members), Status::Active);
     }
 }

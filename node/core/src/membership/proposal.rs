@@ -178,16 +178,12 @@ impl Proposal {
     pub fn signatures(&self, proposed: &Proposed, in_force: &Link) -> Signatures {
         let signers = self.signed.claimed_signers();
         match proposed {
-            Proposed::Charter(charter) if charter.version > 0 => {
-                in_force.signatures_on(charter, &signers)
-            }
-            Proposed::Charter(_) | Proposed::Credential(_) | Proposed::RevocationList(_) => {
-                Signatures {
-                    signed: in_force.charter.authorities_among(&signers),
-                    threshold: in_force.charter.threshold,
-                    missing: Vec::new(),
-                }
-            }
+            Proposed::Charter(charter) => in_force.signatures_on(charter, &signers),
+            Proposed::Credential(_) | Proposed::RevocationList(_) => Signatures {
+                signed: in_force.charter.authorities_among(&signers),
+                threshold: in_force.charter.threshold,
+                missing: Vec::new(),
+            },
         }
     }
 
@@ -266,8 +262,8 @@ mod tests {
 
     use super::*;
     use crate::membership::{
-        Amendment,
-        fixture::{Network, key},
+        Amendment, Keys, Revocations,
+        fixture::{NOW, Network, founding, key, subject},
     };
 
     fn link(network: &Network) -> Link {
@@ -369,6 +365,113 @@ mod tests {
         let alone = signed_by(&network, &[0]).under(chain.in_force());
         assert!(alone.is_none(), "nobody's word is left");
         assert!(proposal.under(chain.in_force()).is_none(), "it is in force");
+    }
+
+    /// A founding of three authorities with a recovery key, and the version it is judged by.
+    fn genesis(network: &Network) -> (Proposal, Link) {
+        let keys = Keys {
+            recovery: vec![key(120).public()],
+            ..Keys::default()
+        };
+        let charter =
+            Charter::genesis_with(founding(&network.authorities, 2), keys, NOW, [9; 16]).unwrap();
+        let proposal = Proposal::unsigned(ProposalKind::Charter, &charter);
+        let own = Link::claimed(&proposal.signed).unwrap();
+        (proposal, own)
+    }
+
+    #[test]
+    fn a_genesis_is_signed_by_its_authorities_and_not_by_who_may_replace_them() {
+        let network = Network::new();
+        let (mut proposal, own) = genesis(&network);
+        let complete = |proposal: &Proposal| {
+            let proposed = proposal.check(&own).unwrap();
+            let signatures = proposal.signatures(&proposed, &own);
+            (signatures.signed, signatures.complete())
+        };
+        assert_eq!(proposal.sign(&network.authorities[0], &own), Ok(()));
+        assert_eq!(complete(&proposal), (1, false));
+
+        let recovery = proposal.sign(&key(120), &own);
+        assert_eq!(recovery, Err(ProposalError::Signer));
+        assert_eq!(proposal.sign(&network.authorities[2], &own), Ok(()));
+        assert_eq!(complete(&proposal), (2, true));
+        assert!(proposal.verify(&own).is_ok());
+    }
+
+    #[test]
+    fn a_genesis_is_judged_by_itself_alone_and_must_be_one() {
+        let network = Network::new();
+        let (proposal, own) = genesis(&network);
+        assert!(proposal.check(&own).is_ok());
+
+        let elsewhere = proposal.check(&link(&network)).err();
+        assert_eq!(elsewhere, Some(ProposalError::Network));
+        let following = Charter {
+            previous: Some([1; 32]),
+            ..own.charter.clone()
+        };
+        let proposal = Proposal::unsigned(ProposalKind::Charter, &following);
+        let hash = proposal.signed.hash();
+        let refused = proposal.check(&Link { hash, ..own }).err();
+        assert_eq!(refused, Some(CharterError::NotGenesis.into()));
+    }
+
+    #[test]
+    fn a_forged_signature_refuses_a_proposal_of_any_kind() {
+        let network = Network::new();
+        let link = link(&network);
+        let next = link.amended(&Amendment::default(), NOW, [1; 16]).unwrap();
+        let list = Revocations::default().with(subject(1).member, network.id, NOW);
+        for mut proposal in [
+            Proposal::unsigned(ProposalKind::Charter, &next),
+            credential(&network),
+            Proposal::unsigned(ProposalKind::RevocationList, &list.unwrap()),
+        ] {
+            proposal.sign(&network.authorities[0], &link).unwrap();
+            assert!(proposal.verify(&link).is_ok());
+
+            proposal.signed.signatures[0].1[0] ^= 1;
+
+            let forged = ProposalError::Signature(SignatureError::Forged);
+            assert_eq!(proposal.verify(&link).err(), Some(forged));
+        }
+    }
+
+    #[test]
+    fn only_signatures_of_the_same_bytes_and_kind_are_merged() {
+        let network = Network::new();
+        let other = signed_by(&network, &[1]);
+        let mut one = signed_by(&network, &[0]);
+        assert_eq!(one.clone().merge(&other), Ok(()));
+
+        let mut of_another_kind = other.clone();
+        of_another_kind.kind = ProposalKind::Charter;
+        assert_eq!(one.merge(&of_another_kind), Err(ProposalError::Differs));
+        let mut of_another =
+            Proposal::unsigned(ProposalKind::Credential, &network.credential(2, 1));
+        of_another
+            .sign(&network.authorities[1], &link(&network))
+            .unwrap();
+        assert_eq!(one.merge(&of_another), Err(ProposalError::Differs));
+        assert!(one == signed_by(&network, &[0]));
+    }
+
+    #[test]
+    fn a_body_with_more_in_it_than_is_shown_is_no_proposal() {
+        let network = Network::new();
+        let mut proposal = credential(&network);
+        assert!(proposal.check(&link(&network)).is_ok());
+
+        // A field of number 2047 with the value 1, which every reader skips.
+        let body = [&proposal.signed.body[..], &[0xF8, 0x7F, 1]].concat();
+        proposal.signed.body = body.into();
+
+        assert!(proposal.signed.claims::<Credential>().is_ok());
+        let refused = proposal.check(&link(&network)).err();
+        let domain = Credential::DOMAIN;
+        let error = ProposalError::Signature(SignatureError::NotCanonical { domain });
+        assert_eq!(refused, Some(error));
     }
 
     proptest! {

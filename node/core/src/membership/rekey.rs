@@ -2,7 +2,7 @@
 
 use super::{StatementError, Subject};
 use crate::{
-    crypto::{Envelope, SigningKey, check_public_key},
+    crypto::{Envelope, SigningKey},
     types::{MemberId, NetworkId, NodeKey},
 };
 
@@ -59,12 +59,12 @@ impl NodeKeyChange {
         if change.member != held.member {
             return Err(StatementError::Member);
         }
+        // Two distinct keys signed, so that both are named only where both that are named signed.
         let named = [change.old_key.0, change.new_key.0];
-        let both = named.iter().all(|key| signed.signers().contains(key));
+        let both = signed.signers().iter().all(|key| named.contains(key));
         if change.old_key != held.node_key || !both {
             return Err(StatementError::Signer);
         }
-        check_public_key(change.new_key.0).map_err(|_| StatementError::Key)?;
         Ok(signed.into_value())
     }
 }
@@ -72,7 +72,7 @@ impl NodeKeyChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::membership::fixture::{Network, key, subject};
+    use crate::membership::fixture::{Network, key, sign_by, subject};
 
     #[test]
     fn a_change_of_key_is_signed_by_both_and_for_the_key_in_the_credential() {
@@ -84,6 +84,22 @@ mod tests {
         };
         assert_eq!(verified(&good, held), Ok(NodeKey(key(2).public())));
 
+        let mut three = good.clone();
+        three.add_signature::<NodeKeyChange>(&key(3), &network.id);
+        assert_eq!(verified(&three, held), Err(StatementError::Signer));
+        // Where both keys are one there would be room for a stranger.
+        let mut same = NodeKeyChange::signed(network.id, held.member, &key(1), &key(1));
+        same.signatures.truncate(1);
+        same.add_signature::<NodeKeyChange>(&key(3), &network.id);
+        assert_eq!(verified(&same, held), Err(StatementError::Signer));
+        let misnamed = NodeKeyChange {
+            network: NetworkId([1; 32]),
+            member: held.member,
+            old_key: held.node_key,
+            new_key: subject(2).node_key,
+        };
+        let misnamed = sign_by(&misnamed, &network.id, &[key(1), key(2)]);
+        assert_eq!(verified(&misnamed, held), Err(StatementError::Network));
         let mut one = good.clone();
         one.signatures.truncate(1);
         assert_eq!(verified(&one, held), Err(StatementError::Signer));

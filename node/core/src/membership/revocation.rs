@@ -405,6 +405,10 @@ mod tests {
             Some(RevocationError::Order)
         );
         assert_eq!(
+            error(|list| list.members.push(list.members[1])),
+            Some(RevocationError::Order)
+        );
+        assert_eq!(
             error(|list| list.members.clear()),
             Some(RevocationError::Count { count: 0 })
         );
@@ -487,5 +491,37 @@ mod tests {
         assert_eq!(take(&mut behind, &network, &lists[3]), ListOffered::Newer);
 
         assert_eq!(behind.members().len(), 4);
+    }
+
+    #[test]
+    fn another_list_of_one_version_is_evidence_also_where_it_names_nobody_else() {
+        let network = Network::new();
+        let (mut known, lists) = chain(&network, &[1, 2]);
+        let mut fewer = lists[1].clone();
+        fewer.members.pop();
+
+        assert_eq!(take(&mut known, &network, &fewer), ListOffered::Rival);
+
+        assert!(known.rival() == Some(&network.sign(&fewer)));
+    }
+
+    #[test]
+    fn the_list_to_sign_comes_next_and_names_everybody_and_one_more() {
+        let network = Network::new();
+        let (known, lists) = chain(&network, &[1, 2]);
+        let good = known.with(id(3), network.id, NOW).unwrap();
+        let precedes = |change: fn(&mut RevocationList)| {
+            let mut list = good.clone();
+            change(&mut list);
+            known.precede(&list)
+        };
+        assert!(precedes(|_| ()));
+        assert!(Revocations::default().precede(&lists[0]));
+
+        assert!(!precedes(|list| list.version += 1));
+        assert!(!precedes(|list| list.previous = Some([1; 32])));
+        assert!(!precedes(|list| list.members = vec![id(1), id(2)]));
+        assert!(!precedes(|list| list.members = vec![id(1), id(3), id(4)]));
+        assert!(!Revocations::default().precede(&good));
     }
 }

@@ -406,8 +406,14 @@ mod tests {
     #[test]
     fn both_templates_have_rules_that_hold() {
         for template in [Template::OptIn, Template::UsTreatment] {
-            assert_eq!(Rules::of(template).check(), Ok(()));
+            let mut rules = Rules::of(template);
+            assert_eq!(rules.check(), Ok(()));
             assert_eq!(template.name().parse(), Ok(template));
+            rules.version = 2;
+            let (least, most) = (1, 1);
+            let field = "version";
+            let refused = Err(RulesError::Range { field, least, most });
+            assert_eq!(rules.check(), refused);
         }
         assert!(
             Template::OptIn
@@ -460,14 +466,17 @@ mod tests {
                 expected: "a whole number"
             })
         );
-        assert_eq!(
-            error(&[("notice_days", "366")]),
-            Some(RulesError::Range {
-                field: "notice_days",
-                least: 0,
-                most: 365
-            })
-        );
+        // The second has 2^64 milliseconds, and none where nobody looks.
+        for days in ["366", "18014398509481984"] {
+            assert_eq!(
+                error(&[("notice_days", days)]),
+                Some(RulesError::Range {
+                    field: "notice_days",
+                    least: 0,
+                    most: 365
+                })
+            );
+        }
         assert!(matches!(
             error(&[("template", "deny")]),
             Some(RulesError::Value {
@@ -508,5 +517,7 @@ mod tests {
         let window = lines.iter().find(|line| line.name == "clock_window_min");
         assert_eq!(window.unwrap().value, "5 minutes");
         assert!(lines.iter().all(|line| !line.meaning.is_empty()));
+        let meaning = |template| rules.lines(template)[0].meaning;
+        assert_ne!(meaning(Template::OptIn), meaning(Template::UsTreatment));
     }
 }

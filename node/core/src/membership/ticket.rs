@@ -243,9 +243,14 @@ mod tests {
         let text = ticket().to_text().unwrap();
         assert!(text.parse::<Ticket>().is_ok());
 
-        for end in PREFIX.len()..text.len() {
-            let cut = text[..end].parse::<Ticket>();
-            assert!(matches!(cut, Err(TicketError::Truncated { .. })), "{end}");
+        let mut shortest = ticket();
+        shortest.addresses.clear();
+        let least = shortest.to_text().unwrap().len();
+        for found in PREFIX.len()..text.len() {
+            let is_stated = found >= PREFIX.len() + LENGTH_CHARS;
+            let expected = if is_stated { text.len() } else { least };
+            let error = TicketError::Truncated { found, expected };
+            assert!(text[..found].parse::<Ticket>() == Err(error), "{found}");
         }
     }
 
@@ -297,5 +302,40 @@ mod tests {
         assert_eq!(one.name(), ticket_name(&one.key()));
         assert_ne!(one.key()[..16], one.secret[..]);
         assert_ne!(one.name(), other.name());
+    }
+
+    /// A text of these bytes, its length and checksum set right.
+    fn text_of(mut bytes: Vec<u8>, stated: usize) -> String {
+        bytes[..LENGTH_BYTES].copy_from_slice(&(stated as u16).to_be_bytes());
+        let sum = checksum(&bytes);
+        bytes.extend_from_slice(&sum);
+        format!(
+            "{PREFIX}{}",
+            BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()
+        )
+    }
+
+    #[test]
+    fn a_ticket_that_states_a_length_or_number_of_addresses_none_can_have_is_refused() {
+        let mut most = ticket();
+        most.addresses = vec![Bytes::new(); NODE_ADDRESSES_MAX];
+        let text = most.to_text().unwrap().to_ascii_uppercase();
+        let bytes = BASE32_NOPAD.decode(&text.as_bytes()[PREFIX.len()..]);
+        let mut body = bytes.unwrap();
+        body.truncate(body.len() - CHECKSUM_BYTES);
+        let len = body.len() + CHECKSUM_BYTES;
+        let read = |body: &[u8], stated| text_of(body.to_vec(), stated).parse::<Ticket>();
+        assert!(read(&body, len) == Ok(most));
+
+        assert!(matches!(
+            read(&body, TICKET_BYTES_MAX),
+            Err(TicketError::Truncated { .. })
+        ));
+        let altered = Err(TicketError::Altered);
+        assert!(read(&body, TICKET_BYTES_MAX + 1) == altered);
+        assert!(read(&body, FIXED_BYTES + CHECKSUM_BYTES - 1) == altered);
+        body[FIXED_BYTES - 1] += 1;
+        body.push(0);
+        assert!(read(&body, len + 1) == altered);
     }
 }
