@@ -443,6 +443,47 @@ mod tests {
     }
 
     #[test]
+    fn a_document_that_comes_in_pieces_is_sealed_as_a_whole_one_is() {
+        // The padding of the last goes over the end of a chunk.
+        for size in [0, 200_000, (4 << 20) + 1] {
+            let (plain, whole) = (document(size), seal(size));
+            for len in [1_000, CHUNK_BYTES - 1, CHUNK_BYTES + 1] {
+                let mut sealer = FileSealer::new(&key(), &NONCE_OF_TEST);
+                let mut bytes = Vec::new();
+                for piece in plain.chunks(len) {
+                    sealer.push(piece, &mut bytes);
+                }
+                let sealed = sealer.finish(&mut bytes);
+
+                assert!(bytes == whole.bytes, "{size} in {len}");
+                assert_eq!(sealed.leaves, whole.leaves);
+                assert_eq!(sealed.size, size as u64);
+            }
+            let opened = open_file(&key(), &whole.bytes, size as u64);
+            assert!(opened == Ok(plain), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_done_with_its_last_chunk_and_not_before() {
+        let size = CHUNK_BYTES + 1;
+        let file = seal(size);
+        let (header, payload) = file.bytes.split_first_chunk().unwrap();
+        let len = file.bytes.len() as u64;
+        let mut opener = FileOpener::new(&key(), header, len, size as u64).unwrap();
+
+        let done: Vec<bool> = payload
+            .chunks(SEALED_CHUNK_BYTES)
+            .map(|chunk| {
+                opener.open(chunk).unwrap();
+                opener.is_done()
+            })
+            .collect();
+
+        assert_eq!(done, [false, true]);
+    }
+
+    #[test]
     fn the_chunks_of_a_file_are_its_leaves_and_cover_it() {
         for size in [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 300_000] {
             let file = seal(size);

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
-use rand_core::CryptoRng;
 
 use super::{Body, Envelope, SecretKey, SignatureError, signed::signed_bytes};
 use crate::types::NetworkId;
@@ -15,13 +14,6 @@ impl SigningKey {
     /// The key of a seed (RFC 8032, 5.1.5).
     pub fn from_seed(seed: &SecretKey) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
-    }
-
-    /// A fresh key.
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut seed = SecretKey::default();
-        rng.fill_bytes(&mut *seed);
-        Self::from_seed(&seed)
     }
 
     /// The seed, to be stored sealed.

@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(tree.leaf(69), Some(leaves[69]));
         assert_eq!(tree.leaf(70), None);
         assert_eq!(tree.root_at(71), None);
-        assert!(Tree::new().is_empty());
+        assert!(Tree::new().is_empty() && !tree.is_empty());
     }
 
     #[test]
@@ -329,6 +329,12 @@ mod tests {
                 assert!(verify_inclusion(&other, index, size, &proof, &root).is_err());
                 assert!(
                     verify_inclusion(&leaf, index ^ 1, size, &proof, &root).is_err() || size == 1
+                );
+                let longer = [&proof[..], &[root]].concat();
+                let hashes = longer.len();
+                assert_eq!(
+                    verify_inclusion(&leaf, index, size, &longer, &root),
+                    Err(ProofError::Length { hashes })
                 );
                 for position in 0..proof.len() {
                     let mut changed = proof.clone();
@@ -360,7 +366,12 @@ mod tests {
 
                 assert!(verified(&leaf_hash(b"other"), &root, &proof).is_err());
                 assert!(verified(&earlier_root, &leaf_hash(b"other"), &proof).is_err());
-                assert!(verified(&earlier_root, &root, &[&proof[..], &[root]].concat()).is_err());
+                let longer = [&proof[..], &[root]].concat();
+                let hashes = longer.len();
+                assert_eq!(
+                    verified(&earlier_root, &root, &longer),
+                    Err(ProofError::Length { hashes })
+                );
                 for position in 0..proof.len() {
                     let mut changed = proof.clone();
                     changed[position][0] ^= 1;

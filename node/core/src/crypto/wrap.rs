@@ -113,21 +113,6 @@ impl Argon2Cost {
             lanes,
         })
     }
-
-    /// Memory in KiB.
-    pub fn memory_kib(&self) -> u32 {
-        self.memory_kib
-    }
-
-    /// Passes over the memory.
-    pub fn passes(&self) -> u32 {
-        self.passes
-    }
-
-    /// Lanes.
-    pub fn lanes(&self) -> u32 {
-        self.lanes
-    }
 }
 
 impl Default for Argon2Cost {

@@ -236,7 +236,7 @@ mod tests {
 
     fn keys() -> SessionKeys {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let opening = OpeningKey::generate(&mut rng);
+        let opening = OpeningKey::from_bytes(&SecretKey::new([1; 32]));
         let context = SealContext {
             network: NetworkId([1; 32]),
             recipient: MemberId([1; 16]),
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_message_that_another_key_signed_is_not_admitted() {
-        let signer = SigningKey::generate(&mut ChaCha20Rng::seed_from_u64(2));
+        let signer = SigningKey::from_seed(&SecretKey::new([2; 32]));
         let (network, me) = (NetworkId([1; 32]), MemberId([1; 16]));
         let sessions = Sessions::new(me, SecretKey::default());
         let peer = Peer {
@@ -390,7 +390,7 @@ mod tests {
         let mut envelope = signer.sign(&network, &question);
         assert_eq!(admit(&envelope), Ok(()));
 
-        let second = SigningKey::generate(&mut ChaCha20Rng::seed_from_u64(3));
+        let second = SigningKey::from_seed(&SecretKey::new([3; 32]));
         envelope.add_signature::<CharterRequest>(&second, &network);
 
         let node = peer.node_key;
