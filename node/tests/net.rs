@@ -22,11 +22,14 @@ use chartmesh_node::{
     },
 };
 use chartmesh_proto::{body::Signed, peer::Sealed};
-use futures::{StreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use prost::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
 };
@@ -957,4 +960,139 @@ async fn no_bytes_without_a_handshake_reach_the_service() {
     let honest = calls.call(holder.key, Rpc::Locate, sealed(""));
     assert!(honest.await.is_ok());
     assert_eq!(holder.fake.callers.lock().expect("a list").len(), 1);
+}
+
+/// What a man in the middle does to the bytes on their way, and how often it did.
+#[derive(Default)]
+struct Flips {
+    wanted: Mutex<Option<Flip>>,
+    done: AtomicUsize,
+}
+
+/// One bit of what is carried next.
+#[derive(Clone, Copy)]
+struct Flip {
+    way: Way,
+    at: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    ToHolder,
+    ToAsker,
+}
+
+/// Where in a piece of what is carried: its length in front, its first ciphertext, its last tag.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    First,
+    Third,
+    Middle,
+    Last,
+}
+
+impl Flips {
+    fn want(&self, way: Way, at: Place) {
+        *self.wanted.lock().expect("a flip") = Some(Flip { way, at });
+    }
+
+    fn done(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    fn pass(&self, way: Way, bytes: &mut [u8]) {
+        let mut wanted = self.wanted.lock().expect("a flip");
+        let Some(flip) = wanted.filter(|flip| flip.way == way && bytes.len() > 2) else {
+            return;
+        };
+        *wanted = None;
+        let at = match flip.at {
+            Place::First => 0,
+            Place::Third => 2,
+            Place::Middle => bytes.len() / 2,
+            Place::Last => bytes.len() - 1,
+        };
+        bytes[at] ^= 1;
+        self.done.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A way to an address on which single bits change when somebody wants it.
+async fn man_in_the_middle(to: String, flips: Arc<Flips>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let port = listener.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(&to).await.expect("the node behind");
+            let ((near_from, near_to), (far_from, far_to)) = (near.into_split(), far.into_split());
+            tokio::spawn(carry(near_from, far_to, Way::ToHolder, flips.clone()));
+            tokio::spawn(carry(far_from, near_to, Way::ToAsker, flips.clone()));
+        }
+    });
+    port
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, flips: Arc<Flips>) {
+    let mut buffer = vec![0; 16 << 10];
+    while let Ok(len @ 1..) = from.read(&mut buffer).await {
+        flips.pass(way, &mut buffer[..len]);
+        if to.write_all(&buffer[..len]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Row 83. Every byte of a chunk is compared where it arrives, and a call that meets a changed bit ends by
+/// name; the next one finds the holder again.
+#[tokio::test]
+async fn a_bit_changed_on_the_way_ends_the_connection_and_no_wrong_byte_arrives() {
+    const CHUNKS: u64 = 16;
+    let whole = CHUNKS as usize * CHUNK;
+    let (asker, holder) = (Node::start(1).await, Node::start(2).await);
+    let port = holder.net.bound()[0].rsplit('/').next().map(str::to_owned);
+    let to = format!("127.0.0.1:{}", port.expect("a port"));
+    let flips = Arc::new(Flips::default());
+    let through = man_in_the_middle(to, flips.clone()).await;
+    let address = address_bytes(&format!("/ip4/127.0.0.1/tcp/{through}")).expect("an address");
+    let calls = asker.net.calls();
+    calls.learn(holder.key, &[address]);
+    let mut events = asker.net.events();
+    assert_eq!(drain(&calls, holder.key, CHUNKS).await, Ok(whole));
+
+    let mut changed = 0;
+    for way in [Way::ToHolder, Way::ToAsker] {
+        for at in [Place::First, Place::Third, Place::Middle, Place::Last] {
+            let mut parts = calls
+                .open(holder.key, fetch(CHUNKS, ""))
+                .await
+                .expect("an honest beginning");
+            assert!(matches!(parts.next().await, Some(Ok(FetchPart::Head(_)))));
+            flips.want(way, at);
+
+            let under_way = rest(&mut parts).await;
+            let next = calls.call(holder.key, Rpc::Members, sealed("next")).await;
+
+            changed += 1;
+            assert_eq!(flips.done(), changed, "{way:?} {at:?}");
+            let ended = under_way.err().or(next.err());
+            assert!(ended.is_some(), "{way:?} {at:?}: nobody noticed");
+            event(&mut events, NetEvent::Disconnected(holder.key)).await;
+            eventually(&calls, holder.key).await;
+            assert_eq!(drain(&calls, holder.key, CHUNKS).await, Ok(whole));
+        }
+    }
+}
+
+/// Reads what is left of a fetch; what arrives must be right.
+async fn rest(
+    parts: &mut (impl Stream<Item = Result<FetchPart, CallError>> + Unpin),
+) -> Result<(), CallError> {
+    while let Some(part) = parts.next().await {
+        let FetchPart::Chunk { index, data } = part? else {
+            panic!("a head comes once, and no leaves were sent");
+        };
+        let fill = u8::try_from(index % 251).expect("a byte");
+        assert!(data.len() == CHUNK && data.iter().all(|byte| *byte == fill));
+    }
+    Ok(())
 }

@@ -1,14 +1,11 @@
 //! Metrics: reads the gauges of a running daemon, and serves the page where the configuration says.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use crate::{
     daemon::Daemon,
     metrics::{Gauges, MetricsServer, ServeError},
+    store::{Stats, Store, bytes_beside},
 };
 
 /// Serves metrics until the daemon stops, where the configuration names an address.
@@ -41,7 +38,7 @@ pub async fn serve_metrics(daemon: &Arc<Daemon>) -> Result<(), ServeError> {
 async fn gauges(daemon: &Daemon) -> Option<Gauges> {
     let world = daemon.node.world();
     let stats = world.store().stats().await.ok()?;
-    let disk = disk_use(daemon.folder.clone()).await.ok()?;
+    let disk = disk_use(daemon.folder.clone(), stats).await.ok()?;
     let counts = daemon.node.counts();
     let now = daemon.now();
     let own = daemon.node.member();
@@ -80,58 +77,17 @@ pub(super) struct DiskUse {
     pub(super) live_bytes: u64,
 }
 
-/// Adds up a node's directory.
+/// Adds up a node's directory. Of documents there may be a million: the store has counted those.
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) async fn disk_use(folder: PathBuf) -> io::Result<DiskUse> {
+pub(super) async fn disk_use(folder: PathBuf, stats: Stats) -> io::Result<DiskUse> {
     let added = tokio::task::spawn_blocking(move || {
-        let live = |name: &str| bytes_of(&folder.join(name));
+        let others = bytes_beside(&folder, Store::DOCUMENTS)?;
         Ok(DiskUse {
-            used_bytes: bytes_of(&folder)?,
-            live_bytes: live("journal")? + live("files")?,
+            used_bytes: others + stats.files_bytes,
+            live_bytes: stats.journal_bytes + stats.files_bytes,
         })
     });
     added.await.map_err(io::Error::other)?
-}
-
-/// Bytes of all files below a folder; none where it is not there, or goes meanwhile.
-fn bytes_of(folder: &Path) -> io::Result<u64> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let mut sum = 0;
-    for entry in entries {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            sum += bytes_of(&entry.path())?;
-        } else if let Ok(found) = entry.metadata() {
-            sum += found.len();
-        }
-    }
-    Ok(sum)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn live_is_what_nothing_else_could_replace() {
-        let room = tempfile::tempdir().unwrap();
-        for (name, len) in [("journal/1", 10), ("files/00/a", 20), ("index/db", 40)] {
-            let path = room.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, vec![0; len]).unwrap();
-        }
-
-        let used = disk_use(room.path().to_owned()).await.unwrap();
-
-        assert_eq!((used.used_bytes, used.live_bytes), (70, 30));
-        let none = disk_use(room.path().join("absent")).await.unwrap();
-        assert_eq!(none, DiskUse::default());
-    }
 }

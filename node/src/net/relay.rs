@@ -187,10 +187,18 @@ impl Reservations {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{
+        io,
+        pin::Pin,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        task::{Context, Poll, ready},
+    };
 
     use chartmesh_core::types::NodeKey;
-    use futures::StreamExt as _;
+    use futures::{AsyncRead, AsyncWrite, StreamExt as _};
     use libp2p::{
         Multiaddr, Swarm, Transport as _,
         core::{transport::MemoryTransport, upgrade},
@@ -202,7 +210,10 @@ mod tests {
     };
 
     use super::{
-        super::{Directory, Found, address::node_key, members_only::MembersOnly},
+        super::{
+            Directory, Found, address::node_key, cut::Cuts, guard::Guards,
+            members_only::MembersOnly, meter::Meters, transport::secured,
+        },
         *,
     };
 
@@ -247,6 +258,77 @@ mod tests {
             .upgrade(upgrade::Version::V1)
             .authenticate(noise::Config::new(&key).expect("noise"))
             .multiplex(yamux::Config::default())
+            .boxed();
+        let often = ping::Config::new().with_interval(Duration::from_millis(5));
+        let behaviour = Member {
+            circuits,
+            ping: ping::Behaviour::new(often),
+        };
+        Swarm::new(transport, behaviour, own, swarm_config())
+    }
+
+    /// What comes out of a circuit, one bit of it changed whenever that is wanted: to either end a relay
+    /// that changes what it carries looks like this.
+    struct Tampered<T> {
+        io: T,
+        wanted: Arc<AtomicBool>,
+    }
+
+    impl<T: AsyncRead + Unpin> AsyncRead for Tampered<T> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let read = ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+            if read > 0 && self.wanted.swap(false, Ordering::SeqCst) {
+                buffer[read - 1] ^= 1;
+            }
+            Poll::Ready(Ok(read))
+        }
+    }
+
+    impl<T: AsyncWrite + Unpin> AsyncWrite for Tampered<T> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.io).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.io).poll_flush(cx)
+        }
+
+        fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.io).poll_close(cx)
+        }
+    }
+
+    /// A member whose circuits are secured as a node's are, over a relay that may change bits.
+    fn member_of_a_liar(seed: u8, wanted: &Arc<AtomicBool>) -> Swarm<Member> {
+        let key = key(seed);
+        let own = key.public().to_peer_id();
+        let (through, circuits) = relay::client::new(own);
+        let wanted = wanted.clone();
+        let through = through.map(move |io, _| Tampered {
+            io,
+            wanted: wanted.clone(),
+        });
+        let guards = Guards {
+            meters: Meters::new(Arc::new(AllBut(nobody()))),
+            cuts: Cuts::default(),
+        };
+        let near = MemoryTransport::default()
+            .upgrade(upgrade::Version::V1)
+            .authenticate(noise::Config::new(&key).expect("noise"))
+            .multiplex(yamux::Config::default())
+            .boxed();
+        let transport = secured(through, &key, guards)
+            .expect("a transport")
+            .or_transport(near)
+            .map(|either, _| either.into_inner())
             .boxed();
         let often = ping::Config::new().with_interval(Duration::from_millis(5));
         let behaviour = Member {
@@ -446,6 +528,26 @@ mod tests {
         pings(&mut near, peer, usize::MAX).await;
 
         assert!(began.elapsed() >= limits.circuit_life / 2);
+    }
+
+    /// A ping is random bytes that come back, compared; before and after the lie they do.
+    #[tokio::test]
+    async fn a_bit_that_a_relay_changes_ends_the_relayed_connection() {
+        let through = relay(RelayLimits::default(), nobody()).await;
+        let peer = reserved(1, &through).await;
+        let wanted = Arc::new(AtomicBool::new(false));
+        let mut dialler = member_of_a_liar(2, &wanted);
+        for _ in 0..2 {
+            assert!(reaches(&mut dialler, peer, &through).await);
+            assert_eq!(pings(&mut dialler, peer, 20).await, 20);
+
+            wanted.store(true, Ordering::SeqCst);
+            let after = pings(&mut dialler, peer, 1_000).await;
+
+            assert!(after < 1_000 && !wanted.load(Ordering::SeqCst), "{after}");
+        }
+        assert!(reaches(&mut dialler, peer, &through).await);
+        assert_eq!(pings(&mut dialler, peer, 20).await, 20);
     }
 
     #[tokio::test]

@@ -1,5 +1,11 @@
 //! Sealed document files under random names, and the part files of fetches under way.
 
+use std::{
+    io,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
 use bytes::Bytes;
 use chartmesh_core::{
     records::{Disk as _, StoreError},
@@ -9,9 +15,55 @@ use data_encoding::HEXLOWER;
 
 use super::DirDisk;
 
+/// Where the sealed files lie.
+pub(super) const FOLDER: &str = "files";
+
+/// Bytes of all sealed files, added up once and kept as files come and go: there may be a million.
+pub(super) struct Held(AtomicU64);
+
+impl Held {
+    /// Adds up what is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub(super) fn added_up(disk: &DirDisk) -> Result<Self, StoreError> {
+        let bytes = bytes_of(&disk.root().join(FOLDER)).map_err(|_| StoreError::Failed)?;
+        Ok(Self(AtomicU64::new(bytes)))
+    }
+
+    /// The sum.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Does something to a file and counts what it did, also where it failed in the middle.
+    fn counting(
+        &self,
+        disk: &DirDisk,
+        name: &str,
+        change: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let len = || Ok::<u64, StoreError>(disk.len(name)?.unwrap_or(0));
+        let before = len()?;
+        let outcome = change();
+        let after = len()?;
+        self.0
+            .fetch_add(after.saturating_sub(before), Ordering::Relaxed);
+        self.0
+            .fetch_sub(before.saturating_sub(after), Ordering::Relaxed);
+        outcome
+    }
+}
+
 /// Adds to a sealed file.
-pub(super) fn append(disk: &DirDisk, file: FileId, bytes: &[u8]) -> Result<(), StoreError> {
-    disk.another().append(&file_name(file), bytes)
+pub(super) fn append(
+    disk: &DirDisk,
+    held: &Held,
+    file: FileId,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let name = file_name(file);
+    held.counting(disk, &name, || disk.another().append(&name, bytes))
 }
 
 /// Makes a sealed file durable, its name too.
@@ -30,8 +82,9 @@ pub(super) fn read(
 }
 
 /// Removes a sealed file.
-pub(super) fn remove(disk: &DirDisk, file: FileId) -> Result<(), StoreError> {
-    disk.another().remove(&file_name(file))
+pub(super) fn remove(disk: &DirDisk, held: &Held, file: FileId) -> Result<(), StoreError> {
+    let name = file_name(file);
+    held.counting(disk, &name, || disk.another().remove(&name))
 }
 
 /// Adds to a part file.
@@ -61,9 +114,75 @@ pub(super) fn remove_part(disk: &DirDisk, part: [u8; 32]) -> Result<(), StoreErr
 
 fn file_name(file: FileId) -> String {
     let name = HEXLOWER.encode(file.as_bytes());
-    format!("files/{}/{name}", &name[..2])
+    format!("{FOLDER}/{}/{name}", &name[..2])
 }
 
 fn part_name(part: [u8; 32]) -> String {
     format!("parts/{}", HEXLOWER.encode(&part))
+}
+
+/// Bytes of all files below a folder, but for one of the folders in it.
+///
+/// # Errors
+/// It cannot be read.
+pub fn bytes_beside(folder: &Path, left_out: &str) -> io::Result<u64> {
+    added_up(folder, Some(left_out))
+}
+
+/// Bytes of all files below a folder; none where it is not there, or goes meanwhile.
+fn bytes_of(folder: &Path) -> io::Result<u64> {
+    added_up(folder, None)
+}
+
+fn added_up(folder: &Path, left_out: Option<&str>) -> io::Result<u64> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let mut sum = 0;
+    for entry in entries {
+        let entry = entry?;
+        if left_out.is_some_and(|name| entry.file_name() == name) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            sum += bytes_of(&entry.path())?;
+        } else if let Ok(found) = entry.metadata() {
+            sum += found.len();
+        }
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_what_a_walk_adds_up_as_files_come_and_go() {
+        let room = tempfile::tempdir().unwrap();
+        let disk = DirDisk::new(room.path());
+        let held = Held::added_up(&disk).unwrap();
+        let walked = || bytes_of(&room.path().join(FOLDER)).unwrap();
+        assert_eq!((held.bytes(), walked()), (0, 0));
+        let [one, other] = [1, 2].map(|seed| FileId([seed; 16]));
+
+        append(&disk, &held, one, &[0; 700]).unwrap();
+        append(&disk, &held, one, &[0; 50]).unwrap();
+        append(&disk, &held, other, &[0; 9]).unwrap();
+        assert_eq!((held.bytes(), walked()), (759, 759));
+        remove(&disk, &held, one).unwrap();
+        assert_eq!((held.bytes(), walked()), (9, 9));
+        let _gone = remove(&disk, &held, one);
+        assert_eq!((held.bytes(), walked()), (9, 9));
+        let full = DirDisk::new(room.path()).with_reserve_bytes(u64::MAX);
+        assert!(append(&full, &held, other, &[0; 10]).is_err());
+
+        assert_eq!((held.bytes(), walked()), (9, 9));
+        let again = Held::added_up(&disk).unwrap();
+        assert_eq!(again.bytes(), 9, "a restart adds up the same");
+        std::fs::write(room.path().join("config.toml"), [0; 4]).unwrap();
+        assert_eq!(bytes_beside(room.path(), FOLDER).unwrap(), 4);
+    }
 }

@@ -74,6 +74,8 @@ pub struct StoreVerified {
 pub struct Stats {
     /// Bytes of all journal files.
     pub journal_bytes: u64,
+    /// Bytes of all sealed document files.
+    pub files_bytes: u64,
     /// The last record on the disk.
     pub position: u64,
     /// The last record that the index follows.
@@ -101,6 +103,7 @@ pub struct Store {
 struct Inner {
     journal: JournalHandle,
     keyring: Keyring,
+    held: files::Held,
     disk: DirDisk,
     index: Arc<Index>,
     /// After everything that touches the directory.
@@ -108,6 +111,9 @@ struct Inner {
 }
 
 impl Store {
+    /// The folder with the sealed document files, in the directory of a node.
+    pub const DOCUMENTS: &str = files::FOLDER;
+
     /// Makes a directory that only its owner may enter, or narrows an empty one to that.
     ///
     /// # Errors
@@ -220,10 +226,12 @@ impl Store {
         };
         let journal =
             JournalHandle::start(log, Arc::clone(&index), leaf_file, rows, Arc::clone(&lock))?;
+        let held = files::Held::added_up(&disk)?;
         let store = Self {
             inner: Arc::new(Inner {
                 journal,
                 keyring,
+                held,
                 disk,
                 index,
                 _lock: lock,
@@ -306,8 +314,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Failed`].
     pub async fn append_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
-        self.blocking(move |inner| inner.noting(files::append(&inner.disk, file, &bytes)))
-            .await
+        self.blocking(move |inner| {
+            inner.noting(files::append(&inner.disk, &inner.held, file, &bytes))
+        })
+        .await
     }
 
     /// See [`chartmesh_core::ports::Records::sync_file`].
@@ -338,7 +348,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`].
     pub async fn remove_file(&self, file: FileId) -> Result<(), StoreError> {
-        self.blocking(move |inner| files::remove(&inner.disk, file))
+        self.blocking(move |inner| files::remove(&inner.disk, &inner.held, file))
             .await
     }
 
@@ -456,6 +466,7 @@ impl Store {
                 position: inner.journal.shared.head().position,
                 syncs: inner.journal.shared.syncs.load(Ordering::Relaxed),
                 waiting: inner.journal.waiting(),
+                files_bytes: inner.held.bytes(),
                 free_bytes: space.free_bytes,
                 reserve_bytes: space.reserve_bytes,
                 aside: inner.disk.list("aside/")?.len() as u64,

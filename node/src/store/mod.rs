@@ -25,6 +25,7 @@ mod suite;
 pub use dir::DirDisk;
 pub use engine::{Engine, EngineError, Pair, Write};
 pub use error::OpenError;
+pub use files::bytes_beside;
 pub use handle::{Stats, Store, StoreOpened, StoreVerified};
 pub use index::{RowsOf, SealedIndex};
 pub use leaves::Leaves;

@@ -18,11 +18,14 @@ pub(crate) struct Package {
 const LEAST: &[(&str, &str, &str)] = &[
     ("ammonia", "4.1.4", "RUSTSEC-2026-0213"),
     ("bytes", "1.11.1", "RUSTSEC-2026-0007"),
+    ("crossbeam-channel", "0.5.15", "RUSTSEC-2025-0024"),
+    ("crossbeam-epoch", "0.9.20", "threats.md 1"),
     ("curve25519-dalek", "4.1.3", "RUSTSEC-2024-0344"),
     ("ed25519-dalek", "2.0.0", "RUSTSEC-2022-0093"),
     ("h2", "0.4.16", "RUSTSEC-2026-0258"),
     ("libp2p", "0.45.1", "RUSTSEC-2022-0084"),
     ("libp2p-core", "0.31.1", "RUSTSEC-2022-0009"),
+    ("lru", "0.18.2", "threats.md 1"),
     ("prost", "0.8.0", "RUSTSEC-2021-0073"),
     ("protobuf", "3.7.2", "RUSTSEC-2024-0437"),
     ("quick-xml", "0.41.0", "RUSTSEC-2026-0195"),
@@ -31,6 +34,8 @@ const LEAST: &[(&str, &str, &str)] = &[
     ("rustls-webpki", "0.103.13", "RUSTSEC-2026-0104"),
     ("snow", "0.9.5", "RUSTSEC-2024-0011"),
     ("tar", "0.4.45", "RUSTSEC-2026-0068"),
+    ("time", "0.3.47", "RUSTSEC-2026-0009"),
+    ("tokio", "1.44.2", "RUSTSEC-2025-0023"),
     ("tonic", "0.12.3", "RUSTSEC-2024-0376"),
     ("tracing-subscriber", "0.3.20", "RUSTSEC-2025-0055"),
     ("xml-rs", "0.8.14", "CVE-2023-34411"),
@@ -39,6 +44,9 @@ const LEAST: &[(&str, &str, &str)] = &[
 
 /// Yamux has two lines; the one of libp2p 0.57 is the newer.
 const YAMUX_LEAST: (&str, &str) = ("0.13.10", "CVE-2026-32314");
+
+/// Rand has three lines that are mended, each from its own version on; older ones are not.
+const RAND_LEAST: &[(&str, &str)] = &[("0.8.", "0.8.6"), ("0.9.", "0.9.3"), ("", "0.10.1")];
 
 /// Packages that stay out, and why.
 const BANNED: &[(&str, &str)] = &[
@@ -164,7 +172,8 @@ pub(crate) fn check(package: &Package) -> Vec<Finding> {
         .iter()
         .find(|(known, _, _)| known == name)
         .map(|(_, least, why)| (*least, *why))
-        .or((name == "yamux" && !version.starts_with("0.12.")).then_some(YAMUX_LEAST));
+        .or((name == "yamux" && !version.starts_with("0.12.")).then_some(YAMUX_LEAST))
+        .or((name == "rand").then(|| rand_least(version)));
     if let Some((least, why)) = least.filter(|(least, _)| numbers(version) < numbers(least)) {
         what.push(format!("is older than {least} ({why})"));
     }
@@ -191,6 +200,15 @@ pub(crate) fn check(package: &Package) -> Vec<Finding> {
     what.into_iter()
         .map(|what| Finding::new(format!("{name} {version}"), what))
         .collect()
+}
+
+/// The least version of the line that a version of rand belongs to.
+fn rand_least(version: &str) -> (&'static str, &'static str) {
+    let mut lines = RAND_LEAST.iter();
+    let (_, least) = lines
+        .find(|(line, _)| version.starts_with(line))
+        .expect("the last line takes all");
+    (least, "threats.md 1")
 }
 
 fn numbers(version: &str) -> Vec<u64> {
@@ -273,6 +291,11 @@ mod tests {
         assert_eq!(findings("arrayref", "0.3.9", "MIT"), 0);
         assert_eq!(findings("arrayref", "0.3.10", "MIT"), 1);
         assert_eq!(findings("libp2p-mdns", "0.48.0", "MIT"), 1);
+        for (bad, good) in [("0.8.5", "0.8.6"), ("0.9.2", "0.9.3"), ("0.10.0", "0.10.1")] {
+            assert_eq!(findings("rand", bad, "MIT"), 1);
+            assert_eq!(findings("rand", good, "MIT"), 0);
+        }
+        assert_eq!(findings("rand", "0.7.3", "MIT"), 1);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn check(name: &str, state: &str, detail: impl Into<String>, hint: &s
 pub(super) async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<Check>, Status> {
     let stats = daemon.node.world().store().stats().await;
     let stats = stats.map_err(|error| super::error::flow(error.into()))?;
-    let disk = disk_use(daemon.folder.clone()).await.ok();
+    let disk = disk_use(daemon.folder.clone(), stats).await.ok();
     let mut checks = vec![
         check("version", "ok", versions(), ""),
         directory(&daemon.folder),
