@@ -42,5 +42,7 @@ mod scenario;
 mod story;
 #[path = "sim/time.rs"]
 mod time;
+#[path = "sim/trail.rs"]
+mod trail;
 #[path = "sim/trust.rs"]
 mod trust;

@@ -183,11 +183,20 @@ impl<W: World> Node<W> {
         loop {
             let sealed = arrived.kept.step(&self.world, next).await?;
             next += sealed.len() as u64;
-            let opening = self.world.run(move || {
+            let few = sealed.len() <= 1;
+            let open = move || {
                 let opened: Result<Vec<_>, _> =
                     sealed.iter().map(|chunk| opener.open(chunk)).collect();
                 (opener, opened)
-            });
+            };
+            // To wake another thread costs more than to open one chunk.
+            let opening = async {
+                if few {
+                    open()
+                } else {
+                    self.world.run(open).await
+                }
+            };
             let (reopened, taken) = future::join(opening, take_all(recipient, waiting)).await;
             let opened = reopened.1.map_err(|_| damaged())?;
             opener = reopened.0;
