@@ -9,9 +9,10 @@ use chartmesh_core::{
     audit::Kind as Audited,
     crypto::{self, OpeningKey, SealContext, SessionKeys, accept_session},
     flows::FlowError,
-    ports::Rpc,
+    ports::{Journal as _, Records as _, Rpc, Table},
+    records::{Batch, Document, Manifest, Place, RecordKind, Scope},
     types::{
-        Code,
+        Code, DocumentId, PatientId,
         limits::{CHUNK_BYTES, FETCH_MEMORY_MAX_BYTES, FETCH_STEP_CHUNKS, SEND_STEP_CHUNKS},
     },
     wire,
@@ -206,6 +207,53 @@ async fn what_was_altered_on_the_way_is_not_shown() {
         scene.world.net.between(None);
         let fetched = fetch(urgent, handle, scene.document).await.unwrap();
         assert_eq!(fetched, bytes, "what was altered left nothing behind");
+    }
+}
+
+/// The newest record of a document, as its holder keeps it.
+async fn stored(holder: &SimNode, patient: PatientId, id: DocumentId) -> Document {
+    let key = [patient.0, id.0].concat();
+    let rows = holder.world().rows(Table::Document, key).await.unwrap();
+    let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
+    let (value, len) = rows[0].value.split_at(16);
+    let place = Place {
+        file: number(&value[..8]),
+        offset: number(&value[8..]),
+        len: u32::from_be_bytes(len.try_into().unwrap()),
+    };
+    let records = holder.world().records(vec![place]).await.unwrap();
+    wire::decode_document(records[0].body.as_ref().unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_is_not_what_its_holder_signed_is_not_shown() {
+    type Lie = fn(&mut Manifest);
+    let lies: [(Lie, Option<Code>); 3] = [
+        (|_| (), None),
+        (
+            |manifest| manifest.plain_sha256[0] ^= 1,
+            Some(Code::Integrity),
+        ),
+        (|manifest| manifest.size -= 1, Some(Code::Integrity)),
+    ];
+    for (lie, expected) in lies {
+        let scene = three().await;
+        let (clinic, urgent) = (&scene.world.clinic, &scene.world.urgent);
+        grant(clinic, scene.rosa, urgent).await;
+        let mut document = stored(clinic, scene.rosa, scene.document).await;
+        let mut manifest = document.manifest.claims::<Manifest>().unwrap();
+        lie(&mut manifest);
+        let network = clinic.current_network().unwrap().id;
+        document.manifest = clinic.identity().node.sign(&network, &manifest);
+        let mut batch = Batch::default();
+        let body = wire::encode_document(&document);
+        batch.push(RecordKind::Document, Scope::Patient(scene.rosa), body);
+        assert!(clinic.world().commit(batch).await.is_ok());
+        let handle = located(urgent, clinic).await;
+
+        let told = code(fetch(urgent, handle, scene.document).await);
+
+        assert_eq!(told, expected);
     }
 }
 
