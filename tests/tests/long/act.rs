@@ -11,6 +11,7 @@ use crate::{
     doer::{Doer, Using, face_of},
     history::{Act, Operation},
     people::{Input, PEOPLE, SLIPS},
+    quorum::involved,
     run::Run,
     verdict::Asking,
     watch::{PURPOSES, ROLES},
@@ -72,6 +73,7 @@ impl Run {
             Act::Amend => self.amend(label, one, two),
             Act::Charters => self.charters(label, node, two),
             Act::Night | Act::Week => {}
+            Act::Cosign => self.cosign(label, two),
             Act::Rekey => self.rekey(label, node, [two, three, four]),
             Act::Members | Act::Greet => self.meet(label, operation.act, node, two),
             Act::Refresh | Act::Look | Act::Count => {
@@ -139,20 +141,30 @@ impl Run {
         let Some(applicant) = pick(&outside, number) else {
             return;
         };
-        let (Some(doer), Some(founder)) = (self.doer(applicant, &label), self.doer(0, &label))
+        let authority = self.authority(number);
+        let (Some(doer), Some(founder)) =
+            (self.doer(applicant, &label), self.doer(authority, &label))
         else {
             return;
         };
-        self.launch(&[applicant, 0], label, doer.admit(founder));
+        let others = self.cosigners(authority, &label, number);
+        let nodes = involved(&[applicant, authority], &others);
+        self.launch(&nodes, label, doer.admit(founder, others));
     }
 
     fn bad_ticket(&mut self, label: String, number: u32, how: u32) {
         let applicant = (number as usize) % self.slots.len();
-        let (Some(doer), Some(founder)) = (self.doer(applicant, &label), self.doer(0, &label))
+        let authority = self.authority(how);
+        let (Some(doer), Some(founder)) =
+            (self.doer(applicant, &label), self.doer(authority, &label))
         else {
             return;
         };
-        self.launch(&[applicant, 0], label, doer.bad_ticket(founder, how));
+        self.launch(
+            &[applicant, authority],
+            label,
+            doer.bad_ticket(founder, how),
+        );
     }
 
     pub(crate) fn import(&mut self, label: String, act: Act, node: usize, numbers: [u32; 4]) {
@@ -428,7 +440,7 @@ impl Run {
         // Half of the news is asked of the authority, which has it first.
         let is_authority = act == Act::Members && with % 2 == 0;
         let other = if is_authority {
-            0
+            self.authority(with / 2)
         } else {
             with as usize % self.slots.len()
         };

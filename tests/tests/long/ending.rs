@@ -59,6 +59,12 @@ impl Run {
 
     /// Everybody becomes a member and knows all others.
     async fn converge(&mut self) {
+        self.take_next_keys().await;
+        for _ in 0..2 {
+            self.sign_what_waits().await;
+            // What was signed may be another key of who signs.
+            self.take_next_keys().await;
+        }
         let founder = self.node(0);
         let staying = self.staying();
         for index in staying.clone() {
@@ -81,7 +87,9 @@ impl Run {
                 let polled = node.poll_join().await;
                 if matches!(polled, Ok(JoinState::Pending)) {
                     let words = node.own_words(&ticket);
-                    let _answered_below = founder.approve(&admin("end"), &words).await;
+                    if let Ok(approval) = founder.approve(&admin("end"), &words).await {
+                        self.gather_at_last(&approval.view).await;
+                    }
                     let _answered_below = node.poll_join().await;
                 }
             }
@@ -93,14 +101,6 @@ impl Run {
         if let Err(error) = founder.beat().await {
             self.shared()
                 .breaks(format!("the founder confirms no list: {error}"));
-        }
-        for index in staying.clone() {
-            // Who is told that it goes by another key is started anew, as its operator is asked to.
-            let _answered_below = self.node(index).pull_charters(founder.node_key()).await;
-            if self.node(index).is_superseded() {
-                self.power_off(index, 0);
-                self.start(index);
-            }
         }
         for _ in 0..2 {
             for index in staying.clone() {
@@ -130,6 +130,21 @@ impl Run {
                 let all = active_due;
                 self.shared()
                     .breaks(format!("node {index} knows {active} of {all} members"));
+            }
+        }
+    }
+
+    /// Whoever is told that it goes by another key is started anew, as its operator is asked to.
+    async fn take_next_keys(&mut self) {
+        for index in [vec![0], self.staying()].concat() {
+            let authorities = self.shared().model.authorities();
+            for authority in authorities {
+                let key = self.slots[authority].node.node_key();
+                let _told_or_told_by_another = self.node(index).pull_charters(key).await;
+            }
+            if self.node(index).is_superseded() {
+                self.power_off(index, 0);
+                self.start(index);
             }
         }
     }

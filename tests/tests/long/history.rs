@@ -46,6 +46,8 @@ pub(crate) enum Act {
     Week,
     /// A member goes over to another node key.
     Rekey,
+    /// An authority signs what waits for it.
+    Cosign,
     Refresh,
     Look,
     Count,
@@ -128,9 +130,17 @@ const WEIGHTS: [(Act, u32); 47] = [
 ];
 
 /// The same for what is done to keys and charters, in histories in which that is done.
-const GOVERNING: [(Act, u32); 2] = [(Act::Rekey, 30), (Act::Week, 3)];
+const GOVERNING: [(Act, u32); 5] = [
+    (Act::Rekey, 30),
+    (Act::Week, 3),
+    (Act::Cosign, 20),
+    (Act::Amend, 10),
+    (Act::Expel, 6),
+];
+/// Authorities of a network that has several.
+const AUTHORITIES: usize = 3;
 /// One operation of so many is one of these.
-const GOVERNING_EVERY: u32 = 10;
+const GOVERNING_EVERY: u32 = 8;
 /// The histories of these seeds are the ones that the table of planted defects names.
 const UNGOVERNED_SEEDS_MAX: u64 = 12;
 
@@ -157,6 +167,10 @@ pub(crate) struct Setting {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) template: Template,
     pub(crate) locates_per_day: u32,
+    /// Whether keys and charters change.
+    pub(crate) is_governed: bool,
+    /// The first nodes are authorities; where there are several, more than half of them must sign.
+    pub(crate) authorities: usize,
     /// How long trust lasts.
     pub(crate) staleness_hours: u64,
     /// How long a sync takes at each node.
@@ -214,7 +228,12 @@ impl History {
         let syncs_ms = (0..drawn.len())
             .map(|_| slow[below(&mut dice, slow.len() as u32) as usize])
             .collect();
+        let is_governed = seed > UNGOVERNED_SEEDS_MAX;
+        let mut governing = self::dice(seed, "governing");
+        let has_several = is_governed && drawn.len() >= 4 && below(&mut governing, 5) < 3;
         let setting = Setting {
+            is_governed,
+            authorities: if has_several { AUTHORITIES } else { 1 },
             syncs_ms,
             seed,
             kinds: drawn,
@@ -230,8 +249,8 @@ impl History {
         let mut operations: Vec<Operation> = (0..OPERATIONS)
             .map(|index| operation(&mut dice, index, is_calm))
             .collect();
-        if seed > UNGOVERNED_SEEDS_MAX {
-            govern(&mut operations, seed, is_calm);
+        if is_governed {
+            govern(&mut operations, &mut governing, is_calm);
         }
         let kept = (0..operations.len()).collect();
         Self {
@@ -243,11 +262,10 @@ impl History {
 }
 
 /// Puts in the place of some operations what is done to keys and charters.
-fn govern(operations: &mut [Operation], seed: u64, is_calm: bool) {
-    let mut dice = self::dice(seed, "governing");
+fn govern(operations: &mut [Operation], dice: &mut ChaCha20Rng, is_calm: bool) {
     for operation in operations.iter_mut().skip(GOVERNED_FROM) {
-        let act = drawn(&mut dice, &GOVERNING);
-        let is_drawn = below(&mut dice, GOVERNING_EVERY) == 0;
+        let act = drawn(dice, &GOVERNING);
+        let is_drawn = below(dice, GOVERNING_EVERY) == 0;
         if is_drawn && operation.act != Act::Admit && !(is_calm && act.is_fault()) {
             operation.act = act;
         }

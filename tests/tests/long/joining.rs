@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Doer {
-    pub(crate) async fn admit(mut self, founder: Self) {
+    pub(crate) async fn admit(mut self, mut founder: Self, mut others: Vec<Self>) {
         let ticket = match self.node.pending_ticket() {
             Some(ticket) => ticket,
             None => {
@@ -46,6 +46,9 @@ impl Doer {
                     let words = self.node.own_words(&ticket);
                     let approved = founder.node.approve(&admin(&self.label), &words).await;
                     founder.note("approve", word(&approved), None);
+                    if let Ok(approval) = approved {
+                        founder.gather(&mut others, &approval.view).await;
+                    }
                 }
                 Ok(JoinState::Refused) | Err(_) => return,
             }
@@ -161,6 +164,10 @@ impl Doer {
         let trusted = self.node.exchange_trust(member).await;
         let outcome = trusted.as_ref().map_or_else(|code| code.text(), |_| "OK");
         self.note("trust", outcome, None);
+        let is_governed = self.shared().is_governed;
+        if is_governed {
+            self.look_after_charter(other).await;
+        }
         let synced = self.node.sync_members(member).await;
         let outcome = synced.as_ref().map_or_else(|code| code.text(), |_| "OK");
         let foreseen = BTreeSet::from(["OK"]);

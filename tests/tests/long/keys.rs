@@ -17,6 +17,7 @@ use crate::{
     doer::{Doer, word},
     model::Holder,
     outcast::ENDS_WITHIN_MS,
+    quorum::involved,
     run::{Later, Run},
     shared::{Mark, Shared},
     watch::DECIDED_WITHIN_MS,
@@ -81,7 +82,14 @@ impl Holder {
         if !self.is_by_quorum::<Credential>(signed) {
             self.trusted.wrong = Some("a credential that too few have signed");
         }
+        let is_refused = self.admits_nobody(at_ms);
         let named = self.members.entry(credential.member).or_default();
+        let is_newer = named
+            .last()
+            .is_none_or(|last| last.sequence < credential.sequence);
+        if is_refused && is_newer {
+            self.trusted.wrong = Some("another credential while two charters are disputed");
+        }
         if let Some(last) = named.last() {
             let is_older = credential.sequence < last.sequence;
             let is_other = credential.sequence == last.sequence && credential.node_key != last.key;
@@ -269,10 +277,11 @@ impl Run {
 
     /// A member goes over to another node key, for which an authority is asked.
     pub(crate) fn rekey(&mut self, label: String, node: usize, [by, how, late]: [u32; 3]) {
+        let signs = by;
         let by = if by % 6 == 5 {
             how as usize % self.slots.len()
         } else {
-            0
+            self.authority(late)
         };
         if self.shared().model.holders[node].key_number + 2 >= usize::from(NODE_KEYS) {
             return;
@@ -289,7 +298,9 @@ impl Run {
         // Until its operator starts it anew it goes on by the key that it has given up.
         let late_ms = u64::from(2_000 + late % 600_000);
         self.in_time(late_ms, Later::Replace(node));
-        self.launch(&[node, by], label, doer.rekey(authority, next, forged));
+        let others = self.cosigners(by, &label, signs);
+        let nodes = involved(&[node, by], &others);
+        self.launch(&nodes, label, doer.rekey(authority, others, (next, forged)));
     }
 }
 
@@ -304,7 +315,12 @@ pub(crate) enum Forged {
 }
 
 impl Doer {
-    async fn rekey(self, mut authority: Self, next: SigningKey, forged: Forged) {
+    async fn rekey(
+        self,
+        mut authority: Self,
+        mut others: Vec<Self>,
+        (next, forged): (SigningKey, Forged),
+    ) {
         let Some(change) = self.change(&next, forged) else {
             return;
         };
@@ -312,11 +328,13 @@ impl Doer {
         authority.begin();
         let actor = admin(&self.label);
         let reissued = authority.node.reissue(&actor, member, Some(&change)).await;
-        authority.note_local("rekey", word(&reissued), |holder, position| {
+        authority.note_governed("rekey", word(&reissued), |holder, position| {
             let out = holder.out_since(member);
             if holder.rules(position).is_none() {
                 Code::NoNetwork.text()
-            } else if authority.index != 0 {
+            } else if holder.is_forked(position) {
+                Code::CharterFork.text()
+            } else if !holder.is_authority(position) {
                 Code::NotAuthority.text()
             } else if !holder.knows(member, position) {
                 Code::MemberUnknown.text()
@@ -328,6 +346,9 @@ impl Doer {
                 "OK"
             }
         });
+        if let Ok(approval) = reissued {
+            authority.gather(&mut others, &approval.view).await;
+        }
         let _learnt_or_told_later = self.node.pull_charters(authority.node.node_key()).await;
     }
 

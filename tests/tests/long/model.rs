@@ -18,7 +18,7 @@ use chartmesh_core::{
     wire,
 };
 
-use crate::{keys::Named, people::Face, trust::Trusted};
+use crate::{charters::Charters, keys::Named, people::Face, trust::Trusted};
 
 /// A document of somebody.
 pub(crate) struct Paper {
@@ -112,6 +112,8 @@ pub(crate) struct Holder {
     pub(crate) keys: Vec<NodeKey>,
     /// Which of them it goes by.
     pub(crate) key_number: usize,
+    /// The key by which it signs as an authority, where a charter names it.
+    pub(crate) authority: [u8; 32],
     pub(crate) member: MemberId,
     pub(crate) organization: Organization,
     /// Leaf hash of every record.
@@ -134,15 +136,22 @@ pub(crate) struct Holder {
     pub(crate) is_turned_back: bool,
     /// What it knows of the network.
     pub(crate) trusted: Trusted,
+    pub(crate) charters: Charters,
     /// A fault of the model itself, to show that a difference is found.
     pub(crate) overlooks_revocations: bool,
 }
 
 impl Holder {
-    pub(crate) fn new(keys: Vec<NodeKey>, member: MemberId, organization: Organization) -> Self {
+    pub(crate) fn new(
+        keys: Vec<NodeKey>,
+        authority: [u8; 32],
+        member: MemberId,
+        organization: Organization,
+    ) -> Self {
         Self {
             keys,
             key_number: 0,
+            authority,
             member,
             organization,
             leaves: Vec::new(),
@@ -159,6 +168,7 @@ impl Holder {
             sequences: BTreeMap::new(),
             is_turned_back: false,
             trusted: Trusted::default(),
+            charters: Charters::default(),
             overlooks_revocations: false,
         }
     }
@@ -208,8 +218,10 @@ impl Holder {
         match record.kind {
             RecordKind::Charter => {
                 self.in_network = true;
-                self.take_charter(body, position, at_ms)?;
+                self.take_charter(record, body, (commit, at_ms))?;
             }
+            RecordKind::CharterSeen => self.take_seen(record, body, at_ms)?,
+            RecordKind::CharterAdopted => self.take_adopted(record, body, at_ms)?,
             RecordKind::Revocations => self.take_list(body, position, at_ms)?,
             RecordKind::Heartbeat => self.take_beat(body, position, at_ms)?,
             RecordKind::Member => self.meet(body, position, at_ms)?,
@@ -257,9 +269,7 @@ impl Holder {
             RecordKind::TicketIssued
             | RecordKind::Join
             | RecordKind::JoinAsked
-            | RecordKind::Proposal
-            | RecordKind::CharterSeen
-            | RecordKind::CharterAdopted => {}
+            | RecordKind::Proposal => {}
         }
         Some(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chartmesh_core::{
     audit::{Entry, Kind as Audited},
+    flows::ProposalView,
     membership::{Amendment, Rules},
     ports::{CallError, Rpc},
     types::{Code, MemberId, PeerCode, Span},
@@ -24,21 +25,29 @@ pub(crate) const ENDS_WITHIN_MS: u64 = 300_000;
 
 impl Doer {
     /// Throws a member out, after a while.
-    pub(crate) async fn expel(&mut self, who: usize, reason: &'static str, late_ms: u64) {
+    /// What others must sign first is returned.
+    pub(crate) async fn expel(
+        &mut self,
+        who: usize,
+        reason: &'static str,
+        late_ms: u64,
+    ) -> Option<ProposalView> {
         tokio::time::sleep(std::time::Duration::from_millis(late_ms)).await;
         self.begin();
         let member = self.shared().model.holders[who].member;
         let actor = admin(&self.label);
         let revoked = self.node.revoke_member(&actor, member, reason).await;
         let index = self.index;
-        self.note_local("revoke-member", word(&revoked), |holder, position| {
+        self.note_governed("revoke-member", word(&revoked), |holder, position| {
             let is_known = holder.knows(member, position);
             let out = holder.out_since(member);
             if reason.trim().is_empty() {
                 Code::Usage.text()
             } else if holder.rules(position).is_none() {
                 Code::NoNetwork.text()
-            } else if index != 0 {
+            } else if holder.is_forked(position) {
+                Code::CharterFork.text()
+            } else if !holder.is_authority(position) {
                 Code::NotAuthority.text()
             } else if !is_known || holder.member == member {
                 Code::MemberUnknown.text()
@@ -48,13 +57,15 @@ impl Doer {
                 "OK"
             }
         });
-        if revoked.is_ok() {
+        let proposal = revoked.ok()?.proposal;
+        if proposal.as_ref().is_none_or(|view| view.complete) {
             let mut shared = self.shared();
             shared.expelled.insert((index, member));
             if shared.model.holders[index].out_since(member).is_none() {
                 shared.breaks("a member was thrown out that is on no list".to_owned());
             }
         }
+        proposal
     }
 
     /// Asks everybody at once who was thrown out, so that answers overtake each other.
@@ -68,7 +79,7 @@ impl Doer {
         }
     }
 
-    pub(crate) async fn amend(mut self, rules: Rules) {
+    pub(crate) async fn amend(mut self, rules: Rules, mut others: Vec<Self>) {
         self.begin();
         let template = self.shared().model.template;
         let amendment = Amendment {
@@ -76,16 +87,20 @@ impl Doer {
             ..Amendment::default()
         };
         let amended = self.node.amend(&admin(&self.label), &amendment).await;
-        let index = self.index;
-        self.note_local("amend", word(&amended), |holder, position| {
+        self.note_governed("amend", word(&amended), |holder, position| {
             if holder.rules(position).is_none() {
                 Code::NoNetwork.text()
-            } else if index != 0 {
+            } else if holder.is_forked(position) {
+                Code::CharterFork.text()
+            } else if !holder.is_authority(position) {
                 Code::NotAuthority.text()
             } else {
                 "OK"
             }
         });
+        if let Ok(view) = amended {
+            self.gather(&mut others, &view).await;
+        }
     }
 
     /// Asks for the charters of another node.

@@ -9,7 +9,7 @@ use std::{
 
 use chartmesh_core::{
     flows::Node,
-    membership::{Organization, Rules, StoredIdentity},
+    membership::{Founding, Organization, Rules, StoredIdentity},
     ports::Clock,
     types::{Kind, MemberId, Span, Timestamp},
 };
@@ -17,6 +17,7 @@ use chartmesh_tests::{START_MS, SimDisk, SimNet, SimNode, Start, organization, w
 use tokio::task::JoinHandle;
 
 use crate::{
+    act::admin,
     history::{Act, History, Operation, Setting},
     keys::{self, NODE_KEYS},
     model::{Holder, Model},
@@ -135,8 +136,9 @@ impl Run {
             let node = SimNode::start(&net, &SimDisk::default(), start);
             node.world().set_fsync(setting.syncs_ms[index]);
             let keys = (0..NODE_KEYS).map(|number| node.numbered_node_key(number));
+            let authority = node.identity().authority.public();
             let organization = house(index, *kind);
-            let mut holder = Holder::new(keys.collect(), node.member(), organization);
+            let mut holder = Holder::new(keys.collect(), authority, node.member(), organization);
             holder.overlooks_revocations = setting.is_misled;
             holders.push(holder);
             slots.push(Slot {
@@ -153,6 +155,7 @@ impl Run {
         };
         let disks = slots.iter().map(|slot| slot.node.disk().clone()).collect();
         let mut shared = Shared::new(model, disks);
+        shared.is_governed = setting.is_governed;
         shared.nodes = slots.iter().map(|slot| Some(slot.node.shared())).collect();
         let sharing: Sharing = Arc::new(Mutex::new(shared));
         let seeing = sharing.clone();
@@ -185,7 +188,7 @@ impl Run {
             max_staleness: Span::hours(self.setting.staleness_hours),
             ..Rules::of(self.setting.template)
         };
-        let founding = chartmesh_core::membership::Founding {
+        let founding = Founding {
             name: "Long Range".to_owned(),
             template: self.setting.template,
             rules,
@@ -193,10 +196,12 @@ impl Run {
             threshold: 1,
             test: true,
         };
-        let founded = self.slots[0]
-            .node
-            .found(&crate::act::admin("found"), founding)
-            .await;
+        let founder = &self.slots[0].node;
+        let founded = if self.setting.authorities == 1 {
+            founder.found(&admin("found"), founding).await.map(drop)
+        } else {
+            self.found_by_several(founding).await
+        };
         if let Err(error) = founded {
             self.shared().breaks(format!("no network: {error}"));
         }

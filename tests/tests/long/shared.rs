@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) reached: BTreeMap<String, &'static str>,
     /// Whom an authority has thrown out, from the return of its command on.
     pub(crate) expelled: BTreeSet<(usize, MemberId)>,
+    /// Whether keys and charters change.
+    pub(crate) is_governed: bool,
     /// What is sealed to each node.
     pub(crate) openings: Openings,
 }
@@ -151,6 +153,7 @@ impl Shared {
             is_ending: false,
             reached: BTreeMap::new(),
             expelled: BTreeSet::new(),
+            is_governed: false,
             openings: Openings::default(),
         }
     }

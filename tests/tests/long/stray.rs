@@ -25,10 +25,10 @@ pub(crate) enum Crooked {
 
 impl Crooked {
     /// Which node must be started anew before it writes again.
-    pub(crate) fn breaks_for_good(self, applicant: usize) -> Option<usize> {
+    pub(crate) fn breaks_for_good(self, applicant: usize, authority: usize) -> Option<usize> {
         match self {
             Self::Join(Fault::Failed) | Self::Poll(Fault::Failed) => Some(applicant),
-            Self::Approve(Fault::Failed) => Some(0),
+            Self::Approve(Fault::Failed) => Some(authority),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     doer::Using,
     history::{Act, Operation},
     outcast,
+    quorum::involved,
     run::{Later, Run},
     shared::{Noise, Spoil},
     stray::Crooked,
@@ -91,15 +92,17 @@ impl Run {
             Some(applicant) => *applicant,
             None => return,
         };
-        let (Some(doer), Some(founder)) = (self.doer(applicant, &label), self.doer(0, &label))
+        let authority = self.authority(who);
+        let (Some(doer), Some(founder)) =
+            (self.doer(applicant, &label), self.doer(authority, &label))
         else {
             return;
         };
-        if let Some(broken) = crooked.breaks_for_good(applicant) {
+        if let Some(broken) = crooked.breaks_for_good(applicant, authority) {
             self.in_time(15_000, Later::Replace(broken));
         }
         self.launch(
-            &[applicant, 0],
+            &[applicant, authority],
             label,
             doer.admit_crookedly(founder, crooked),
         );
@@ -164,21 +167,26 @@ impl Run {
     pub(crate) fn expel(&mut self, label: String, numbers: [u32; 4]) {
         let [by, whom, how, late] = numbers;
         let nodes = self.slots.len();
+        let authorities = self.shared().model.authorities();
         let by = if by % 6 == 0 {
             whom as usize / 7 % nodes
         } else {
-            0
+            self.authority(late)
         };
-        let races = by == 0 && how % 2 == 0;
+        let is_authority = authorities.contains(&by);
+        let races = is_authority && how % 2 == 0;
         let fetch = self.readable(whom, late).into_iter();
-        let mut fetch = fetch.filter(|(_, holder, ..)| races && *holder == 0);
+        let mut fetch = fetch.filter(|(_, holder, ..)| races && *holder == by);
         let fetch = fetch.next();
         let who = fetch.map_or(whom as usize % nodes, |(node, ..)| node);
         let left = self.may_be_expelled();
-        if left >= 2 && by == 0 && how % 3 == 0 {
+        if left >= 2 && authorities == [by] && how % 3 == 0 {
             return self.expel_two(label, [whom, how, late]);
         }
-        if left == 0 && by == 0 && who != 0 && !self.shared().model.is_expelled(who) {
+        // A network that loses authorities has lost more than members.
+        let is_vital = authorities.len() > 1 && authorities.contains(&who);
+        let is_out = who == by || self.shared().model.is_expelled(who);
+        if is_authority && (is_vital || left == 0 && !is_out) {
             return;
         }
         let reason = if how % 12 == 1 { " " } else { "laptop stolen" };
@@ -190,12 +198,16 @@ impl Run {
             && let Some(doer) = self.doer(node, &label)
         {
             authority.node.world().set_fsync(RACE_SYNC_MS);
-            self.in_time(RACE_MS, Later::Sync(0));
+            self.in_time(RACE_MS, Later::Sync(by));
             self.launch(&[node], label.clone(), doer.fetch_alone(using));
             late_ms = u64::from(late % RACE_LATE_MS);
         }
-        self.launch(&[by], label, async move {
-            authority.expel(who, reason, late_ms).await;
+        let mut others = self.cosigners(by, &label, how);
+        let nodes = involved(&[by], &others);
+        self.launch(&nodes, label, async move {
+            if let Some(view) = authority.expel(who, reason, late_ms).await {
+                authority.gather(&mut others, &view).await;
+            }
         });
     }
 
@@ -254,10 +266,11 @@ impl Run {
     }
 
     pub(crate) fn amend(&mut self, label: String, by: u32, drawn: u32) {
+        let signs = by;
         let by = if by % 5 == 0 {
             drawn as usize % self.slots.len()
         } else {
-            0
+            self.authority(drawn)
         };
         let rules = {
             let shared = self.shared();
@@ -265,7 +278,9 @@ impl Run {
             rules.map(|rules| outcast::rules(rules, drawn))
         };
         if let (Some(doer), Some(rules)) = (self.doer(by, &label), rules) {
-            self.launch(&[by], label, doer.amend(rules));
+            let others = self.cosigners(by, &label, signs);
+            let nodes = involved(&[by], &others);
+            self.launch(&nodes, label, doer.amend(rules, others));
         }
     }
 

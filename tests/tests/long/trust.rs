@@ -27,8 +27,6 @@ pub(crate) struct Trusted {
     pub(crate) charters: Vec<Since<Charter>>,
     pub(crate) lists: Vec<Since<RevocationList>>,
     pub(crate) beats: Vec<Since<Timestamp>>,
-    /// Hash of each charter.
-    pub(crate) hashes: Vec<[u8; 32]>,
     /// What must not be, and is in the journal.
     pub(crate) wrong: Option<&'static str>,
 }
@@ -43,29 +41,30 @@ pub(crate) enum Standing {
     Stale,
 }
 
+/// Everybody who signed something, where every signature holds.
+pub(crate) fn signers<T: Body>(signed: &Envelope, network: NetworkId) -> Vec<[u8; 32]> {
+    let verified = signed.verify::<T>(&network);
+    let mut signers = verified.map_or_else(|_| Vec::new(), |it| it.signers().to_vec());
+    signers.sort_unstable();
+    signers.dedup();
+    signers
+}
+
 fn until<T>(known: &[Since<T>], position: u64) -> impl Iterator<Item = &Since<T>> {
     known.iter().filter(move |one| one.position <= position)
 }
 
 impl Holder {
-    pub(crate) fn take_charter(&mut self, body: &Bytes, position: u64, at_ms: u64) -> Option<()> {
-        let signed = wire::decode_charter(body).ok()?;
-        let what = signed.claims::<Charter>().ok()?;
-        let charters = &self.trusted.charters;
-        let due = charters.last().map_or(0, |last| last.what.version + 1);
-        self.is_turned_back |= what.version != due;
-        let is_next = self.trusted.hashes.last() == what.previous.as_ref();
-        self.trusted.hashes.push(signed.hash());
-        if !is_next {
-            self.trusted.wrong = Some("a charter that does not follow the one before");
-        }
-        let charters = &mut self.trusted.charters;
-        charters.push(Since {
-            position,
-            at_ms,
-            what,
-        });
-        Some(())
+    /// Whether it was an authority.
+    pub(crate) fn is_authority(&self, position: u64) -> bool {
+        let known = until(&self.trusted.charters, position).last();
+        known.is_some_and(|charter| charter.what.authorities.contains(&self.authority))
+    }
+
+    /// How many had to sign.
+    pub(crate) fn threshold(&self, position: u64) -> u32 {
+        let known = until(&self.trusted.charters, position).last();
+        known.map_or(1, |charter| charter.what.threshold)
     }
 
     /// A list replaces an older one, and lets nobody in again.
@@ -92,6 +91,16 @@ impl Holder {
     pub(crate) fn take_beat(&mut self, body: &Bytes, position: u64, at_ms: u64) -> Option<()> {
         let signed = wire::decode_heartbeat(body).ok()?;
         let what = signed.claims::<Heartbeat>().ok()?.at;
+        let signers = self.signers::<Heartbeat>(&signed);
+        let mut charters = self.trusted.charters.iter().map(|charter| &charter.what);
+        let is_beaten = charters.any(|charter| {
+            let keys = charter.status_keys.iter();
+            let signed = keys.filter(|key| signers.contains(key)).count();
+            signed >= charter.status_threshold as usize
+        });
+        if !is_beaten {
+            self.trusted.wrong = Some("a heartbeat that too few have signed");
+        }
         self.trusted.beats.push(Since {
             position,
             at_ms,
@@ -102,14 +111,8 @@ impl Holder {
 
     /// Everybody who signed, where every signature holds.
     fn signers<T: Body>(&self, signed: &Envelope) -> Vec<[u8; 32]> {
-        let Some(genesis) = self.trusted.hashes.first() else {
-            return Vec::new();
-        };
-        let verified = signed.verify::<T>(&NetworkId(*genesis));
-        let mut signers = verified.map_or_else(|_| Vec::new(), |it| it.signers().to_vec());
-        signers.sort_unstable();
-        signers.dedup();
-        signers
+        let network = self.charters.network();
+        network.map_or_else(Vec::new, |network| signers::<T>(signed, network))
     }
 
     /// Whether as many authorities of one charter signed as must.
@@ -179,6 +182,21 @@ impl Model {
     /// Whether a node was thrown out, whoever knows it yet.
     pub(crate) fn is_expelled(&self, index: usize) -> bool {
         let member = self.holders[index].member;
-        self.holders[0].out_since(member).is_some()
+        let mut holders = self.holders.iter();
+        holders.any(|holder| holder.out_since(member).is_some())
+    }
+
+    /// Who is an authority by the newest charter that anybody goes by.
+    pub(crate) fn authorities(&self) -> Vec<usize> {
+        let charters = self
+            .holders
+            .iter()
+            .filter_map(|holder| holder.trusted.charters.last());
+        let newest = charters.max_by_key(|charter| charter.what.version);
+        let holders = self.holders.iter().enumerate();
+        let named = holders.filter(|(_, holder)| {
+            newest.is_some_and(|newest| newest.what.authorities.contains(&holder.authority))
+        });
+        named.map(|(index, _)| index).collect()
     }
 }
