@@ -34,7 +34,7 @@ const LEAST: &[(&str, &str, &str)] = &[
     ("rustls-webpki", "0.103.13", "RUSTSEC-2026-0104"),
     ("snow", "0.9.5", "RUSTSEC-2024-0011"),
     ("tar", "0.4.45", "RUSTSEC-2026-0068"),
-    ("time", "0.3.47", "RUSTSEC-2026-0009"),
+    ("time", "0.3.47", "threats.md 1"),
     ("tokio", "1.44.2", "RUSTSEC-2025-0023"),
     ("tonic", "0.12.3", "RUSTSEC-2024-0376"),
     ("tracing-subscriber", "0.3.20", "RUSTSEC-2025-0055"),
