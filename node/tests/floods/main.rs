@@ -12,6 +12,7 @@ mod town;
 
 use std::{
     io,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -335,6 +336,47 @@ async fn a_stranger_gets_a_bare_list_one_stream_and_four_kibibytes_a_second() {
     say("a stream beside as many silent ones as may be", &waited);
     assert!(waited < PATIENCE, "{waited:?}");
     assert!(town.call().await);
+}
+
+/// Everything it asks is signed, sealed and its right to ask; only that it never pauses, with more at a time
+/// than one connection carries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_asks_without_a_pause_is_over_budget_and_keeps_nobody_waiting() {
+    const AT_A_TIME: usize = 96;
+    let _alone = ALONE.lock().await;
+    let town = Town::found("").await;
+    let flooder = town.rogue_runs().await;
+    assert_eq!(town.located_by(&flooder).await, "no-match");
+    let answered = AtomicUsize::new(0);
+    let over = AtomicUsize::new(0);
+    let asking = async {
+        let until = Instant::now() + lasts();
+        let ask = async |number: usize| {
+            while Instant::now() < until {
+                let holds = match number % 3 {
+                    0 => town.called_by(&flooder).await,
+                    1 => town.greeted_by(&flooder).await,
+                    _ => {
+                        let said = town.located_by(&flooder).await;
+                        over.fetch_add(usize::from(said == "over-budget"), Ordering::Relaxed);
+                        said == "no-match"
+                    }
+                };
+                answered.fetch_add(usize::from(holds), Ordering::Relaxed);
+            }
+        };
+        futures::future::join_all((0..AT_A_TIME).map(ask)).await;
+        flooder.stop().await;
+        (
+            answered.load(Ordering::Relaxed),
+            over.load(Ordering::Relaxed),
+        )
+    };
+
+    let (answered, over) = town.survives("valid calls of a member", asking).await;
+
+    assert!(answered > AT_A_TIME, "{answered}");
+    assert!(over > 0, "{over}");
 }
 
 /// How many bytes come back in a time, of as many as the other side takes.

@@ -12,9 +12,13 @@ use std::{
 };
 
 use chartmesh_core::{
-    flows::Actor,
+    flows::{Actor, Search},
     membership::{Founding, Organization, Rules, Template},
-    types::{Kind, MemberId, NetworkId, Role, UserId, limits::TICKET_LIFE},
+    records::{Demographics, Name},
+    types::{
+        Kind, MemberId, NetworkId, Purpose, Role, Sex, UserId,
+        limits::{LOCATE_DEADLINE, TICKET_LIFE},
+    },
 };
 use chartmesh_node::{
     api::serve_peers,
@@ -64,6 +68,8 @@ pub(crate) fn count(few: usize, many: usize) -> usize {
     }
 }
 
+/// Questions for patients that the town's charter allows a member in a day.
+const LOCATE_PER_DAY: u32 = 100;
 /// Before it is known where the daemon listens.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// Where the daemon's log goes.
@@ -110,7 +116,10 @@ impl Town {
         let founding = Founding {
             name: "Front Range".to_owned(),
             template: Template::OptIn,
-            rules: Rules::of(Template::OptIn),
+            rules: Rules {
+                locate_per_day: LOCATE_PER_DAY,
+                ..Rules::of(Template::OptIn)
+            },
             authorities: Vec::new(),
             threshold: 1,
             test: true,
@@ -256,6 +265,63 @@ impl Town {
         };
         let first = timeout(PATIENCE, greeted).await.expect("in time");
         assert_eq!(first.expect("an answer"), frame::SETTINGS);
+    }
+
+    /// Runs the member that means harm as any other is run, until the founder answers it.
+    pub(crate) async fn rogue_runs(&self) -> Arc<Daemon> {
+        let folder = self.folder.path().join("rogue");
+        let booted = boot::open(&folder, None).await.expect("its directory");
+        let network = Reach::Network(serve_peers);
+        let rogue = Daemon::new(&folder, booted, network, Instant::now());
+        rogue.start_network().await.expect("ports");
+        let answered = async {
+            while rogue.node.sync_members(self.founder).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, answered).await.expect("in time");
+        rogue
+    }
+
+    /// What the founder says to a member that asks who holds a patient.
+    pub(crate) async fn located_by(&self, asker: &Daemon) -> &'static str {
+        let search = Search {
+            demographics: Demographics {
+                names: vec![Name {
+                    family: "Vega".to_owned(),
+                    given: vec!["Rosa".to_owned()],
+                }],
+                birth_date: Some("1950-03-04".to_owned()),
+                sex: Some(Sex::Female),
+                ..Demographics::default()
+            },
+            patient: None,
+            purpose: Purpose::Treat,
+            deadline: LOCATE_DEADLINE,
+            only: vec![self.founder],
+        };
+        let clinician = Actor {
+            role: Role::Clinician,
+            ..admin()
+        };
+        let ledger = asker.node.locate(&clinician, &search).await;
+        let ledger = ledger.expect("what it asks is recorded");
+        let mut lines = ledger.lines.iter();
+        let line = lines.find(|line| line.member == self.founder);
+        line.expect("a line for every member").answer.term()
+    }
+
+    /// Says Hello to the founder.
+    pub(crate) async fn greeted_by(&self, member: &Daemon) -> bool {
+        let views = member.node.member_views().into_iter();
+        let mut founders = views.filter(|view| view.credential.member == self.founder);
+        let founder = founders.next().expect("a member").credential.node_key;
+        member.node.greet(founder).await.is_ok()
+    }
+
+    /// Who are the members? As [`Self::call`], by another.
+    pub(crate) async fn called_by(&self, member: &Daemon) -> bool {
+        member.node.sync_members(self.founder).await.is_ok()
     }
 
     /// The protocol of its streams.
