@@ -3,8 +3,8 @@
 //! It reads words, speaks gRPC to a daemon over a socket of this machine, and prints the reply as a
 //! table or as exactly one JSON object. It decides nothing about patients, and holds no keys.
 //!
-//! Everything is private but [`run`], which the binary calls, and [`find`], by which the tests find
-//! the programs they drive.
+//! Everything is private but [`run`], which the binary calls, [`understands`], which reads words and does
+//! nothing, and [`find`], by which the tests find the programs they drive.
 
 mod args;
 mod ask;
@@ -34,6 +34,11 @@ pub async fn run(words: Vec<OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure, &screen),
     }
+}
+
+/// Whether these words are a command that [`run`] would carry out.
+pub fn understands(words: Vec<OsString>) -> bool {
+    Cli::try_parse_from(words).is_ok()
 }
 
 fn report(failure: &Failure, screen: &Screen) -> ExitCode {

@@ -1,33 +1,36 @@
-//! The committed corpus of every fuzz target (`tests/fuzz`), replayed without a fuzzer.
+//! Bad inputs: the committed corpus of every fuzz target (`tests/fuzz`), replayed without a fuzzer, and hand-made ones,
+//! each with the code that refuses it.
 //!
 //! `CHARTMESH_WRITE_CORPUS=1 cargo test -p chartmesh-tests --test fuzz` writes seeds that are missing.
 
+#[path = "../fuzz/src/asker.rs"]
+mod asker;
 #[path = "../fuzz/src/engine.rs"]
 mod engine;
+#[path = "../fuzz/src/import.rs"]
+mod import;
+#[path = "fuzz/refused/mod.rs"]
+mod refused;
+#[path = "fuzz/seeds.rs"]
+mod seeds;
 #[path = "../fuzz/src/store.rs"]
 mod store;
 #[path = "../fuzz/src/targets.rs"]
 mod targets;
+#[path = "../fuzz/src/words.rs"]
+mod words;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use chartmesh_core::{
-    crypto::{Body, SecretKey, seal_file},
-    membership::Organization,
-    policy,
-    types::Timestamp,
-    wire,
-};
 use data_encoding::HEXLOWER;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// What one input may take; `run.sh` asks the same of an optimised build.
@@ -38,7 +41,13 @@ fn all() -> impl Iterator<Item = &'static targets::Run> {
         .iter()
         .chain(store::TARGETS)
         .chain(engine::TARGETS)
+        .chain(asker::TARGETS)
+        .chain(import::TARGETS)
+        .chain(words::TARGETS)
 }
+
+/// Targets that need the daemon's crate, which replays them (`node/tests/fuzz.rs`).
+const OF_THE_DAEMON: [&str; 5] = ["address", "admin", "config", "files", "proxy"];
 
 #[test]
 fn every_decoder_bears_its_committed_corpus() {
@@ -121,7 +130,7 @@ fn mutated(dice: &mut ChaCha20Rng, inputs: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn every_signed_type_is_fuzzed() {
     let fuzzed: BTreeSet<&str> = targets::SIGNED.iter().map(|(domain, _)| *domain).collect();
-    let known: BTreeSet<String> = vectors()
+    let known: BTreeSet<String> = seeds::vectors()
         .into_iter()
         .filter_map(|(_, vector)| Some(vector["domain"].as_str()?.to_owned()))
         .filter(|domain| !domain.contains("/test-"))
@@ -138,8 +147,9 @@ fn every_signed_type_is_fuzzed() {
 #[test]
 fn every_seed_is_part_of_the_corpus() {
     let write = std::env::var_os("CHARTMESH_WRITE_CORPUS").is_some();
-    for (name, seeds) in seeds() {
-        assert!(all().any(|(known, _)| *known == name), "{name}");
+    for (name, seeds) in seeds::seeds() {
+        let known = all().any(|(known, _)| *known == name);
+        assert!(known || OF_THE_DAEMON.contains(&name), "{name}");
         for seed in seeds {
             let hash = HEXLOWER.encode(&Sha256::digest(&seed)[..10]);
             let path = folder(name).join(format!("seed-{hash}"));
@@ -172,230 +182,3 @@ fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     inputs.sort();
     inputs
 }
-
-/// Every golden vector of the wire, by its name.
-fn vectors() -> Vec<(String, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("vectors are there") {
-        let path = entry.expect("the folder can be read").path();
-        let text = fs::read_to_string(path).expect("a vector is text");
-        if let Ok(Value::Object(vectors)) = serde_json::from_str(&text) {
-            found.extend(vectors);
-        }
-    }
-    found
-}
-
-fn unhex(value: &Value) -> Option<Vec<u8>> {
-    HEXLOWER.decode(value.as_str()?.as_bytes()).ok()
-}
-
-/// What each target starts from.
-fn seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
-    let mut seeds: BTreeMap<&'static str, Vec<Vec<u8>>> = BTreeMap::new();
-    let mut add = |name: &'static str, seed: Vec<u8>| seeds.entry(name).or_default().push(seed);
-    let vectors = vectors();
-    let vector = |name: &str| {
-        let found = vectors.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.clone()).unwrap_or_default()
-    };
-    for (index, (domain, _)) in targets::SIGNED.iter().enumerate() {
-        let bodies = vectors
-            .iter()
-            .filter(|(_, value)| value["domain"] == *domain);
-        for body in bodies.filter_map(|(_, value)| unhex(&value["body"])) {
-            add("body", [&[index as u8][..], &body].concat());
-        }
-    }
-    for (call, name) in [
-        "MembersRequest",
-        "LocateRequest",
-        "ListRequest",
-        "FetchRequest",
-        "ReleaseRequest",
-        "Hello",
-        "Propose",
-        "CharterRequest",
-        "TrustRequest",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let body = unhex(&vector(name)["body"]).unwrap_or_default();
-        add("question", [&[call as u8, 0][..], &body].concat());
-        add("question", [&[call as u8, 1][..], &body].concat());
-    }
-    let (signed, outer) = (unhex(&vector("Signed")), unhex(&vector("Sealed")));
-    for bytes in [&signed, &outer].into_iter().flatten() {
-        for call in 0..10 {
-            add("peer", [&[call][..], bytes].concat());
-        }
-    }
-    add(
-        "question",
-        [&[9, 2][..], &signed.clone().unwrap_or_default()].concat(),
-    );
-    add("envelope", signed.unwrap_or_default());
-    add("sealed", outer.unwrap_or_default());
-    add("ticket", text_of(&vector("ticket")));
-    let texts = vectors.iter().map(|(_, value)| text_of(value));
-    for text in texts.filter(|text| text.starts_with(b"chartmesh-")) {
-        add("proposal", text);
-    }
-    for (index, name) in STORED.iter().enumerate() {
-        let bodies = vectors.iter().filter(|(known, _)| known == name);
-        for body in bodies.filter_map(|(_, value)| unhex(value)) {
-            add("stored", [&[index as u8][..], &body].concat());
-        }
-    }
-    let consent = unhex(&vector("ConsentRecord"))
-        .and_then(|bytes| wire::decode_consent(&bytes, 7, Timestamp(1_800_000_000_000)).ok());
-    let holder =
-        unhex(&vector("Organization")["body"]).and_then(|bytes| Organization::decode(&bytes).ok());
-    if let (Some(consent), Some(holder)) = (consent, holder) {
-        let value = policy::consent_to_fhir(&consent, &holder);
-        add("consent", value.to_string().into_bytes());
-    }
-    for size in [0, 1, 40, 300] {
-        let file = seal_file(&SecretKey::new([6; 32]), &[7; 16], &vec![b'x'; size]);
-        add(
-            "document",
-            [&(size as u64).to_le_bytes()[..], &file.bytes].concat(),
-        );
-    }
-    for note in ["note", "note_with_journal"] {
-        add("note", text_of(&vector(note)));
-    }
-    for (name, texts) in TEXTS {
-        for text in *texts {
-            add(name, text.as_bytes().to_vec());
-        }
-    }
-    for (name, bytes) in BYTES {
-        for seed in *bytes {
-            add(name, seed.to_vec());
-        }
-    }
-    seeds
-}
-
-fn text_of(value: &Value) -> Vec<u8> {
-    value.as_str().unwrap_or_default().as_bytes().to_vec()
-}
-
-/// Bodies of the journal, in the order of the target `stored`.
-const STORED: [&str; 19] = [
-    "CharterRecord",
-    "MemberRecord",
-    "TicketIssued",
-    "JoinRecord",
-    "JoinAsked",
-    "PatientRecord",
-    "ResourceRecord",
-    "DocumentRecord",
-    "RevokeRecord",
-    "HandleRecord",
-    "HandleReceived",
-    "AuditRecord",
-    "Identity",
-    "ConsentRecord",
-    "ProposalRecord",
-    "CharterSeen",
-    "CharterAdopted",
-    "RevocationsRecord",
-    "HeartbeatRecord",
-];
-
-const PERSON: &str = r#"{"resourceType":"Patient","id":"p","identifier":[{"use":"official","system":"urn:oid:1.2.3","value":"77","type":{"coding":[{"code":"MR"}]}}],"name":[{"use":"official","family":"Portillo","given":["Rosa","Maria"]},{"use":"maiden","family":"Vega"}],"gender":"female","birthDate":"1937-02-13","telecom":[{"system":"phone","value":"+1 555 0100"},{"system":"email","value":"r@x.org"}],"address":[{"line":["9 Elm Street"],"city":"Denver","state":"CO","postalCode":"80014","country":"US"}]}"#;
-
-const TEXTS: &[(&str, &[&str])] = &[
-    (
-        "fhir",
-        &[
-            PERSON,
-            r#"{"resourceType":"Bundle","type":"transaction","entry":[{"fullUrl":"urn:uuid:1","resource":{"resourceType":"Patient","id":"p","name":[{"family":"A"}]},"request":{"method":"POST","url":"Patient"}},{"fullUrl":"urn:uuid:2","resource":{"resourceType":"Observation","id":"o","status":"final","code":{"text":"w"},"subject":{"reference":"urn:uuid:1"}},"request":{"method":"POST","url":"Observation"}}]}"#,
-            r#"{"resourceType":"Bundle","type":"document","entry":[{"resource":{"resourceType":"Composition","id":"c","subject":{"reference":"Patient/p"}}},{"resource":{"resourceType":"Patient","id":"p"}},{"resource":{"resourceType":"DocumentReference","id":"d","status":"current","subject":{"reference":"Patient/p"},"content":[{"attachment":{"contentType":"text/plain","data":"aGVsbG8=","title":"t","size":5,"hash":"qvTGHdzF6KLavt4PO0gs2a6pQ00="}}]}}]}"#,
-            r##"{"resourceType":"Condition","id":"c","contained":[{"resourceType":"Patient","id":"x","identifier":[{"system":"s","value":"v"}]}],"subject":{"reference":"#x"}}"##,
-            "\u{feff}{\"resourceType\":\"Organization\",\"id\":\"o\",\"name\":\"N\"}",
-        ],
-    ),
-    (
-        "json",
-        &[
-            r#"{"b":[1,-0,1.50,1e3,2E-7,true,false,null,"\u00e4\ud83d\ude00\n\/"],"a":{"":{}}}"#,
-            "[[[[[[[[]]]]]]]]",
-            " \"x\" ",
-            r#"{"a":1,"a":2}"#,
-            "1e400",
-            r#""\ud800""#,
-        ],
-    ),
-    ("patient", &[PERSON, r#"{"resourceType":"Patient"}"#]),
-    (
-        "text",
-        &[
-            "any",
-            "member:mem_aaaaaaaaaaaaaaaaaaaaaaaaaa",
-            "kind:clinic",
-            "org:Cedar Clinic",
-            "TREAT",
-            "clinician",
-            "female",
-            "opt-in",
-            "2027-01-15T08:00:00Z",
-            "2027-01-15T08:00:00.123+02:00",
-            "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA",
-            "Núñez O'Brien-Smith \u{1e9e}",
-        ],
-    ),
-    (
-        "rules",
-        &[
-            "template = us-treatment\nclock_window_min = 5\nlocate_per_day = 100\n",
-            "agreement_sha256 = 00\nagreement_url = https://x\ndirect_max=50\nhandle_hours=12",
-        ],
-    ),
-    (
-        "matching",
-        &[
-            "Portillo\nRosa\nMaria\n1937-02-13\nfemale\nurn:oid:1\n77\n9 Elm St\nDenver\nCO\n80014\n+1 555 0100\nr@x.org\nPortillo\nRosa\n\n1937-02-13\nfemale\nurn:oid:1\n77\n9 Elm Street\nDenver\nCO\n80014\n5550100\nR@X.org",
-            "Núñez\nAna\n\n1980-02-29\nmale\n\n\n\n\n\n\n\n\nNunez\nAnna\n\n1980-02-28\nmale",
-        ],
-    ),
-];
-
-const BYTES: &[(&str, &[&[u8]])] = &[
-    (
-        "receive",
-        &[
-            &[0, 0, 2, 0, 2, 1],
-            &[0, 0, 2, 1, 2, 0],
-            &[0, 1, 32, 9, 9, 9, 3, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4],
-            &[
-                1, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1,
-            ],
-        ],
-    ),
-    (
-        "journal",
-        &[
-            &[],
-            &[0x80],
-            &[0x80, 40, 0, 2, 1],
-            &[0x80, 200, 0, 0, 0],
-            &[0x80, 0, 0, 4, 255],
-            &[0, b'C', b'M'],
-        ],
-    ),
-    (
-        "keyring",
-        &[
-            &[],
-            &[0x80],
-            &[0x80, 30, 0, 2, 1],
-            &[0x80, 100, 0, 0, 0],
-            b"\0CMKEYS\0\x02",
-        ],
-    ),
-];

@@ -6,6 +6,8 @@
 
 #[path = "tidy/config.rs"]
 mod config;
+#[path = "tidy/decoders.rs"]
+mod decoders;
 #[path = "tidy/discipline.rs"]
 mod discipline;
 #[path = "tidy/logs.rs"]
@@ -65,6 +67,14 @@ fn the_core_depends_on_no_runtime() {
             .flat_map(names::check_core_source),
     );
     report(found);
+}
+
+#[test]
+fn every_decoder_has_its_fuzz_target() {
+    let roots = ["cli/src", "node/core/src", "node/src"];
+    let product = roots.iter().flat_map(|root| TREE.rust_under(root));
+    let list = TREE.text(decoders::LIST);
+    report(decoders::check(list, product, TREE.paths()));
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub use incoming::{Caller, Incoming, PeerStream};
 pub use listen::{give_up, sticky};
 pub use nat::Reached;
 pub use observed::{Carrier, ConnectionInfo};
-pub use proxy::{Proxy, ProxyConfigError};
+pub use proxy::{Proxy, ProxyConfigError, ProxyError};
 pub use reach::ReachConfig;
 pub use status::{CODE_TRAILER, status_of};
 pub use transport::warm_up;

@@ -27,6 +27,7 @@ use libp2p::{
     multiaddr::Protocol,
     tcp::tokio::TcpStream,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
 /// Bytes of the head of a proxy's answer (the least hyper can be told), and header fields in it.
@@ -57,7 +58,7 @@ pub enum ProxyConfigError {
 
 /// Why a proxy gave no connection. What it said stays unread: it may quote our credentials.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProxyError {
+pub enum ProxyError {
     /// It cannot be reached.
     #[error("the proxy cannot be reached: {0}")]
     Unreachable(ErrorKind),
@@ -142,7 +143,7 @@ impl Proxy {
     /// # Errors
     ///
     /// [`ProxyConfigError::Line`].
-    fn with_credentials(self, line: &str) -> Result<Self, ProxyConfigError> {
+    pub fn with_credentials(self, line: &str) -> Result<Self, ProxyConfigError> {
         let line = line.trim_end_matches(['\r', '\n']);
         if !line.contains(':') || line.chars().any(char::is_control) {
             return Err(ProxyConfigError::Line);
@@ -172,10 +173,23 @@ impl Proxy {
         let socket = tokio::net::TcpStream::connect((name, at.unwrap_or_default())).await;
         let socket = socket.map_err(unreachable)?;
         socket.set_nodelay(true).map_err(unreachable)?;
+        Ok(TcpStream(self.ask(socket, host, port).await?))
+    }
+
+    /// Asks a proxy at the other end of a stream for `host` and `port`, and gives the stream back once it
+    /// leads there. What follows the head of the proxy's answer is left in the stream. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError`], except for its [`ProxyError::Unreachable`] and [`ProxyError::Silent`].
+    pub async fn ask<S>(&self, stream: S, host: &str, port: u16) -> Result<S, ProxyError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_MAX_BYTES)
             .max_headers(HEADERS_MAX)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| read(&error))?;
         let request = self.request(host, port)?;
@@ -194,13 +208,13 @@ impl Proxy {
         let connection = connection.with_upgrades();
         let connection = async { connection.await.map_err(|error| read(&error)) };
         let ((), upgraded) = futures::future::try_join(connection, exchange).await?;
-        let parts = upgraded.downcast::<TokioIo<tokio::net::TcpStream>>();
+        let parts = upgraded.downcast::<TokioIo<S>>();
         let parts = parts.map_err(|_| ProxyError::Refused)?;
         // The other node waits for us to speak first, so these bytes are the proxy's own.
         if !parts.read_buf.is_empty() {
             return Err(ProxyError::Refused);
         }
-        Ok(TcpStream(parts.io.into_inner()))
+        Ok(parts.io.into_inner())
     }
 
     fn request(&self, host: &str, port: u16) -> Result<Request<String>, ProxyError> {

@@ -55,7 +55,14 @@ pub fn create_file(path: &Path, rng: &mut impl CryptoRng) -> Result<SecretKey, O
 /// # Errors
 /// [`OpenError::Permissions`], [`OpenError::KeyUnreadable`].
 pub fn read_file(path: &Path) -> Result<SecretKey, OpenError> {
-    let text = read(path)?;
+    parse_file(&read(path)?)
+}
+
+/// Reads the text of a key file.
+///
+/// # Errors
+/// [`OpenError::KeyUnreadable`].
+pub fn parse_file(text: &[u8]) -> Result<SecretKey, OpenError> {
     let mut key = SecretKey::default();
     let digits = text.trim_ascii_end();
     if digits.len() != 2 * key.len() || HEXLOWER.decode_mut(digits, key.as_mut_slice()).is_err() {
@@ -82,7 +89,7 @@ pub fn create_passphrase(
         lanes: LANES,
         salt: HEXLOWER.encode(&salt),
     };
-    let key = derive(&chosen, passphrase)?;
+    let key = derive(chosen.check()?, passphrase)?;
     let text = toml::to_string(&chosen).map_err(|_| OpenError::KeyUnreadable)?;
     create(parameters, text.as_bytes())?;
     Ok(key)
@@ -95,24 +102,36 @@ pub fn create_passphrase(
 /// # Errors
 /// [`OpenError::Permissions`], [`OpenError::KeyUnreadable`].
 pub fn read_passphrase(parameters: &Path, passphrase: &[u8]) -> Result<SecretKey, OpenError> {
-    let text = read(parameters)?;
-    let text = std::str::from_utf8(&text).map_err(|_| OpenError::KeyUnreadable)?;
-    let chosen: Parameters = toml::from_str(text).map_err(|_| OpenError::KeyUnreadable)?;
-    derive(&chosen, passphrase)
+    derive(parse_parameters(&read(parameters)?)?, passphrase)
 }
 
-fn derive(chosen: &Parameters, passphrase: &[u8]) -> Result<SecretKey, OpenError> {
-    if chosen.algorithm != "argon2id" {
-        return Err(OpenError::KeyUnreadable);
+/// Reads the text of the parameters of a passphrase: the salt, and a cost within its bounds.
+///
+/// # Errors
+/// [`OpenError::KeyUnreadable`].
+pub fn parse_parameters(text: &[u8]) -> Result<([u8; 16], Argon2Cost), OpenError> {
+    let text = std::str::from_utf8(text).map_err(|_| OpenError::KeyUnreadable)?;
+    let chosen: Parameters = toml::from_str(text).map_err(|_| OpenError::KeyUnreadable)?;
+    chosen.check()
+}
+
+impl Parameters {
+    fn check(&self) -> Result<([u8; 16], Argon2Cost), OpenError> {
+        if self.algorithm != "argon2id" {
+            return Err(OpenError::KeyUnreadable);
+        }
+        let mut salt = [0; 16];
+        let digits = self.salt.as_bytes();
+        if digits.len() != 2 * salt.len() || HEXLOWER.decode_mut(digits, &mut salt).is_err() {
+            return Err(OpenError::KeyUnreadable);
+        }
+        let cost = Argon2Cost::new(self.memory_kib, self.passes, self.lanes);
+        Ok((salt, cost.map_err(|_| OpenError::KeyUnreadable)?))
     }
-    let mut salt = [0; 16];
-    let digits = chosen.salt.as_bytes();
-    if digits.len() != 2 * salt.len() || HEXLOWER.decode_mut(digits, &mut salt).is_err() {
-        return Err(OpenError::KeyUnreadable);
-    }
-    let cost = Argon2Cost::new(chosen.memory_kib, chosen.passes, chosen.lanes);
-    cost.and_then(|cost| key_from_passphrase(passphrase, &salt, cost))
-        .map_err(|_| OpenError::KeyUnreadable)
+}
+
+fn derive((salt, cost): ([u8; 16], Argon2Cost), passphrase: &[u8]) -> Result<SecretKey, OpenError> {
+    key_from_passphrase(passphrase, &salt, cost).map_err(|_| OpenError::KeyUnreadable)
 }
 
 fn create(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {

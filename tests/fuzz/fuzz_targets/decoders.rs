@@ -1,24 +1,29 @@
 //! One program for all targets: `CHARTMESH_FUZZ_TARGET` names the one that runs, so that one build serves all.
 
 #![no_main]
+#![allow(
+    dead_code,
+    reason = "tests of hand-made inputs use more of these files"
+)]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../src/asker.rs"]
+mod asker;
 #[path = "../src/engine.rs"]
 mod engine;
-#[cfg(feature = "node")]
+#[path = "../src/import.rs"]
+mod import;
 #[path = "../src/node_targets.rs"]
 mod node_targets;
-#[cfg(not(feature = "node"))]
-mod node_targets {
-    pub(crate) const TARGETS: &[crate::targets::Run] = &[];
-}
 #[path = "../src/store.rs"]
 mod store;
 #[path = "../src/targets.rs"]
 mod targets;
+#[path = "../src/words.rs"]
+mod words;
 
 static RUN: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let wanted =
@@ -27,10 +32,14 @@ static RUN: LazyLock<fn(&[u8])> = LazyLock::new(|| {
         .iter()
         .chain(store::TARGETS)
         .chain(engine::TARGETS)
+        .chain(asker::TARGETS)
+        .chain(import::TARGETS)
         .chain(node_targets::TARGETS)
+        .chain(words::TARGETS)
         .find(|(name, _)| *name == wanted)
         .map(|(_, run)| *run)
         .expect("a target of that name")
 });
 
-fuzz_target!(|data: &[u8]| RUN(data));
+// What a target makes once and keeps is not the first input's time.
+fuzz_target!(init: RUN(&[]), |data: &[u8]| RUN(data));

@@ -11,9 +11,10 @@ use chartmesh_core::{
     },
     flows::{Actor, Mode},
     membership::{Founding, JoinState, KeySet, NodeRecord, Rules, Template},
-    ports::{Clock, Rpc},
+    ports::{Clock, FetchPart, Rpc},
     types::{
-        Kind, MemberId, NetworkId, NodeKey, Role, Span, Timestamp, UserId, limits::TICKET_LIFE,
+        Kind, MemberId, NetworkId, NodeKey, PeerCode, Role, Span, Timestamp, UserId,
+        limits::TICKET_LIFE,
     },
     wire::{
         self, CharterRequest, FetchRequest, Head, Hello, ListRequest, LocateRequest,
@@ -21,6 +22,7 @@ use chartmesh_core::{
     },
 };
 use chartmesh_tests::{SimDisk, SimNet, SimNode, Start, organization, world::opening_seed};
+use futures::StreamExt;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use tokio::runtime::{Builder, Runtime};
@@ -33,20 +35,21 @@ pub(crate) const TARGETS: &[Run] = &[("peer", peer), ("question", question)];
 /// Inputs after which the node is made anew, since each leaves a trace in its state.
 const INPUTS_MAX: u32 = 200;
 
-const HOLDER_SEED: u8 = 1;
+pub(crate) const HOLDER_SEED: u8 = 1;
 
 thread_local! {
     static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
 }
 
-struct Engine {
-    runtime: Runtime,
-    holder: SimNode,
-    asker: SimNode,
+pub(crate) struct Engine {
+    pub(crate) net: Arc<SimNet>,
+    pub(crate) runtime: Runtime,
+    pub(crate) holder: SimNode,
+    pub(crate) asker: SimNode,
     own_hello: Hello,
-    network: NetworkId,
-    keys: SessionKeys,
-    header: OuterHeader,
+    pub(crate) network: NetworkId,
+    pub(crate) keys: SessionKeys,
+    pub(crate) header: OuterHeader,
     challenge: [u8; 16],
     used: u32,
 }
@@ -62,7 +65,7 @@ fn peer(data: &[u8]) {
             _ => NodeKey([*first; 32]),
         };
         let rpc = Rpc::ALL[usize::from(*first) % Rpc::ALL.len()];
-        engine.send(from, rpc, Bytes::copy_from_slice(rest));
+        let _either = engine.send(from, rpc, Bytes::copy_from_slice(rest));
     });
 }
 
@@ -103,19 +106,20 @@ fn with_engine(run: impl FnOnce(&mut Engine)) {
 }
 
 /// A question that has a head which can be put right.
-trait Headed: Body {
+pub(crate) trait Headed: Body {
     fn head_mut(&mut self) -> &mut Head;
 }
 
 macro_rules! headed {
     ($($type:ty),*) => {
-        $(impl Headed for $type {
+        $(impl crate::engine::Headed for $type {
             fn head_mut(&mut self) -> &mut Head {
                 &mut self.head
             }
         })*
     };
 }
+pub(crate) use headed;
 
 headed!(
     MembersRequest,
@@ -130,12 +134,8 @@ headed!(
 );
 
 impl Engine {
-    fn start() -> Self {
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime of one thread");
+    pub(crate) fn start() -> Self {
+        let runtime = runtime();
         let (net, holder, asker) = runtime.block_on(network());
         let own_hello = last_hello(&net, asker.node_key());
         let network = holder.current_network().expect("it was founded").id;
@@ -156,6 +156,7 @@ impl Engine {
             enc,
         };
         let mut engine = Self {
+            net,
             runtime,
             holder,
             asker,
@@ -190,7 +191,7 @@ impl Engine {
         answer.head.next_challenge.expect("with a challenge")
     }
 
-    fn put_right(&self, head: &mut Head) {
+    pub(crate) fn put_right(&self, head: &mut Head) {
         let now = self.holder.world().now();
         *head = Head {
             member: self.asker.member(),
@@ -205,13 +206,19 @@ impl Engine {
         };
     }
 
-    fn send(&self, from: NodeKey, rpc: Rpc, bytes: Bytes) {
-        if rpc == Rpc::Fetch {
-            let opened = self.holder.shared().serve_fetch(from, bytes);
-            let _either = self.runtime.block_on(opened).map(|_| ());
-        } else {
-            let _either = self.runtime.block_on(self.holder.serve(from, rpc, bytes));
-        }
+    /// What the holder answers; of a fetch, its first part.
+    pub(crate) fn send(&self, from: NodeKey, rpc: Rpc, bytes: Bytes) -> Result<Bytes, PeerCode> {
+        self.runtime.block_on(async {
+            if rpc != Rpc::Fetch {
+                return self.holder.serve(from, rpc, bytes).await;
+            }
+            let parts = self.holder.shared().serve_fetch(from, bytes).await?;
+            let first = std::pin::pin!(parts).next().await;
+            match first.unwrap_or(Err(PeerCode::Unavailable))? {
+                FetchPart::Head(bytes) | FetchPart::Leaves(bytes) => Ok(bytes),
+                FetchPart::Chunk { data, .. } => Ok(data),
+            }
+        })
     }
 
     /// Signs and seals a question: as it stands, or with a head that holds.
@@ -237,7 +244,7 @@ impl Engine {
             return;
         };
         let bytes = wire::encode_sealed(&Sealed { header, ciphertext });
-        self.send(self.asker.node_key(), rpc, bytes);
+        let _either = self.send(self.asker.node_key(), rpc, bytes);
     }
 
     fn greet(&self, bytes: &[u8], right: bool) {
@@ -259,7 +266,7 @@ impl Engine {
         let node = &self.asker.identity().node;
         let envelope = node.sign_bytes::<Hello>(&self.network, body);
         let from = self.asker.node_key();
-        self.send(from, Rpc::Hello, wire::encode_envelope(&envelope));
+        let _either = self.send(from, Rpc::Hello, wire::encode_envelope(&envelope));
     }
 }
 
@@ -272,8 +279,17 @@ fn last_hello(net: &SimNet, node: NodeKey) -> Hello {
     envelope.claims::<Hello>().expect("its own")
 }
 
+/// A runtime whose time passes only where everybody waits.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread")
+}
+
 /// A holder with one patient, and a member that may ask it.
-async fn network() -> (Arc<SimNet>, SimNode, SimNode) {
+pub(crate) async fn network() -> (Arc<SimNet>, SimNode, SimNode) {
     let net = SimNet::new(1);
     let holder = SimNode::start(&net, &SimDisk::default(), start(HOLDER_SEED, "Holder"));
     let asker = SimNode::start(&net, &SimDisk::default(), start(2, "Asker"));
@@ -304,7 +320,7 @@ async fn network() -> (Arc<SimNet>, SimNode, SimNode) {
     (net, holder, asker)
 }
 
-fn actor(role: Role) -> Actor {
+pub(crate) fn actor(role: Role) -> Actor {
     Actor {
         user: UserId([8; 16]),
         name: "fuzz".to_owned(),

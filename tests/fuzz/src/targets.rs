@@ -190,6 +190,10 @@ fn proposal(data: &[u8]) {
         let written = wire::authority_text(&offer);
         assert!(wire::parse_authority(&written).is_ok_and(|again| again == offer));
     }
+    if let Ok(change) = wire::parse_node_key(&text) {
+        let written = wire::node_key_text(&change);
+        assert!(wire::parse_node_key(&written).is_ok_and(|again| again == change));
+    }
 }
 
 /// The first byte chooses the record's body.

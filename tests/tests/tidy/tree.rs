@@ -104,6 +104,11 @@ impl Tree {
             .filter(move |file| Path::new(&file.path).starts_with(folder))
     }
 
+    /// Every file, text or not.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(String::as_str)
+    }
+
     /// The text of a file that must be there.
     pub(crate) fn text(&self, path: &str) -> &str {
         let Some(file) = self.files().find(|file| file.path == path) else {
