@@ -17,6 +17,7 @@ mod leaves;
 mod lock;
 mod memory;
 mod sled;
+mod stats;
 mod watch;
 
 #[cfg(test)]
@@ -26,8 +27,9 @@ pub use dir::DirDisk;
 pub use engine::{Engine, EngineError, Pair, Write};
 pub use error::OpenError;
 pub use files::bytes_beside;
-pub use handle::{Stats, Store, StoreOpened, StoreVerified};
+pub use handle::{Store, StoreOpened, StoreVerified};
 pub use index::{RowsOf, SealedIndex};
 pub use leaves::Leaves;
 pub use memory::MemoryEngine;
+pub use stats::Stats;
 pub use watch::IndexState;

@@ -395,7 +395,7 @@ fn refused<T: Headed>(rpc: Rpc, name: &str) -> usize {
         let plain = bench.question(&|_| ());
         let sealed = bench.seal(&plain);
         let bytes = wire::encode_sealed(&sealed);
-        assert!(bench.told(bytes).is_ok(), "once it is answered");
+        assert!(is_admitted(&bench.told(bytes)), "once it is answered");
         sealed
     });
     HEADS.len() + PLAINS.len() + SEALS.len() + 2
@@ -478,14 +478,10 @@ impl<T: Headed> Bench<T> {
         let good = self.question(&|_| ());
         let good = wire::encode_sealed(&self.seal(&good));
         let repaired = self.told(good);
-        let admitted = !matches!(
-            repaired,
-            Err(PeerCode::Malformed
-                | PeerCode::Unauthenticated
-                | PeerCode::Stale
-                | PeerCode::ClockSkew)
+        assert!(
+            is_admitted(&repaired),
+            "{what}: repaired it is {repaired:?}"
         );
-        assert!(admitted, "{what}: repaired it is {repaired:?}");
 
         let sealed = make(self);
         let bytes = self
@@ -536,6 +532,17 @@ impl<T: Headed> Bench<T> {
         }
         hash.finalize().into()
     }
+}
+
+/// Whether a question was taken up, if only to be denied.
+fn is_admitted(told: &Result<(), PeerCode>) -> bool {
+    !matches!(
+        told,
+        Err(PeerCode::Malformed
+            | PeerCode::Unauthenticated
+            | PeerCode::Stale
+            | PeerCode::ClockSkew)
+    )
 }
 
 fn peer_code(code: Code) -> PeerCode {
