@@ -34,7 +34,12 @@ fn read(bytes: &[u8]) -> Result<Multiaddr, NetError> {
     if bytes.len() > ADDRESS_MAX_BYTES {
         return Err(NetError::Address);
     }
-    Multiaddr::try_from(bytes.to_vec()).map_err(|_| NetError::Address)
+    let address = Multiaddr::try_from(bytes.to_vec()).map_err(|_| NetError::Address)?;
+    // A host's name may hold anything in binary form, a slash among it: as a text it would be another address.
+    match address.to_string().parse::<Multiaddr>() {
+        Ok(again) if again == address => Ok(address),
+        Ok(_) | Err(_) => Err(NetError::Address),
+    }
 }
 
 /// An address at which `peer` can be dialled over TCP or QUIC, without the peer's id at its end; or the
@@ -174,6 +179,24 @@ mod tests {
             Err(NetError::Address)
         ));
         assert!(matches!(address_text(&[0xff; 9]), Err(NetError::Address)));
+    }
+
+    #[test]
+    fn an_address_whose_text_is_another_address_is_refused() {
+        let named = |name: &str| {
+            let mut bytes = vec![0x36, u8::try_from(name.len()).expect("a short name")];
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(&[6, 0x1c, 0xfc]);
+            bytes
+        };
+        let good = address_text(&named("a.example")).expect("an address");
+        assert_eq!(good, "/dns4/a.example/tcp/7420");
+
+        for name in ["a/tcp/22", "a/dns4/b"] {
+            let bytes = named(name);
+            assert!(matches!(address_text(&bytes), Err(NetError::Address)));
+            assert!(matches!(dialable(peer(), &bytes), Err(NetError::Address)));
+        }
     }
 
     #[test]

@@ -308,7 +308,8 @@ pub fn chunk_range(sealed_size: u64, index: u64) -> Option<Range<u64>> {
         return Some(0..header);
     }
     let start = header + (index - 1) * SEALED_CHUNK_BYTES as u64;
-    Some(start..(start + SEALED_CHUNK_BYTES as u64).min(sealed_size))
+    let end = start.saturating_add(SEALED_CHUNK_BYTES as u64);
+    Some(start..end.min(sealed_size))
 }
 
 /// Length of a document after Padmé padding, which hides all but the first bits of it at a cost of
@@ -518,6 +519,21 @@ mod tests {
             assert_eq!(chunk_range(len_bytes, 0), None);
             assert_eq!(leaf_hashes(&bytes), Err(FileError::Length { len_bytes }));
         }
+    }
+
+    #[test]
+    fn the_last_chunk_of_the_longest_file_there_could_be_ends_with_it() {
+        for size in [u64::MAX - 0xff, u64::MAX - 1, u64::MAX] {
+            let Some(count) = chunk_count(size) else {
+                continue;
+            };
+
+            let last = chunk_range(size, count - 1);
+
+            assert_eq!(last.map(|range| range.end), Some(size), "{size}");
+            assert_eq!(chunk_range(size, count), None);
+        }
+        assert!(chunk_count(u64::MAX - 0xff).is_some());
     }
 
     #[test]
