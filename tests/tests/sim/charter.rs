@@ -388,6 +388,28 @@ async fn two_charters_of_one_number_are_kept_until_an_administrator_decides() {
     assert!(c.amend(&admin(), &other_rules(5)).await.is_ok());
 }
 
+/// Both are asked at the same moment, and both answer with what they have: all signatures.
+#[tokio::test(start_paused = true)]
+async fn a_charter_that_two_authorities_bring_at_once_is_written_once() {
+    let Trio { a, b, c, .. } = trio().await;
+    let proposed = a.amend(&admin(), &other_rules(3)).await.unwrap();
+    a.send_proposal(b.member(), proposed.id).await.unwrap();
+    b.cosign(&admin(), proposed.id).await.unwrap();
+    b.send_proposal(c.member(), proposed.id).await.unwrap();
+    assert_eq!([version(&a), version(&b), version(&c)], [0, 1, 1]);
+    // So that the second comes while the first is being written.
+    a.world().set_fsync(100);
+
+    let (one, other) = futures::join!(
+        a.send_proposal(b.member(), proposed.id),
+        a.send_proposal(c.member(), proposed.id)
+    );
+
+    assert!(one.is_ok() && other.is_ok());
+    assert_eq!(version(&a), 1);
+    assert_eq!(audited(&a, Audited::CharterChanged).await.len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_authority_that_signed_one_charter_signs_no_other_of_its_number() {
     let Trio { a, .. } = trio().await;
@@ -510,6 +532,32 @@ async fn everybody_hears_of_a_recovery_at_once() {
     pass(2 * NEWS_PAUSE.0).await;
 
     assert_eq!([&a, &b].map(|node| node.disputed_charters().len()), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovered_network_admits_members() {
+    let keys = [recovery_key(201), recovery_key(202), recovery_key(203)];
+    let Trio { net, a, b, c } = trio_with(keys.iter().map(SigningKey::public).collect()).await;
+    let gone = [&a, &b].map(|node| {
+        let identity = node.identity();
+        [identity.authority.public(), identity.status().public()]
+    });
+    let change = Amendment {
+        remove: gone.concat(),
+        ..Amendment::default()
+    };
+    c.recover(&admin(), &change, &keys[..2]).await.unwrap();
+    pass(RECOVERY_WAIT.0 + 1).await;
+    assert_eq!(c.settle_recovery().await.ok(), Some(true));
+    let applicant = node(&net, 10);
+    let ticket = asked(&c, &applicant).await;
+    let words = applicant.own_words(&ticket);
+
+    let approval = c.approve(&admin(), &words).await.unwrap();
+
+    assert_eq!((approval.view.signed, approval.view.threshold), (1, 1));
+    assert!(approval.view.complete);
+    assert_eq!(applicant.poll_join().await.unwrap(), JoinState::Approved);
 }
 
 /// The authorities were only said to be lost.

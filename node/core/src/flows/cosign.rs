@@ -345,9 +345,15 @@ impl<W: World> Node<W> {
             });
         }
         let _registration = self.registration().await;
+        // While its signatures were checked somebody else may have brought it, or what disputes it.
+        let network = self.undisputed()?;
         let merged = {
             let now = self.now();
             let state = self.state();
+            if standing::is_settled(&state, &offered) {
+                let settled = state.settled.iter().find(|held| held.id() == id);
+                return Ok(settled.cloned());
+            }
             let held = state.proposals.get(&id).map(|held| held.proposal.clone());
             if held.is_none() && !state.has_room(&offered, now) {
                 return Err(FlowError::State {
