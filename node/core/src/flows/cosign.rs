@@ -316,8 +316,7 @@ impl<W: World> Node<W> {
         {
             let state = self.state();
             if standing::is_settled(&state, &offered) {
-                let settled = state.settled.iter().find(|held| held.id() == id);
-                return Ok(settled.cloned());
+                return Ok(standing::settled_of(&state, id));
             }
             if let Some(held) = state.proposals.get(&id)
                 && held.proposal == offered
@@ -331,6 +330,9 @@ impl<W: World> Node<W> {
             .run(move || job.verify(&link))
             .await
             .map_err(|error| refused(&error))?;
+        let _registration = self.registration().await;
+        // While its signatures were checked somebody else may have brought it, or what outdates it.
+        let network = self.undisputed()?;
         let outdated = match &proposed {
             Proposed::RevocationList(list) => !self.state().trust.revocations.precede(list),
             Proposed::Credential(credential) => {
@@ -344,15 +346,11 @@ impl<W: World> Node<W> {
                 code: Code::ProposalRefused,
             });
         }
-        let _registration = self.registration().await;
-        // While its signatures were checked somebody else may have brought it, or what disputes it.
-        let network = self.undisputed()?;
         let merged = {
             let now = self.now();
             let state = self.state();
             if standing::is_settled(&state, &offered) {
-                let settled = state.settled.iter().find(|held| held.id() == id);
-                return Ok(settled.cloned());
+                return Ok(standing::settled_of(&state, id));
             }
             let held = state.proposals.get(&id).map(|held| held.proposal.clone());
             if held.is_none() && !state.has_room(&offered, now) {

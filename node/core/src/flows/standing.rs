@@ -8,7 +8,7 @@ use super::state::{Network, SeenCharter, State, Waiting};
 use crate::{
     membership::{Chain, Credential, JoinRequest, JoinState, Link, Proposal, Proposed, Standing},
     records::Record,
-    types::limits::PROPOSALS_PER_AUTHORITY_MAX,
+    types::{ProposalId, limits::PROPOSALS_PER_AUTHORITY_MAX},
     wire::{self, WireError},
 };
 
@@ -77,6 +77,12 @@ fn remember_settled(state: &mut State, proposal: Proposal) {
     if state.settled.len() > PROPOSALS_PER_AUTHORITY_MAX {
         state.settled.pop_front();
     }
+}
+
+/// What was held of a proposal when it was settled.
+pub(super) fn settled_of(state: &State, id: ProposalId) -> Option<Proposal> {
+    let mut settled = state.settled.iter();
+    settled.find(|held| held.id() == id).cloned()
 }
 
 /// Whether what a proposal proposes, or something newer, is true already.
