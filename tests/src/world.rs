@@ -47,6 +47,8 @@ struct Store {
     clock_offset_ms: AtomicI64,
     reading: Mutex<Reading>,
     fsync_ms: AtomicU64,
+    job_ms: AtomicU64,
+    learned: Mutex<Vec<NodeKey>>,
     off: watch::Sender<bool>,
     reads: Mutex<Vec<usize>>,
 }
@@ -85,6 +87,17 @@ impl SimWorld {
     /// How long a sync takes from here on.
     pub fn set_fsync(&self, fsync_ms: u64) {
         self.store.fsync_ms.store(fsync_ms, Ordering::Relaxed);
+    }
+
+    /// How long work on another thread takes from here on.
+    pub fn set_job(&self, job_ms: u64) {
+        self.store.job_ms.store(job_ms, Ordering::Relaxed);
+    }
+
+    /// Whose addresses the transport was told since this was last asked.
+    pub fn learned(&self) -> Vec<NodeKey> {
+        let mut learned = self.store.learned.lock().expect("no holder panics");
+        std::mem::take(&mut *learned)
     }
 
     /// How many bytes of sealed files were read, read by read, since this was last asked.
@@ -220,7 +233,10 @@ impl Peers for SimWorld {
         self.store.net.open(self.key, to, body).await
     }
 
-    fn learn(&self, _node: NodeKey, _addresses: &[Vec<u8>]) {}
+    fn learn(&self, node: NodeKey, _addresses: &[Vec<u8>]) {
+        let mut learned = self.store.learned.lock().expect("no holder panics");
+        learned.push(node);
+    }
 
     fn forget(&self, node: NodeKey) {
         self.store.net.hang_up(self.key, node);
@@ -312,6 +328,10 @@ impl Journal for SimWorld {
 
 impl Work for SimWorld {
     async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let job_ms = self.store.job_ms.load(Ordering::Relaxed);
+        if job_ms > 0 {
+            sleep(Duration::from_millis(job_ms)).await;
+        }
         job()
     }
 }
@@ -439,6 +459,8 @@ impl SimNode {
                 at_ms: start.not_before.0,
             }),
             fsync_ms: AtomicU64::new(3),
+            job_ms: AtomicU64::new(0),
+            learned: Mutex::default(),
             off: watch::channel(false).0,
             reads: Mutex::default(),
         });

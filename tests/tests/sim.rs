@@ -12,6 +12,8 @@ mod clock;
 mod crash;
 #[path = "sim/fetch.rs"]
 mod fetch;
+#[path = "sim/file.rs"]
+mod file;
 #[path = "sim/flood.rs"]
 mod flood;
 #[path = "sim/handle.rs"]
@@ -46,3 +48,5 @@ mod time;
 mod trail;
 #[path = "sim/trust.rs"]
 mod trust;
+#[path = "sim/verify.rs"]
+mod verify;

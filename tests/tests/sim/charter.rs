@@ -238,7 +238,7 @@ async fn an_authority_has_proposals_per_authority_max_waiting_and_others_still_h
     assert!(b.proposals().is_empty(), "nothing waits for ever");
 }
 
-fn other_rules(days: u64) -> Amendment {
+pub(crate) fn other_rules(days: u64) -> Amendment {
     let mut rules = Rules::of(Template::OptIn);
     rules.notice = Span::days(days);
     Amendment {
@@ -247,7 +247,7 @@ fn other_rules(days: u64) -> Amendment {
     }
 }
 
-fn version(node: &SimNode) -> u64 {
+pub(crate) fn version(node: &SimNode) -> u64 {
     node.current_network().unwrap().charter.version
 }
 

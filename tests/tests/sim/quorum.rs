@@ -2,13 +2,22 @@
 
 use chartmesh_core::{
     audit::Kind as Audited,
-    membership::{JoinState, Status},
-    types::{Code, Span, limits::MAX_STALENESS},
+    crypto::Envelope,
+    flows::Node,
+    membership::{Heartbeat, JoinState, Status},
+    ports::Rpc,
+    types::{
+        Code, PeerCode, Span, Timestamp,
+        limits::{HEARTBEAT_EVERY, MAX_STALENESS},
+    },
+    wire::TrustAnswer,
 };
-use chartmesh_tests::SimNode;
+use chartmesh_tests::{Kind as FrameKind, SimNode, SimWorld};
 
 use crate::{
     charter::{Trio, meet, node, trio},
+    liar::Liar,
+    revoke::listen,
     scenario::*,
 };
 
@@ -116,4 +125,201 @@ async fn a_heartbeat_takes_two_status_keys_that_agree() {
     b.exchange_trust(c.member()).await.unwrap();
     a.beat().await.unwrap();
     assert!(a.trust().unwrap().confirmed > before);
+}
+
+fn confirmed(node: &SimNode) -> Timestamp {
+    node.trust().unwrap().confirmed
+}
+
+fn list_version(node: &SimNode) -> u64 {
+    node.trust().unwrap().version
+}
+
+/// Two of the authorities throw a member out.
+async fn throw_out(by: [&SimNode; 2], member: &SimNode) {
+    let revoked = by[0].revoke_member(&admin(), member.member(), "left").await;
+    let id = revoked.unwrap().proposal.unwrap().id;
+    by[0].send_proposal(by[1].member(), id).await.unwrap();
+    assert!(by[1].cosign(&admin(), id).await.unwrap().complete);
+}
+
+/// Hard case: the second list names the first member once more.
+#[tokio::test(start_paused = true)]
+async fn whom_two_authorities_throw_out_everybody_hears_of_at_once_and_logs_once() {
+    let trio = trio().await;
+    let (one, other) = (admitted(&trio, 10).await, admitted(&trio, 11).await);
+    let (a, b, c) = (&trio.a, &trio.b, &trio.c);
+    for node in [a, b, c] {
+        listen(node);
+    }
+    pass(1_000).await;
+    assert_eq!(status(c, &one), Some(Status::Active));
+
+    throw_out([a, b], &one).await;
+    pass(1_000).await;
+    throw_out([a, b], &other).await;
+    pass(1_000).await;
+
+    for node in [a, b, c] {
+        assert_eq!(status(node, &one), Some(Status::Revoked));
+        assert_eq!(status(node, &other), Some(Status::Revoked));
+        let entries = audited(node, Audited::MemberRevoked).await;
+        let named: Vec<_> = entries.iter().map(|entry| entry.member).collect();
+        assert_eq!(named, [Some(one.member()), Some(other.member())]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_by_a_clock_that_runs_ahead_is_not_completed() {
+    let day_ms = Span::days(1).0 as i64;
+    for (ahead_ms, expected) in [(0, None), (day_ms, Some(Code::ProposalRefused))] {
+        let trio = trio().await;
+        let new = admitted(&trio, 10).await;
+        let (a, b) = (&trio.a, &trio.b);
+        a.world().set_clock_offset(ahead_ms);
+        let revoked = a.revoke_member(&admin(), new.member(), "left").await;
+        let proposal = revoked.unwrap().proposal.unwrap().proposal;
+
+        let signed = b.cosign_file(&admin(), vec![proposal]).await;
+
+        assert_eq!(code(signed), expected);
+        let active = status(b, &new) == Some(Status::Active);
+        assert_eq!(active, expected.is_some());
+        assert_eq!(b.fold().problem(), None);
+    }
+}
+
+/// Hard case: the list came while the others were asked about the one before.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_about_a_list_that_gave_way_meanwhile_is_not_recorded() {
+    let trio = trio().await;
+    let new = admitted(&trio, 10).await;
+    let (a, b, c) = (&trio.a, &trio.b, &trio.c);
+    pass(HEARTBEAT_EVERY.0).await;
+    let before = confirmed(a);
+    a.beat().await.unwrap();
+    assert!(confirmed(a) > before);
+    pass(HEARTBEAT_EVERY.0).await;
+    let revoked = a.revoke_member(&admin(), new.member(), "left").await;
+    let id = revoked.unwrap().proposal.unwrap().id;
+    a.send_proposal(c.member(), id).await.unwrap();
+    assert!(c.cosign(&admin(), id).await.unwrap().complete);
+    pass(60_000).await;
+    trio.net.cut(b.node_key(), a.node_key());
+    let beating = {
+        let a = a.shared();
+        tokio::spawn(async move { a.beat().await.map(drop) })
+    };
+    pass(500).await;
+    a.exchange_trust(c.member()).await.unwrap();
+    let about_the_list = confirmed(a);
+    assert!(list_version(a) == 1 && !beating.is_finished());
+
+    trio.net.heal();
+    assert!(beating.await.unwrap().is_ok());
+
+    assert_eq!(confirmed(a), about_the_list);
+    a.exchange_trust(c.member()).await.unwrap();
+    b.exchange_trust(c.member()).await.unwrap();
+    a.beat().await.unwrap();
+    assert!(confirmed(a) > about_the_list);
+}
+
+/// Whether somebody asked another about trust, most of all for a heartbeat.
+fn is_asked(trio: &Trio, from: &SimNode, to: &SimNode) -> bool {
+    trio.net.tape().iter().any(|frame| {
+        frame.rpc == Rpc::Trust
+            && frame.kind == FrameKind::Question
+            && (frame.from, frame.to) == (from.node_key(), to.node_key())
+    })
+}
+
+/// An authority that lies in the way of those who are honest: it is asked before them.
+#[tokio::test(start_paused = true)]
+async fn a_signature_under_a_heartbeat_that_does_not_hold_is_as_none() {
+    type Lie = fn(&mut Envelope, &Node<SimWorld>);
+    let lies: [(Lie, bool); 3] = [
+        (|_, _| (), false),
+        (|beat, _| beat.signatures[0].1[0] ^= 1, true),
+        (
+            |beat, liar| {
+                let heartbeat = beat.claims::<Heartbeat>().unwrap();
+                let network = liar.current_network().unwrap().id;
+                *beat = liar.identity().node.sign(&network, &heartbeat);
+            },
+            true,
+        ),
+    ];
+    for (lie, more) in lies {
+        let trio = trio().await;
+        let a = trio.a.restarted();
+        let mut others = [(&trio.b, 2), (&trio.c, 3)];
+        others.sort_by_key(|(node, _)| node.member());
+        let [(first, seed), (second, _)] = others;
+        let liar = Liar::at(&trio.net, first, seed);
+        let speaker = first.shared();
+        liar.says(Rpc::Trust, move |answer: &mut TrustAnswer| {
+            if let Some(beat) = &mut answer.beat {
+                lie(beat, &speaker);
+            }
+        });
+        meet(&[&a, first, second]).await;
+        pass(HEARTBEAT_EVERY.0).await;
+        let before = confirmed(&a);
+        trio.net.rewind();
+
+        a.beat().await.unwrap();
+
+        assert!(confirmed(&a) > before, "the two that are honest are enough");
+        assert!(is_asked(&trio, &a, first));
+        assert_eq!(is_asked(&trio, &a, second), more);
+    }
+}
+
+/// Hard case: the only other one that answers goes by the list before.
+#[tokio::test(start_paused = true)]
+async fn nobody_signs_a_heartbeat_about_a_list_that_it_does_not_have() {
+    let trio = trio().await;
+    let new = admitted(&trio, 10).await;
+    let (a, b, c) = (&trio.a, &trio.b, &trio.c);
+    throw_out([c, a], &new).await;
+    assert_eq!((list_version(a), list_version(b)), (1, 0));
+    c.crash(0);
+    pass(HEARTBEAT_EVERY.0).await;
+    let before = confirmed(a);
+
+    a.beat().await.unwrap();
+    assert_eq!(confirmed(a), before);
+
+    b.exchange_trust(a.member()).await.unwrap();
+    a.beat().await.unwrap();
+    assert!(confirmed(a) > before);
+}
+
+/// What waits for signatures when its member is thrown out does not bring it back.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_waits_is_signed_and_taken_no_more_once_its_member_was_thrown_out() {
+    let trio = trio().await;
+    let (gone, kept) = (admitted(&trio, 10).await, admitted(&trio, 11).await);
+    let (a, b, c) = (&trio.a, &trio.b, &trio.c);
+    let mut waiting = Vec::new();
+    for member in [&kept, &gone] {
+        let change = member.change_node_key(&member.next_node_key()).unwrap();
+        let reissued = a.reissue(&admin(), member.member(), Some(&change)).await;
+        let id = reissued.unwrap().view.id;
+        a.send_proposal(b.member(), id).await.unwrap();
+        waiting.push(id);
+    }
+    throw_out([c, b], &gone).await;
+    c.exchange_trust(b.member()).await.unwrap();
+
+    assert_eq!(a.send_proposal(c.member(), waiting[0]).await, Ok(false));
+    let told = a.send_proposal(c.member(), waiting[1]).await;
+    assert_eq!(told, Err(PeerCode::Denied));
+    let held: Vec<_> = c.proposals().iter().map(|view| view.id).collect();
+    assert_eq!(held, waiting[..1]);
+    assert!(b.cosign(&admin(), waiting[0]).await.is_ok());
+    let signed = b.cosign(&admin(), waiting[1]).await;
+    assert_eq!(code(signed), Some(Code::KeyRevoked));
+    assert_eq!(status(b, &gone), Some(Status::Revoked));
 }

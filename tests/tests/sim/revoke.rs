@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use chartmesh_core::{
     audit::Kind as Audited,
-    flows::Told,
+    flows::{Fetch, Told},
     locator::Answer,
     membership::{JoinState, Status},
     ports::{CallError, Clock, Rpc},
     types::{
-        Code, Kind, MemberId, PeerCode,
+        Code, Kind, MemberId, PeerCode, Purpose,
         limits::{CHUNK_BYTES, NEWS_PAUSE, NEWS_TIME_MAX, REASON_CHARS_MAX},
     },
+    wire::{self, Hello},
 };
 use chartmesh_tests::{Kind as FrameKind, SimDisk, SimNode};
 
@@ -403,4 +404,127 @@ async fn telling_takes_news_time_max_at_most_and_asking_rests_for_news_pause() {
     let rested = urgent.world().now().since(began);
     assert!(rested >= NEWS_PAUSE, "{rested}");
     assert_eq!(status(urgent, hospital), Some(Status::Revoked));
+}
+
+/// Hard case: the asker that only hears of it, from the one that decided.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_from_a_holder_that_is_thrown_out_ends_at_once() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let sam = hospital.patients("okafor")[0].id;
+    let document = attach(hospital, sam, &vec![7; 200 * CHUNK_BYTES]).await;
+    let mut wanted = search(Purpose::Treat);
+    wanted.demographics = demographics("Sam", "Okafor", "1988-11-30", "MRN-88-2");
+    let mut fetching = Vec::new();
+    for asker in [clinic, urgent] {
+        grant(hospital, sam, asker).await;
+        let found = asker.locate(&clinician(), &wanted).await.unwrap();
+        let fetch = Fetch {
+            handle: handle(&found, hospital),
+            document,
+            purpose: Purpose::Treat,
+        };
+        let asker = asker.shared();
+        fetching.push(tokio::spawn(async move {
+            let (mut bytes, told): (Vec<u8>, Told<'_>) = (Vec::new(), (&|_, _| (), &|| true));
+            let got = asker.fetch(&clinician(), fetch, told, &mut bytes).await;
+            code(got)
+        }));
+    }
+    pass(1_000).await;
+    assert!(fetching.iter().all(|fetching| !fetching.is_finished()));
+
+    throw_out(clinic, hospital).await;
+    pass(100).await;
+    assert!(fetching[0].is_finished() && !fetching[1].is_finished());
+    urgent.exchange_trust(clinic.member()).await.unwrap();
+    pass(100).await;
+
+    for ended in fetching {
+        assert!(ended.is_finished());
+        assert_eq!(ended.await.unwrap(), Some(Code::PeerUnreachable));
+    }
+}
+
+/// The organisation keeps its name and its id, and buys another machine.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_was_thrown_out_does_not_come_back_by_another_key() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let asks = async |seed: u8| {
+        let start = start(seed, "Urgent care", Kind::UrgentCare);
+        let new = SimNode::start_as(&world.net, &SimDisk::default(), start, urgent.member());
+        new.join(&admin(), &ticket(clinic).await).await.unwrap();
+        code(new.poll_join().await)
+    };
+    assert_eq!(asks(10).await, None, "it may ask to be issued another key");
+
+    throw_out(clinic, urgent).await;
+
+    assert_eq!(asks(11).await, Some(Code::TicketRefused));
+    let refused = audited(clinic, Audited::JoinRefused).await;
+    assert_eq!(refused.last().unwrap().code, Some(Code::KeyRevoked));
+}
+
+/// Hard case: a node that knows from the list alone that there was such a member.
+#[tokio::test(start_paused = true)]
+async fn who_was_thrown_out_is_refused_by_that_name_and_makes_nobody_ask_it() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let elsewhere = async |node: &SimNode| {
+        let network = urgent.current_network().unwrap().id;
+        let (from, identity) = (urgent.node_key(), urgent.identity());
+        let tape = world.net.tape().into_iter();
+        let mut said = tape.filter(|frame| {
+            frame.from == from && frame.rpc == Rpc::Hello && frame.kind == FrameKind::Question
+        });
+        let said = wire::decode_envelope(&said.next_back().unwrap().bytes).unwrap();
+        let mut hello = said.claims::<Hello>().unwrap();
+        hello.charter_hash = [9; 32];
+        world.net.rewind();
+        let bytes = wire::encode_envelope(&identity.node.sign(&network, &hello));
+        let told = node.serve(from, Rpc::Hello, bytes).await;
+        let tape = world.net.tape();
+        let asked = tape.iter().any(|frame| frame.rpc == Rpc::Charters);
+        (told.err(), asked)
+    };
+    urgent.greet(clinic.node_key()).await.unwrap();
+    let (_, asked) = elsewhere(clinic).await;
+    assert!(asked, "a member is asked for the charter it goes by");
+    urgent.greet(clinic.node_key()).await.unwrap();
+
+    throw_out(clinic, urgent).await;
+    let told = elsewhere(clinic).await;
+    assert_eq!(told, (Some(PeerCode::NotMember), false));
+    assert_eq!(refusals(clinic).await.last(), Some(&Code::KeyRevoked));
+
+    let fresh = SimNode::start(
+        &world.net,
+        &SimDisk::default(),
+        start(10, "Newcomer", Kind::Clinic),
+    );
+    admit(clinic, &fresh).await;
+    let told = urgent.greet(fresh.node_key()).await;
+    assert_eq!(told, Err(CallError::Refused(PeerCode::NotMember)));
+    assert_eq!(refusals(&fresh).await, [Code::KeyRevoked]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_one_authority_signs_comes_with_a_heartbeat_about_it() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    pass(60_000).await;
+
+    throw_out(clinic, urgent).await;
+    let at = clinic.world().now();
+    pass(60_000).await;
+    clinic.beat().await.unwrap();
+    hospital.exchange_trust(clinic.member()).await.unwrap();
+
+    // One is enough, so that none is due.
+    for node in [clinic, hospital] {
+        let trust = node.trust().unwrap();
+        assert_eq!(trust.version, 1);
+        assert!(trust.confirmed <= at);
+    }
 }

@@ -7,13 +7,13 @@ use chartmesh_core::{
     ports::{Clock, Rpc},
     types::{
         Code, MemberId, PeerCode, Purpose, Span,
-        limits::{HEARTBEAT_EVERY, MAX_STALENESS},
+        limits::{DENIALS_WHOLE_MAX, HEARTBEAT_EVERY, MAX_STALENESS},
     },
     wire::TrustAnswer,
 };
 use chartmesh_tests::SimNode;
 
-use crate::{liar::Liar, scenario::*};
+use crate::{liar::Liar, revoke::listen, scenario::*};
 
 fn stale(node: &SimNode) -> bool {
     node.trust().unwrap().stale
@@ -357,4 +357,100 @@ async fn two_lists_of_one_version_are_an_alarm_and_both_are_kept() {
     let views = urgent.member_views();
     let view = views.iter().find(|view| view.credential.member == other);
     assert_eq!(view.map(|view| view.status), Some(Status::Revoked));
+}
+
+/// Hard case: what is known of the members is the same everywhere, so that nobody has to list them.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_reaches_everybody_at_once_and_brings_nothing_else_along() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    for one in [clinic, hospital, urgent] {
+        for other in [clinic, hospital, urgent] {
+            if one.member() != other.member() {
+                one.sync_members(other.member()).await.unwrap();
+            }
+        }
+    }
+    for node in [clinic, hospital, urgent] {
+        listen(node);
+    }
+    pass(HEARTBEAT_EVERY.0).await;
+    let before = clinic.trust().unwrap().confirmed;
+    world.net.rewind();
+
+    clinic.beat().await.unwrap();
+    pass(1_000).await;
+
+    for node in [clinic, hospital, urgent] {
+        assert!(node.trust().unwrap().confirmed > before);
+    }
+    let tape = world.net.tape();
+    let listed = tape.iter().filter(|frame| frame.rpc == Rpc::Members);
+    assert_eq!(listed.count(), 0);
+}
+
+/// Hard case: the member is honest every other time, so that its lies are not all there is.
+#[tokio::test(start_paused = true)]
+async fn the_lies_of_one_member_are_written_as_a_few_entries() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let liar = Liar::at(&world.net, hospital, 2);
+    let network = clinic.current_network().unwrap().id;
+    let now = clinic.world().now();
+    let beat = Heartbeat::of(network, None, now);
+    let forged = hospital.identity().authority.sign(&network, &beat);
+    let honest = clinic.trust().unwrap().confirmed;
+    let mut lies = false;
+    liar.says(Rpc::Trust, move |answer: &mut TrustAnswer| {
+        lies = !lies;
+        answer.heartbeat = lies.then(|| forged.clone());
+    });
+
+    for _ in 0..3 * DENIALS_WHOLE_MAX {
+        let told = urgent.exchange_trust(hospital.member()).await;
+        assert_eq!(told.err(), Some(PeerCode::Unavailable));
+        let told = urgent.exchange_trust(hospital.member()).await;
+        assert!(told.is_ok());
+    }
+
+    let written = refusals(urgent).await;
+    assert_eq!(written, vec![Code::Signature; DENIALS_WHOLE_MAX as usize]);
+    assert_eq!(urgent.trust().unwrap().confirmed, honest);
+}
+
+/// Hard case: an answer that holds, and says nothing that is not known.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_already_is_neither_written_nor_told_on() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let liar = Liar::at(&world.net, hospital, 2);
+    let network = clinic.current_network().unwrap().id;
+    let beat = |at| {
+        let beat = Heartbeat::of(network, None, at);
+        clinic.identity().status().sign(&network, &beat)
+    };
+    pass(60_000).await;
+    listen(urgent);
+    let says = async |at| {
+        let beat = beat(at);
+        liar.says(Rpc::Trust, move |answer: &mut TrustAnswer| {
+            answer.heartbeat = Some(beat.clone());
+        });
+        let before = urgent.disk().writes();
+        world.net.rewind();
+        assert!(urgent.exchange_trust(hospital.member()).await.is_ok());
+        pass(1_000).await;
+        let tape = world.net.tape();
+        let told = tape.iter().any(|frame| {
+            frame.rpc == Rpc::Trust
+                && frame.from == urgent.node_key()
+                && frame.to == clinic.node_key()
+        });
+        (urgent.disk().writes() > before, told)
+    };
+    let at = clinic.world().now();
+    assert_eq!(says(at).await, (true, true));
+
+    assert_eq!(says(at).await, (false, false));
+    assert_eq!(says(at.minus(Span(1))).await, (false, false));
 }

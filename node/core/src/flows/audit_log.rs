@@ -145,9 +145,6 @@ impl<W: World> Node<W> {
                 .world
                 .read_file(manifest.file, range.start, len)
                 .await?;
-            if data.len() != len {
-                return Err(changed);
-            }
             leaves.push(self.world.run(move || crypto::tree::leaf_hash(&data)).await);
         }
         if crypto::tree::root(&leaves) == manifest.root {

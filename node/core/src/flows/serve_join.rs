@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     audit::{self, FloodKey, Heed},
-    crypto::{Envelope, SecretKey, SignatureError},
+    crypto::{Envelope, SecretKey},
     membership::{self, JoinAnswer, JoinError, JoinRecord, JoinRequest, JoinState},
     ports::World,
     records::{Batch, RecordKind, Scope},
@@ -91,7 +91,6 @@ impl<W: World> Node<W> {
             .await;
         let request = verified.map_err(|error| match error {
             JoinError::ClockSkew { .. } => refused(Code::ClockSkew),
-            JoinError::Signature(SignatureError::Malformed(_)) => refused(Code::MessageMalformed),
             _ => refused(Code::TicketRefused),
         })?;
         if request.value().node_key != from {
