@@ -705,6 +705,29 @@ mod tests {
         assert_eq!(values(&store).await, ["one", "two", "three"]);
     }
 
+    /// Rows wait in memory for a moment of rest; this one never comes.
+    #[tokio::test]
+    async fn rows_that_waited_when_the_process_was_killed_come_from_the_journal() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        store.commit(batch(&["one"])).await.unwrap();
+        store.rest().await.unwrap();
+        store.commit(batch(&["two", "three"])).await.unwrap();
+        assert_eq!(values(&store).await, ["one", "two", "three"]);
+        let killed = Node::new();
+        fs::remove_dir_all(killed.path("journal")).unwrap();
+        for name in ["journal", "index"] {
+            copy_folder(&node.path(name), &killed.path(name));
+        }
+        fs::copy(node.path("keyring"), killed.path("keyring")).unwrap();
+
+        let (store, opened) = killed.open().unwrap();
+
+        assert_eq!((opened.index, opened.problem()), (IndexState::Kept, None));
+        assert_eq!(values(&store).await, ["one", "two", "three"]);
+        assert_eq!(store.stats().await.unwrap().indexed, 3);
+    }
+
     #[tokio::test]
     async fn a_journal_shorter_than_its_index_is_read_only() {
         let node = Node::new();

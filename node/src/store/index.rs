@@ -4,12 +4,15 @@
 //! complete, how many there are, and the sum of their fingerprints. It changes with the rows in one
 //! step. At start the sum is taken anew over what is there, so that a row that was dropped, or put
 //! back to an older value, is found although it opens.
+//!
+//! Rows wait in memory, where readers find them, until [`WAITING_MAX_ROWS`] have gathered or a barrier is
+//! asked for. What waited when the process ended is in the journal, behind what `applied` says.
 
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, PoisonError,
+        Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -31,6 +34,9 @@ pub type RowsOf = fn(&Record) -> Vec<Row>;
 /// Key of the index's own row in [`Table::Meta`].
 const APPLIED: &[u8] = b"applied";
 
+/// Rows that may wait before the engine takes them: each transaction of sled costs more than the rows in it.
+const WAITING_MAX_ROWS: usize = 2_000;
+
 /// What the row `applied` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Mark {
@@ -39,11 +45,23 @@ struct Mark {
     sum: [u64; 4],
 }
 
+/// Rows by table and key, the latest of each: its revision and its value.
+type Rows = BTreeMap<(Table, Vec<u8>), (u64, Vec<u8>)>;
+
+/// What the engine has not taken yet.
+struct Waiting {
+    rows: Rows,
+    /// The journal head up to which every row is in the engine or here.
+    reached: Head,
+}
+
 /// Rows over an engine.
 pub struct SealedIndex<E> {
     engine: E,
     seal: RowSeal,
+    /// What the engine holds; whoever changes the engine keeps it locked meanwhile.
     mark: Mutex<Mark>,
+    waiting: RwLock<Waiting>,
     broken: AtomicBool,
 }
 
@@ -88,16 +106,18 @@ impl<E: Engine> SealedIndex<E> {
             engine,
             seal,
             mark: Mutex::new(mark),
+            waiting: RwLock::new(Waiting {
+                rows: Rows::new(),
+                reached: mark.head,
+            }),
             broken: AtomicBool::new(false),
         })
     }
 
     /// The journal head up to which every row is here.
     pub fn applied(&self) -> Head {
-        self.mark
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .head
+        let waiting = self.waiting.read();
+        waiting.unwrap_or_else(PoisonError::into_inner).reached
     }
 
     /// Puts rows in place; `reached` is the head up to which all rows are here afterwards.
@@ -111,23 +131,28 @@ impl<E: Engine> SealedIndex<E> {
         if self.is_broken() {
             return Err(StoreError::Failed);
         }
-        // The engine is foreign code that is known to panic on damaged files.
-        let applied = catch_unwind(AssertUnwindSafe(|| self.put(rows, reached)));
-        let applied = applied.unwrap_or(Err(StoreError::Failed));
-        if applied.is_err() {
-            self.give_up();
-        }
-        applied
+        self.wait(rows, reached)
+            .and_then(|count| {
+                if count < WAITING_MAX_ROWS {
+                    return Ok(());
+                }
+                self.put_waiting()
+            })
+            .inspect_err(|_| self.give_up())
     }
 
     /// Returns when everything applied is on the disk.
     ///
+    /// A failure to put waiting rows in place breaks the index, as in [`Self::apply`].
+    ///
     /// # Errors
-    /// [`StoreError::Failed`], [`StoreError::Full`].
+    /// [`StoreError::Failed`], [`StoreError::Full`], [`StoreError::Integrity`] where a row that is
+    /// replaced does not open.
     pub fn barrier(&self) -> Result<(), StoreError> {
         if self.is_broken() {
             return Err(StoreError::Failed);
         }
+        self.put_waiting().inspect_err(|_| self.give_up())?;
         let done = catch_unwind(AssertUnwindSafe(|| self.engine.barrier().map_err(told)));
         done.unwrap_or(Err(StoreError::Failed))
     }
@@ -149,6 +174,10 @@ impl<E: Engine> SealedIndex<E> {
     pub fn get(&self, table: Table, keys: &[Vec<u8>]) -> Result<Vec<Option<Row>>, StoreError> {
         self.read(|| {
             let row = |key: &Vec<u8>| {
+                // Looked at first: a row leaves here only once the engine has it.
+                if let Some(row) = self.waiting_row(table, key) {
+                    return Ok(Some(row));
+                }
                 let value = self.engine.get(table, key).map_err(told)?;
                 value
                     .map(|value| self.open_row(table, key.clone(), &value))
@@ -164,17 +193,51 @@ impl<E: Engine> SealedIndex<E> {
     /// [`StoreError::Integrity`] where one is not what was written, [`StoreError::Failed`].
     pub fn rows(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         self.read(|| {
-            self.engine
-                .scan(table, prefix)
-                .filter(|pair| {
-                    !(table == Table::Meta && pair.as_ref().is_ok_and(|(key, _)| key == APPLIED))
-                })
-                .map(|pair| {
-                    let (key, value) = pair.map_err(told)?;
-                    self.open_row(table, key, &value)
-                })
-                .collect()
+            // In this order, for the reason given in `get`.
+            let waiting = self.waiting_rows(table, prefix);
+            let mut found = BTreeMap::new();
+            for pair in self.engine.scan(table, prefix) {
+                let (key, value) = pair.map_err(told)?;
+                if table == Table::Meta && key == APPLIED {
+                    continue;
+                }
+                let row = self.open_row(table, key.clone(), &value)?;
+                found.insert(key, row);
+            }
+            for row in waiting {
+                // The engine may have taken this row, and a later one, since it was seen waiting.
+                let later = found.get(&row.key);
+                if later.is_none_or(|later| later.revision < row.revision) {
+                    found.insert(row.key.clone(), row);
+                }
+            }
+            Ok(found.into_values().collect())
         })
+    }
+
+    fn waiting_row(&self, table: Table, key: &[u8]) -> Option<Row> {
+        let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
+        let place = (table, key.to_vec());
+        let (revision, value) = waiting.rows.get(&place)?.clone();
+        Some(Row {
+            table,
+            key: place.1,
+            value,
+            revision,
+        })
+    }
+
+    fn waiting_rows(&self, table: Table, prefix: &[u8]) -> Vec<Row> {
+        let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
+        let from = waiting.rows.range((table, prefix.to_vec())..);
+        from.take_while(|((of, key), _)| *of == table && key.starts_with(prefix))
+            .map(|((_, key), (revision, value))| Row {
+                table,
+                key: key.clone(),
+                value: value.clone(),
+                revision: *revision,
+            })
+            .collect()
     }
 
     fn read<T>(&self, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -194,13 +257,9 @@ impl<E: Engine> SealedIndex<E> {
         })
     }
 
-    fn put(&self, rows: Vec<Row>, reached: Option<Head>) -> Result<(), StoreError> {
-        let mut held = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut mark = *held;
-        let mut rng = system_rng();
-        // Of two rows for one key the later counts.
-        let mut latest = BTreeMap::new();
-        for row in rows {
+    /// Lets rows wait, and says how many do.
+    fn wait(&self, rows: Vec<Row>, reached: Option<Head>) -> Result<usize, StoreError> {
+        for row in &rows {
             if row.value.len() > INDEX_VALUE_MAX_BYTES {
                 return Err(StoreError::TooLarge);
             }
@@ -209,25 +268,50 @@ impl<E: Engine> SealedIndex<E> {
                     position: row.revision,
                 });
             }
-            latest.insert((row.table, row.key), (row.revision, row.value));
         }
-        let mut writes = Vec::with_capacity(latest.len() + 1);
-        for ((table, key), (revision, value)) in latest {
+        let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
+        // Of two rows for one key the later counts.
+        let rows = rows.into_iter();
+        let rows = rows.map(|row| ((row.table, row.key), (row.revision, row.value)));
+        waiting.rows.extend(rows);
+        waiting.reached = reached.unwrap_or(waiting.reached);
+        Ok(waiting.rows.len())
+    }
+
+    /// Gives the engine what waits. The engine is foreign code that is known to panic on damaged files.
+    fn put_waiting(&self) -> Result<(), StoreError> {
+        let put = catch_unwind(AssertUnwindSafe(|| self.put()));
+        put.unwrap_or(Err(StoreError::Failed))
+    }
+
+    fn put(&self) -> Result<(), StoreError> {
+        let mut held = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mark = *held;
+        let mut rng = system_rng();
+        let (rows, reached) = {
+            let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
+            (waiting.rows.clone(), waiting.reached)
+        };
+        if rows.is_empty() && reached == mark.head {
+            return Ok(());
+        }
+        let mut writes = Vec::with_capacity(rows.len() + 1);
+        for ((table, key), (revision, value)) in &rows {
             let name = table.name();
-            if let Some(before) = self.engine.get(table, &key).map_err(told)? {
-                let (old, _) = self.seal.open(name, &key, &before)?;
-                mark.sum = minus(mark.sum, self.seal.fingerprint(name, &key, old));
+            if let Some(before) = self.engine.get(*table, key).map_err(told)? {
+                let (old, _) = self.seal.open(name, key, &before)?;
+                mark.sum = minus(mark.sum, self.seal.fingerprint(name, key, old));
                 mark.rows -= 1;
             }
-            mark.sum = plus(mark.sum, self.seal.fingerprint(name, &key, revision));
+            mark.sum = plus(mark.sum, self.seal.fingerprint(name, key, *revision));
             mark.rows += 1;
             writes.push(Write {
-                table,
-                value: self.seal.seal(name, &key, revision, &value, &mut rng),
-                key,
+                table: *table,
+                value: self.seal.seal(name, key, *revision, value, &mut rng),
+                key: key.clone(),
             });
         }
-        mark.head = reached.unwrap_or(mark.head);
+        mark.head = reached;
         let revision = mark.head.position;
         writes.push(Write {
             table: Table::Meta,
@@ -242,6 +326,11 @@ impl<E: Engine> SealedIndex<E> {
         });
         self.engine.apply(writes).map_err(told)?;
         *held = mark;
+        let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
+        // What came meanwhile goes on waiting.
+        waiting
+            .rows
+            .retain(|place, (revision, _)| rows.get(place).is_none_or(|(put, _)| put != revision));
         Ok(())
     }
 }
@@ -332,6 +421,7 @@ mod tests {
         index
             .apply(vec![row(b"a1", b"three", 3)], Some(head(3)))
             .unwrap();
+        index.barrier().unwrap();
 
         let again = open(&engine, &seal).unwrap();
         assert!(again.applied() == head(3));
@@ -354,6 +444,7 @@ mod tests {
                 Some(head(1)),
             )
             .unwrap();
+        index.barrier().unwrap();
         assert!(index.get(Table::Patient, &[b"a".to_vec()]).is_ok());
 
         let [a, b] = [b"a", b"b"].map(|key| engine.get(Table::Patient, key).unwrap().unwrap());
@@ -373,10 +464,12 @@ mod tests {
         index
             .apply(vec![row(b"a", b"one", 1)], Some(head(1)))
             .unwrap();
+        index.barrier().unwrap();
         let older = engine.get(Table::Patient, b"a").unwrap().unwrap();
         index
             .apply(vec![row(b"a", b"two", 2)], Some(head(2)))
             .unwrap();
+        index.barrier().unwrap();
         let newer = engine.get(Table::Patient, b"a").unwrap().unwrap();
         assert!(open(&engine, &seal).is_ok());
 
@@ -408,6 +501,116 @@ mod tests {
             index.rows(Table::Patient, b"").err(),
             Some(StoreError::Failed)
         );
+    }
+
+    /// The hard case: a row of which the engine has an older one.
+    #[test]
+    fn rows_that_wait_are_read_as_those_that_the_engine_has() {
+        let (engine, seal) = engine();
+        let index = open(&engine, &seal).unwrap();
+        let rows = vec![row(b"a1", b"one", 1), row(b"a3", b"three", 1)];
+        index.apply(rows, Some(head(1))).unwrap();
+        index.barrier().unwrap();
+        let rows = vec![row(b"a2", b"two", 2), row(b"a3", b"later", 2)];
+        index.apply(rows, Some(head(2))).unwrap();
+        index
+            .apply(vec![row(b"b", b"b", 3)], Some(head(3)))
+            .unwrap();
+        let keys = [b"a2".to_vec(), b"a3".to_vec(), b"a4".to_vec()];
+        let read = || {
+            let got = index.get(Table::Patient, &keys).unwrap();
+            (index.rows(Table::Patient, b"a").unwrap(), got)
+        };
+
+        let waiting = read();
+        let (unwritten, reached) = (engine.get(Table::Patient, b"a2"), index.applied());
+        index.barrier().unwrap();
+        let written = read();
+
+        assert_eq!(unwritten, Ok(None));
+        assert!(reached == head(3) && index.applied() == head(3));
+        let later = row(b"a3", b"later", 2);
+        let expected = [row(b"a1", b"one", 1), row(b"a2", b"two", 2), later.clone()];
+        assert!(waiting.0 == expected && written.0 == expected);
+        let expected = [Some(row(b"a2", b"two", 2)), Some(later), None];
+        assert!(waiting.1 == expected && written.1 == expected);
+    }
+
+    #[test]
+    fn what_waited_when_the_process_ended_is_behind_what_the_index_claims() {
+        let (engine, seal) = engine();
+        let index = open(&engine, &seal).unwrap();
+        index
+            .apply(vec![row(b"a", b"one", 1)], Some(head(1)))
+            .unwrap();
+        index.barrier().unwrap();
+        index
+            .apply(vec![row(b"b", b"two", 2)], Some(head(2)))
+            .unwrap();
+        assert!(index.applied() == head(2));
+        drop(index);
+
+        let again = open(&engine, &seal).unwrap();
+
+        assert!(again.applied() == head(1));
+        assert!(again.rows(Table::Patient, b"").unwrap() == [row(b"a", b"one", 1)]);
+    }
+
+    #[test]
+    fn waiting_max_rows_are_written_without_a_barrier() {
+        let (engine, seal) = engine();
+        let index = open(&engine, &seal).unwrap();
+        let rows = |from: usize, till: usize| -> Vec<Row> {
+            let keys = (from..till).map(|number| number.to_be_bytes());
+            keys.map(|key| row(&key, b"value", 1)).collect()
+        };
+        let written = || engine.scan(Table::Patient, b"").count();
+
+        index
+            .apply(rows(1, WAITING_MAX_ROWS), Some(head(1)))
+            .unwrap();
+        let before = written();
+        index
+            .apply(rows(WAITING_MAX_ROWS, WAITING_MAX_ROWS + 1), Some(head(2)))
+            .unwrap();
+
+        assert_eq!((before, written()), (0, WAITING_MAX_ROWS));
+        assert!(open(&engine, &seal).unwrap().applied() == head(2));
+    }
+
+    #[test]
+    fn an_engine_that_takes_nothing_breaks_the_index_at_the_barrier() {
+        struct Full(MemoryEngine);
+        impl Engine for Full {
+            fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+                self.0.get(table, key)
+            }
+            fn scan<'a>(
+                &'a self,
+                table: Table,
+                prefix: &[u8],
+            ) -> Box<dyn Iterator<Item = Result<crate::store::engine::Pair, EngineError>> + 'a>
+            {
+                self.0.scan(table, prefix)
+            }
+            fn apply(&self, _: Vec<Write>) -> Result<(), EngineError> {
+                Err(EngineError::Full)
+            }
+            fn barrier(&self) -> Result<(), EngineError> {
+                Ok(())
+            }
+        }
+        let engine: Arc<dyn Engine> = Arc::new(Full(MemoryEngine::default()));
+        let index = open(&engine, &engine_seal()).unwrap();
+        assert_eq!(index.barrier(), Ok(()));
+
+        let waits = index.apply(vec![row(b"a", b"one", 1)], Some(head(1)));
+        let refused = index.barrier();
+
+        assert_eq!((waits, refused), (Ok(()), Err(StoreError::Full)));
+        assert!(index.is_broken());
+        let read = index.get(Table::Patient, &[b"a".to_vec()]);
+        assert_eq!(read.err(), Some(StoreError::Failed));
     }
 
     /// `CHARTMESH_WRITE_VECTORS=1` writes the file where it does not exist yet.
@@ -486,12 +689,15 @@ mod tests {
     }
 
     fn engine() -> (Arc<dyn Engine>, RowSeal) {
+        (Arc::new(MemoryEngine::default()), engine_seal())
+    }
+
+    fn engine_seal() -> RowSeal {
         let folder = tempfile::tempdir().unwrap();
         let kek = SecretKey::new([1; 32]);
         let disk = DirDisk::new(folder.path());
         Log::create(disk.another(), &kek, [2; 16], &mut system_rng()).unwrap();
-        let seal = Keyring::load(&disk, &kek).unwrap().rows();
-        (Arc::new(MemoryEngine::default()), seal)
+        Keyring::load(&disk, &kek).unwrap().rows()
     }
 
     fn open(

@@ -1,6 +1,6 @@
 //! The journal's thread: takes every batch that waits, writes once, syncs once, answers all.
 //!
-//! The index follows each commit without a sync; it and the leaf file are made durable at leisure,
+//! The index follows each commit in memory; it and the leaf file are written and made durable at leisure,
 //! for both can be had from the journal again.
 
 use std::{
@@ -406,8 +406,11 @@ impl<D: Disk> Writer<D> {
     fn rest(&mut self) -> Result<(), StoreError> {
         self.unrested = 0;
         let leaves = self.leaves.write();
-        self.index.barrier()?;
-        leaves
+        let index = self.index.barrier();
+        if self.index.is_broken() {
+            self.log.refuse_writes();
+        }
+        index.and(leaves)
     }
 
     fn rest_and_report(&mut self) {
