@@ -3,13 +3,17 @@
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Write as _},
+    io::{self, ErrorKind, IoSliceMut, Write as _},
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use chartmesh_core::records::{Disk, StoreError};
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
+    io::{ReadWriteFlags, preadv2},
+};
 
 /// The reserve is this part of the file system (`decisions.md` 28) ...
 const RESERVE_DIVISOR: u64 = 50;
@@ -98,6 +102,17 @@ impl DirDisk {
             sync_folder(folder_of(&path))
         });
         synced.map_err(told)
+    }
+
+    /// Reads part of a file where the system has all of it in memory; never waits for the disk.
+    pub(super) fn read_at_hand(&self, name: &str, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let path = self.path(name).ok()?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat2(CWD, &path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?;
+        let mut bytes = vec![0; len];
+        let into = &mut [IoSliceMut::new(&mut bytes)];
+        let filled = preadv2(&file, into, offset, ReadWriteFlags::NOWAIT).ok()?;
+        (filled == len).then_some(bytes)
     }
 
     fn demand_space(&self, len: usize) -> Result<(), StoreError> {

@@ -1,9 +1,13 @@
 //! Sealed document files under random names, and the part files of fetches under way.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -17,6 +21,10 @@ use super::DirDisk;
 
 /// Where the sealed files lie.
 pub(super) const FOLDER: &str = "files";
+/// Where the part files lie.
+const PARTS: &str = "parts";
+/// Most that is read in place: to copy more keeps others waiting longer than another thread takes to wake.
+const AT_HAND_MAX_BYTES: usize = 512 << 10;
 
 /// Bytes of all sealed files, added up once and kept as files come and go: there may be a million.
 pub(super) struct Held(AtomicU64);
@@ -81,14 +89,55 @@ pub(super) fn read(
     disk.read(&file_name(file), offset, len).map(Bytes::from)
 }
 
+/// Reads part of a sealed file that is in memory, whole, or not at all; never waits for the disk.
+pub(super) fn read_at_hand(disk: &DirDisk, file: FileId, offset: u64, len: usize) -> Option<Bytes> {
+    let read = || disk.read_at_hand(&file_name(file), offset, len);
+    (len <= AT_HAND_MAX_BYTES).then(read)?.map(Bytes::from)
+}
+
 /// Removes a sealed file.
 pub(super) fn remove(disk: &DirDisk, held: &Held, file: FileId) -> Result<(), StoreError> {
     let name = file_name(file);
     held.counting(disk, &name, || disk.another().remove(&name))
 }
 
+/// Which part files may be there, so that the disk is not asked about the others. A name is here before
+/// its file is.
+pub(super) struct Parts(Mutex<BTreeSet<[u8; 32]>>);
+
+impl Parts {
+    /// Lists what is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub(super) fn listed(disk: &DirDisk) -> Result<Self, StoreError> {
+        let names = disk.list(&format!("{PARTS}/"))?;
+        let part = |name: &String| {
+            let (_, hex) = name.rsplit_once('/')?;
+            HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
+        };
+        Ok(Self(Mutex::new(names.iter().filter_map(part).collect())))
+    }
+
+    /// Whether a part file may be there.
+    pub(super) fn has(&self, part: [u8; 32]) -> bool {
+        self.lock().contains(&part)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<[u8; 32]>> {
+        // A set is consistent after every step, so a panic elsewhere cannot spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Adds to a part file.
-pub(super) fn append_part(disk: &DirDisk, part: [u8; 32], bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn append_part(
+    disk: &DirDisk,
+    parts: &Parts,
+    part: [u8; 32],
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    parts.lock().insert(part);
     disk.another().append(&part_name(part), bytes)
 }
 
@@ -108,8 +157,14 @@ pub(super) fn read_part(
 }
 
 /// Removes a part file.
-pub(super) fn remove_part(disk: &DirDisk, part: [u8; 32]) -> Result<(), StoreError> {
-    disk.another().remove(&part_name(part))
+pub(super) fn remove_part(disk: &DirDisk, parts: &Parts, part: [u8; 32]) -> Result<(), StoreError> {
+    // Before the file is: one that is begun meanwhile stays known.
+    parts.lock().remove(&part);
+    let removed = disk.another().remove(&part_name(part));
+    if removed.is_err() {
+        parts.lock().insert(part);
+    }
+    removed
 }
 
 fn file_name(file: FileId) -> String {
@@ -118,7 +173,7 @@ fn file_name(file: FileId) -> String {
 }
 
 fn part_name(part: [u8; 32]) -> String {
-    format!("parts/{}", HEXLOWER.encode(&part))
+    format!("{PARTS}/{}", HEXLOWER.encode(&part))
 }
 
 /// Bytes of all files below a folder, but for one of the folders in it.
@@ -184,5 +239,26 @@ mod tests {
         assert_eq!(again.bytes(), 9, "a restart adds up the same");
         std::fs::write(room.path().join("config.toml"), [0; 4]).unwrap();
         assert_eq!(bytes_beside(room.path(), FOLDER).unwrap(), 4);
+    }
+
+    #[test]
+    fn what_is_read_at_hand_is_what_is_read_and_nothing_less() {
+        let room = tempfile::tempdir().unwrap();
+        let disk = DirDisk::new(room.path());
+        let held = Held::added_up(&disk).unwrap();
+        let file = FileId([7; 16]);
+        let bytes: Vec<u8> = (0..=AT_HAND_MAX_BYTES).map(|number| number as u8).collect();
+        append(&disk, &held, file, &bytes).unwrap();
+        let at_hand = |offset, len| read_at_hand(&disk, file, offset, len);
+
+        // Some file systems never read in place; then all of it is read by another thread.
+        if let Some(found) = at_hand(3, 70_000) {
+            assert!(found == read(&disk, file, 3, 70_000).unwrap());
+        }
+
+        assert!(at_hand(2, AT_HAND_MAX_BYTES).is_none(), "beyond the end");
+        assert!(at_hand(0, bytes.len()).is_none(), "too much to copy");
+        let missing = read_at_hand(&disk, FileId([8; 16]), 0, 1);
+        assert!(missing.is_none());
     }
 }

@@ -80,6 +80,7 @@ struct Inner {
     journal: JournalHandle,
     keyring: Keyring,
     held: files::Held,
+    parts: files::Parts,
     disk: DirDisk,
     index: Arc<Index>,
     /// After everything that touches the directory.
@@ -203,11 +204,13 @@ impl Store {
         let journal =
             JournalHandle::start(log, Arc::clone(&index), leaf_file, rows, Arc::clone(&lock))?;
         let held = files::Held::added_up(&disk)?;
+        let parts = files::Parts::listed(&disk)?;
         let store = Self {
             inner: Arc::new(Inner {
                 journal,
                 keyring,
                 held,
+                parts,
                 disk,
                 index,
                 _lock: lock,
@@ -315,6 +318,9 @@ impl Store {
         offset: u64,
         len: usize,
     ) -> Result<Bytes, StoreError> {
+        if let Some(bytes) = files::read_at_hand(&self.inner.disk, file, offset, len) {
+            return Ok(bytes);
+        }
         self.blocking(move |inner| files::read(&inner.disk, file, offset, len))
             .await
     }
@@ -333,7 +339,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Failed`].
     pub async fn append_part(&self, part: [u8; 32], bytes: Bytes) -> Result<(), StoreError> {
-        self.blocking(move |inner| files::append_part(&inner.disk, part, &bytes))
+        self.blocking(move |inner| files::append_part(&inner.disk, &inner.parts, part, &bytes))
             .await
     }
 
@@ -342,6 +348,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`].
     pub async fn part_len(&self, part: [u8; 32]) -> Result<Option<u64>, StoreError> {
+        if !self.inner.parts.has(part) {
+            return Ok(None);
+        }
         self.blocking(move |inner| files::part_len(&inner.disk, part))
             .await
     }
@@ -365,7 +374,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`].
     pub async fn remove_part(&self, part: [u8; 32]) -> Result<(), StoreError> {
-        self.blocking(move |inner| files::remove_part(&inner.disk, part))
+        if !self.inner.parts.has(part) {
+            return Ok(());
+        }
+        self.blocking(move |inner| files::remove_part(&inner.disk, &inner.parts, part))
             .await
     }
 
@@ -895,6 +907,27 @@ mod tests {
         );
         assert_eq!(store.part_len(part).await, Ok(None));
         assert_eq!(store.remove_part(part).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_part_of_an_earlier_run_is_known_and_can_be_removed() {
+        let node = Node::new();
+        let (store, _) = node.open().unwrap();
+        let (part, other) = ([0xcd; 32], [0xef; 32]);
+        let bytes = || Bytes::from_static(b"one");
+        store.append_part(part, bytes()).await.unwrap();
+        node.stop(store).await;
+
+        let (store, _) = node.open().unwrap();
+
+        assert_eq!(store.part_len(part).await, Ok(Some(3)));
+        assert_eq!(store.part_len(other).await, Ok(None));
+        store.remove_part(part).await.unwrap();
+        assert_eq!(store.part_len(part).await, Ok(None));
+        let names = DirDisk::new(node.folder.path()).list("parts/").unwrap();
+        assert!(names.is_empty());
+        store.append_part(part, bytes()).await.unwrap();
+        assert_eq!(store.part_len(part).await, Ok(Some(3)));
     }
 
     #[tokio::test]
