@@ -345,7 +345,10 @@ fn read(part: Part) -> Result<FetchPart, CallError> {
 mod tests {
     use libp2p::identity;
 
-    use super::{super::streams::StreamLimits, *};
+    use super::{
+        super::{links::Linked, streams::StreamLimits},
+        *,
+    };
 
     struct Calls {
         calls: PeerCalls,
@@ -356,7 +359,7 @@ mod tests {
 
     fn calls() -> Calls {
         let own = PeerId::random();
-        let (opener, asks) = Opener::new(StreamLimits::default());
+        let (opener, asks) = Opener::new(StreamLimits::default(), Linked::default());
         let (orders, asked) = mpsc::channel(8);
         let peer = identity::Keypair::generate_ed25519().public().to_peer_id();
         Calls {

@@ -1,6 +1,10 @@
 //! The connections to each peer, and which of them is used.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use libp2p::{PeerId, core::ConnectedPoint, swarm::ConnectionId};
 use tokio::time::Instant;
@@ -24,10 +28,27 @@ enum Path {
     Relayed,
 }
 
+/// Who has a connection, for whoever need not ask the swarm then; clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Linked(Arc<Mutex<BTreeSet<PeerId>>>);
+
+impl Linked {
+    /// Whether a peer has a connection at this moment.
+    pub(super) fn has(&self, peer: PeerId) -> bool {
+        self.lock().contains(&peer)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<PeerId>> {
+        // A set is consistent after every step, so a panic elsewhere cannot spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The connections to each peer, in the order they were made.
 pub(super) struct Links {
     own: PeerId,
     peers: BTreeMap<PeerId, Vec<Link>>,
+    linked: Linked,
 }
 
 impl Links {
@@ -35,7 +56,12 @@ impl Links {
         Self {
             own,
             peers: BTreeMap::new(),
+            linked: Linked::default(),
         }
+    }
+
+    pub(super) fn linked(&self) -> Linked {
+        self.linked.clone()
     }
 
     pub(super) fn add(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
@@ -50,6 +76,7 @@ impl Links {
             since: Instant::now(),
         };
         self.peers.entry(peer).or_default().push(link);
+        self.linked.lock().insert(peer);
     }
 
     /// Forgets a connection; tells whether it was the peer's last.
@@ -62,6 +89,7 @@ impl Links {
         let is_last = links.is_empty() && before > 0;
         if links.is_empty() {
             self.peers.remove(&peer);
+            self.linked.lock().remove(&peer);
         }
         is_last
     }
@@ -161,5 +189,26 @@ mod tests {
         let early = link(1, Path::Direct, one, Duration::ZERO);
         let late = link(2, Path::Direct, one, soon);
         assert_eq!(best(one, other, &[early, late]), Some(late.id));
+    }
+
+    #[test]
+    fn who_is_linked_is_who_has_a_connection() {
+        let (own, peer) = (PeerId::random(), PeerId::random());
+        let endpoint = ConnectedPoint::Listener {
+            local_addr: libp2p::Multiaddr::empty(),
+            send_back_addr: libp2p::Multiaddr::empty(),
+        };
+        let [one, other] = [1, 2].map(ConnectionId::new_unchecked);
+        let mut links = Links::new(own);
+        let linked = links.linked();
+        assert!(!linked.has(peer));
+
+        links.add(peer, one, &endpoint);
+        links.add(peer, other, &endpoint);
+        links.remove(peer, one);
+        assert!(linked.has(peer) && links.has(peer));
+        links.remove(peer, other);
+
+        assert!(!linked.has(peer) && !links.has(peer));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use libp2p::{PeerId, Stream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{Slots, streams::StreamLimits};
+use super::{Slots, links::Linked, streams::StreamLimits};
 
 /// Why a stream could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,7 @@ pub(super) enum OpenError {
 #[derive(Clone)]
 pub(super) struct Opener {
     asks: mpsc::Sender<Ask>,
+    linked: Linked,
     waiting: Arc<Mutex<Slots<PeerId>>>,
     opening: Arc<Mutex<Slots<PeerId>>>,
 }
@@ -72,11 +73,12 @@ pub(super) struct StreamReply {
 }
 
 impl Opener {
-    /// An opener, and what it asks.
-    pub(super) fn new(limits: StreamLimits) -> (Self, mpsc::Receiver<Ask>) {
+    /// An opener, and what it asks of the swarm whose connections are `linked`.
+    pub(super) fn new(limits: StreamLimits, linked: Linked) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, asked) = mpsc::channel(limits.waiting);
         let opener = Self {
             asks,
+            linked,
             waiting: Arc::new(Mutex::new(Slots::new(limits.waiting))),
             opening: Arc::new(Mutex::new(Slots::new(limits.opening_per_peer))),
         };
@@ -89,6 +91,9 @@ impl Opener {
     ///
     /// [`OpenError::Unreachable`], [`OpenError::Busy`], and [`OpenError::Closed`] once stopped.
     pub(super) async fn connect(&self, peer: PeerId) -> Result<(), OpenError> {
+        if self.linked.has(peer) {
+            return Ok(());
+        }
         let _waiting = Self::admit(&self.waiting, peer)?;
         let (answer, connected) = oneshot::channel();
         self.ask(peer, Reply::Connected(answer)).await?;

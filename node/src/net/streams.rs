@@ -93,14 +93,15 @@ impl Streams {
         directory: Arc<dyn Directory>,
     ) -> (Self, Opener, mpsc::Receiver<Inbound>) {
         let (inbound, accepted) = mpsc::channel(limits.inbound_queue);
-        let (opener, asks) = Opener::new(limits);
+        let links = Links::new(own);
+        let (opener, asks) = Opener::new(limits, links.linked());
         let streams = Self {
             protocol,
             limits,
             inbound,
             asks,
             directory,
-            links: Links::new(own),
+            links,
             slots: Slots::new(limits.inbound_per_peer),
             strangers: Slots::new(limits::STRANGER_STREAMS_MAX),
             dialling: BTreeMap::new(),
