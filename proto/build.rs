@@ -18,6 +18,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Order must not depend on a hasher anywhere.
     config.skip_debug(["."]);
     config.btree_map(["."]);
+    // Ciphertext goes through as it came, without a copy.
+    config.bytes([".chartmesh.peer.v1.Chunk.data"]);
     if std::env::var_os("CARGO_FEATURE_SERVICES").is_some() {
         config.type_attribute(".chartmesh.admin.v1", "#[derive(::serde::Serialize)]");
         // `self` is no Rust name; in JSON it is the contract's.

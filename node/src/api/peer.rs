@@ -346,10 +346,7 @@ fn write(part: FetchPart) -> Result<Part, PeerCode> {
             part::Part::Head(sealed)
         }
         FetchPart::Leaves(leaves) => part::Part::Leaves(leaves.into()),
-        FetchPart::Chunk { index, data } => part::Part::Chunk(Chunk {
-            index,
-            data: data.into(),
-        }),
+        FetchPart::Chunk { index, data } => part::Part::Chunk(Chunk { index, data }),
     };
     Ok(Part { part: Some(part) })
 }

@@ -333,10 +333,7 @@ fn read(part: Part) -> Result<FetchPart, CallError> {
     match part.part {
         Some(part::Part::Head(sealed)) => Ok(FetchPart::Head(encode(&sealed))),
         Some(part::Part::Leaves(leaves)) => Ok(FetchPart::Leaves(leaves.into())),
-        Some(part::Part::Chunk(Chunk { index, data })) => Ok(FetchPart::Chunk {
-            index,
-            data: data.into(),
-        }),
+        Some(part::Part::Chunk(Chunk { index, data })) => Ok(FetchPart::Chunk { index, data }),
         None => Err(CallError::Refused(PeerCode::Malformed)),
     }
 }

@@ -16,6 +16,7 @@ use libp2p::{
 };
 
 use super::{
+    batch::Gathered,
     cut::{Cut, Cuts},
     meter::{Meter, Meters, Way},
 };
@@ -104,12 +105,12 @@ impl<U> GuardedUpgrade<U> {
         }
     }
 
-    fn guarded<C>(&self, io: C) -> GuardedIo<C> {
-        GuardedIo {
+    fn guarded<C>(&self, io: C) -> Gathered<GuardedIo<C>> {
+        Gathered::new(GuardedIo {
             io,
             meter: self.guards.meters.of(self.peer),
             cut: Some(self.guards.cuts.of(self.peer)),
-        }
+        })
     }
 }
 
@@ -122,7 +123,7 @@ impl<U: UpgradeInfo> UpgradeInfo for GuardedUpgrade<U> {
     }
 }
 
-impl<C, U: InboundConnectionUpgrade<GuardedIo<C>>> InboundConnectionUpgrade<C>
+impl<C, U: InboundConnectionUpgrade<Gathered<GuardedIo<C>>>> InboundConnectionUpgrade<C>
     for GuardedUpgrade<U>
 {
     type Output = U::Output;
@@ -135,7 +136,7 @@ impl<C, U: InboundConnectionUpgrade<GuardedIo<C>>> InboundConnectionUpgrade<C>
     }
 }
 
-impl<C, U: OutboundConnectionUpgrade<GuardedIo<C>>> OutboundConnectionUpgrade<C>
+impl<C, U: OutboundConnectionUpgrade<Gathered<GuardedIo<C>>>> OutboundConnectionUpgrade<C>
     for GuardedUpgrade<U>
 {
     type Output = U::Output;

@@ -5,6 +5,7 @@
 //! is its Ed25519 key, proven by Noise or TLS; addresses are hints.
 
 mod address;
+mod batch;
 mod call;
 mod cut;
 mod dial;

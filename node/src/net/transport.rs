@@ -20,6 +20,7 @@ use libp2p::{
 
 use super::{
     Directory, Found, NetError, Proxy,
+    batch::ReadAhead,
     cut::Cuts,
     guard::{GuardedMuxer, GuardedUpgrade, Guards},
     meter::Meters,
@@ -131,6 +132,7 @@ where
     muxer.set_max_num_streams(limits::MUXED_STREAMS_MAX);
     let noise = noise::Config::new(key).map_err(|_| NetError::Key)?;
     Ok(sockets
+        .map(|socket, _| ReadAhead::new(socket))
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
         .multiplex_ext(move |peer, _| GuardedUpgrade::new(muxer, guards, *peer))

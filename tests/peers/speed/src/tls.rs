@@ -145,7 +145,7 @@ impl ServerStreamingService<Empty> for OneFile {
             Ok(Part {
                 part: Some(Content::Chunk(Chunk {
                     index: index as u64,
-                    data: data.to_vec(),
+                    data,
                 })),
             })
         });
