@@ -8,7 +8,7 @@ use chartmesh_core::{
     records::{Address, Demographics, Identifier, Name},
     types::{
         Code, MemberId, NodeKey, PatientId, Span, is_date,
-        limits::{ADMIN_PART_MAX_BYTES, LOCATE_DEADLINE},
+        limits::{ADMIN_PART_MAX_BYTES, CHUNK_BYTES, FETCH_STEP_CHUNKS, LOCATE_DEADLINE},
     },
     wire::{DocumentEntry, Match, bounded_demographics},
 };
@@ -112,7 +112,11 @@ impl Admin {
         let (events, waiting) = mpsc::channel(EVENTS_WAITING);
         self.tasks.spawn(async move {
             let told = events.clone();
-            let progress = move |done, total| {
+            let progress = move |done: u64, total: u64| {
+                // Each event wakes the user's program: a document that comes at once needs none.
+                if !done.is_multiple_of(FETCH_STEP_CHUNKS) {
+                    return;
+                }
                 let event = fetch_event::Event::Progress(Progress {
                     done,
                     total,
@@ -161,6 +165,11 @@ impl Reader {
 
 impl Recipient for Reader {
     async fn take(&mut self, bytes: Bytes) -> bool {
+        if self.waiting.capacity() == 0 && bytes.len() == CHUNK_BYTES {
+            // One of many: room for all of a part at once.
+            self.waiting
+                .reserve_exact(ADMIN_PART_MAX_BYTES / 2 + CHUNK_BYTES);
+        }
         self.waiting.extend_from_slice(&bytes);
         self.waiting.len() < ADMIN_PART_MAX_BYTES / 2 || self.flush().await
     }
