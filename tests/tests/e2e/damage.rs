@@ -9,7 +9,7 @@ use crate::{
     node::{Node, text},
     people::{ROSA, pdf, words},
     story::import,
-    world::{Network, World, line_of, patient},
+    world::{Network, World, fetch_words, line_of, patient},
 };
 
 /// A node with a patient and a document, whose daemon is stopped.
@@ -101,19 +101,7 @@ fn a_changed_byte_in_a_document_stops_its_fetch() {
     let ledger = harbor.ok(&words(&ROSA.question()));
     let handle = text(&line_of(&ledger, hospital)["handle"]);
     let document = text(&added["document"]);
-    let fetch_to = |out: &str| {
-        harbor.run(&[
-            "fetch",
-            "--handle",
-            &handle,
-            "--document",
-            &document,
-            "--purpose",
-            "TREAT",
-            "--out",
-            out,
-        ])
-    };
+    let fetch_to = |out: &str| harbor.run(&fetch_words(&handle, &document, out));
     let whole = world.out("whole.pdf");
     fetch_to(&whole).expect(0);
     assert!(fs::read(&whole).expect("written") == scan);

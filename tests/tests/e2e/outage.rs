@@ -9,7 +9,7 @@ use crate::{
     node::{Node, PATIENCE, text},
     people::{ROSA, TOMAS, pdf, words},
     story::import,
-    world::{Network, line_of, lines, patient},
+    world::{Network, fetch_words, line_of, lines, patient},
 };
 
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -85,17 +85,7 @@ fn a_fetch_cut_off_by_a_kill_resumes_as_one_disclosure() {
     let handle = text(&line_of(&ledger, &network.hospital)["handle"]);
     let document = text(&added["document"]);
     let out = network.world.out("out.pdf");
-    let fetch = [
-        "fetch",
-        "--handle",
-        &handle,
-        "--document",
-        &document,
-        "--purpose",
-        "TREAT",
-        "--out",
-        &out,
-    ];
+    let fetch = fetch_words(&handle, &document, &out);
 
     let under_way = network.harbor.spawn(&fetch);
     let parts = network.harbor.dir.join("parts");
@@ -155,17 +145,7 @@ fn a_holder_stops_in_time_although_its_reader_reads_no_more() {
     let ledger = network.harbor.ok(&words(&ROSA.question()));
     let handle = text(&line_of(&ledger, &network.hospital)["handle"]);
     let out = network.world.out("out.pdf");
-    let fetch = [
-        "fetch",
-        "--handle",
-        &handle,
-        "--document",
-        &document,
-        "--purpose",
-        "TREAT",
-        "--out",
-        &out,
-    ];
+    let fetch = fetch_words(&handle, &document, &out);
     let under_way = network.harbor.spawn(&fetch);
     let parts = network.harbor.dir.join("parts");
     network.harbor.wait("some of it has arrived", PATIENCE, || {

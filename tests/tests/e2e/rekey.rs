@@ -8,7 +8,7 @@ use crate::{
     node::{Node, PATIENCE, text},
     people::{ROSA, words},
     story::import,
-    world::{Network, line_of, lines},
+    world::{Network, fetch_words, line_of, lines},
 };
 
 /// A member is found and read from by its new node key as it was by its old one, and never stops running.
@@ -109,17 +109,7 @@ pub(crate) fn fetched(asker: &Node, holder: &Node, out: &str) -> Value {
         .find(|document| document["on_demand"] == true)
         .expect("the record itself is offered");
     let document = text(&record["id"]);
-    let fetched = asker.ok(&[
-        "fetch",
-        "--handle",
-        &handle,
-        "--document",
-        &document,
-        "--purpose",
-        "TREAT",
-        "--out",
-        out,
-    ]);
+    let fetched = asker.ok(&fetch_words(&handle, &document, out));
     assert_eq!(fetched["verified"], true);
     assert_eq!(fetched["source"], holder.id.as_str());
     fetched

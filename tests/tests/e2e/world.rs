@@ -156,6 +156,21 @@ pub(crate) fn line_of<'a>(ledger: &'a Value, node: &Node) -> &'a Value {
         .expect("the ledger has a line for every member")
 }
 
+/// The words by which a clinician fetches a document to treat its patient.
+pub(crate) fn fetch_words<'a>(handle: &'a str, document: &'a str, out: &'a str) -> [&'a str; 9] {
+    [
+        "fetch",
+        "--handle",
+        handle,
+        "--document",
+        document,
+        "--purpose",
+        "TREAT",
+        "--out",
+        out,
+    ]
+}
+
 /// The only patient of a node whose name is given.
 #[track_caller]
 pub(crate) fn patient(node: &Node, name: &str) -> String {

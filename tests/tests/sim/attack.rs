@@ -4,27 +4,28 @@ use bytes::Bytes;
 use chartmesh_core::{
     audit::Kind as Audited,
     crypto::{
-        Body, Envelope, OpeningKey, OuterHeader, SUITE_XWING, SealContext, SealingKey, SecretKey,
-        SessionKeys, SigningKey, accept_session, begin_session,
+        self, Body, Envelope, OpeningKey, OuterHeader, SUITE_XWING, SealContext, SealingKey,
+        SecretKey, SessionKeys, SigningKey, accept_session, begin_session,
     },
-    membership::{KeySet, NodeRecord},
-    ports::{Clock, Rpc},
-    records::Manifest,
+    membership::{Heartbeat, KeySet, ListHead, NodeRecord},
+    ports::{Clock, FetchPart, Rpc},
+    records::{Disclosure, Manifest},
     types::{
         Code, DisclosureId, DocumentId, Handle, MemberId, NetworkId, NodeKey, PeerCode, Purpose,
         QueryId, Role, Span, Timestamp, UserId,
-        limits::{CLOCK_WINDOW, DENIALS_WHOLE_MAX, MESSAGE_LIFE_MAX},
+        limits::{CHUNK_BYTES, CLOCK_WINDOW, DENIALS_WHOLE_MAX, LEAVES_PER_PART, MESSAGE_LIFE_MAX},
     },
     wire::{
-        self, FetchRequest, Head, Hello, ListRequest, LocateRequest, MembersRequest, Message,
-        Refused, ReleaseRequest, Sealed,
+        self, FetchHead, FetchRequest, Head, Hello, ListRequest, LocateRequest, MembersRequest,
+        Message, Refused, ReleaseAnswer, ReleaseRequest, Sealed, TrustAnswer, TrustRequest,
     },
 };
-use chartmesh_tests::{Fate, Frame, Kind, SimNode, world::opening_seed};
+use chartmesh_tests::{Fate, Frame, Kind, SimDisk, SimNode, world::opening_seed};
+use futures::StreamExt as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::scenario::*;
+use crate::{revoke::listen, scenario::*};
 
 /// A member that speaks the protocol by hand, with the keys of one that runs.
 struct ByHand<'a> {
@@ -132,6 +133,11 @@ impl<'a> ByHand<'a> {
 
     /// What the other says to a signed message: nothing against it, or why not.
     async fn send(&mut self, rpc: Rpc, envelope: &Envelope) -> Result<(), PeerCode> {
+        self.answered(rpc, envelope).await.map(drop)
+    }
+
+    /// What the other answers to a signed message, of a fetch the head.
+    async fn answered(&mut self, rpc: Rpc, envelope: &Envelope) -> Result<Envelope, PeerCode> {
         let sealed = self.sealed(envelope);
         let header = OuterHeader {
             enc: Bytes::new(),
@@ -139,10 +145,15 @@ impl<'a> ByHand<'a> {
         };
         let bytes = wire::encode_sealed(&sealed);
         let from = self.as_node.node_key();
-        if rpc == Rpc::Fetch {
-            return self.to.shared().serve_fetch(from, bytes).await.map(|_| ());
-        }
-        let answer = self.to.serve(from, rpc, bytes).await?;
+        let answer = if rpc == Rpc::Fetch {
+            let parts = self.to.shared().serve_fetch(from, bytes).await?;
+            match Box::pin(parts).next().await {
+                Some(Ok(FetchPart::Head(head))) => head,
+                _ => panic!("a fetch begins with its head"),
+            }
+        } else {
+            self.to.serve(from, rpc, bytes).await?
+        };
         let answer = wire::decode_sealed(&answer).unwrap();
         let plain = self
             .keys
@@ -151,13 +162,19 @@ impl<'a> ByHand<'a> {
         let answer = wire::decode_envelope(&plain).unwrap();
         match answer.verify::<Refused>(&self.network) {
             Ok(refused) => Err(refused.value().code),
-            Err(_) => Ok(()),
+            Err(_) => Ok(answer),
         }
     }
 
     async fn ask<T: Message>(&mut self, rpc: Rpc, body: &T) -> Result<(), PeerCode> {
         let envelope = self.sign(body);
         self.send(rpc, &envelope).await
+    }
+
+    async fn told<Q: Message, A: Message>(&mut self, rpc: Rpc, body: &Q) -> Result<A, PeerCode> {
+        let envelope = self.sign(body);
+        let answer = self.answered(rpc, &envelope).await?;
+        Ok(answer.claims::<A>().unwrap())
     }
 
     fn members(&self) -> MembersRequest {
@@ -203,6 +220,17 @@ impl<'a> ByHand<'a> {
             user: UserId([2; 16]),
             role: Role::Clinician,
             resume: None,
+        }
+    }
+
+    fn trust(&self) -> TrustRequest {
+        TrustRequest {
+            head: self.head(),
+            list: None,
+            heartbeat_at: None,
+            members: 0,
+            tell: false,
+            beat: None,
         }
     }
 
@@ -765,4 +793,382 @@ async fn no_body_of_a_stranger_is_parsed() {
         .serve(urgent.node_key(), Rpc::Members, well_formed)
         .await;
     assert!(told.is_ok());
+}
+
+/// Whether a node asks another about trust by itself, since the tape was last rewound.
+fn asks(world: &World, from: &SimNode, to: &SimNode) -> bool {
+    world.net.tape().iter().any(|frame| {
+        frame.rpc == Rpc::Trust
+            && frame.kind == Kind::Question
+            && (frame.from, frame.to) == (from.node_key(), to.node_key())
+    })
+}
+
+/// Hard case: lists of one version that are not the same, of which either may be the later.
+#[tokio::test(start_paused = true)]
+async fn a_node_gives_what_is_newer_and_asks_who_has_news_and_may_know_more() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let mut member = ByHand::begin(&world, urgent).await;
+    listen(clinic);
+    pass(1_000).await;
+    let known = TrustAnswer {
+        list: None,
+        ..member.told(Rpc::Trust, &member.trust()).await.unwrap()
+    };
+    let some = ListHead {
+        version: 1,
+        hash: [9; 32],
+        issued_at: clinic.world().now(),
+    };
+    for (list, expected) in [(None, false), (Some(some), true)] {
+        world.net.rewind();
+        let says = TrustRequest {
+            list,
+            heartbeat_at: known.heartbeat_at,
+            members: known.members,
+            tell: true,
+            ..member.trust()
+        };
+        let _told: TrustAnswer = member.told(Rpc::Trust, &says).await.unwrap();
+        pass(1_000).await;
+        assert_eq!(asks(&world, clinic, urgent), expected);
+    }
+    let new = SimNode::start(
+        &world.net,
+        &SimDisk::default(),
+        start(10, "Newcomer", chartmesh_core::types::Kind::Clinic),
+    );
+    admit(clinic, &new).await;
+    for member in [&new, hospital] {
+        let revoked = clinic
+            .revoke_member(&admin(), member.member(), "left")
+            .await;
+        revoked.unwrap();
+    }
+    pass(1_000).await;
+    let own: TrustAnswer = member.told(Rpc::Trust, &member.trust()).await.unwrap();
+    let (head, beat, mark) = (own.list.unwrap(), own.heartbeat_at.unwrap(), own.members);
+    assert_eq!(head.version, 2);
+    let version = |version| Some(ListHead { version, ..head });
+    let other = Some(ListHead {
+        hash: [9; 32],
+        ..head
+    });
+    let (same, now) = (Some(head), Some(beat));
+    let (earlier, later) = (Some(beat.minus(Span(1))), Some(beat.plus(Span(1))));
+    // Told, what it is given of list and heartbeat, and whether it is asked in turn.
+    let cases = [
+        ((same, now, mark), (false, false), false),
+        ((None, now, mark), (true, false), false),
+        ((version(1), now, mark), (true, false), false),
+        ((version(3), now, mark), (false, false), true),
+        ((other, now, mark), (true, false), true),
+        ((same, None, mark), (false, true), false),
+        ((same, earlier, mark), (false, true), false),
+        ((same, later, mark), (false, false), true),
+        ((same, now, mark ^ 1), (false, false), true),
+    ];
+    for (number, (says, given, asked)) in cases.into_iter().enumerate() {
+        for tell in [false, true] {
+            world.net.rewind();
+            let request = TrustRequest {
+                list: says.0,
+                heartbeat_at: says.1,
+                members: says.2,
+                tell,
+                ..member.trust()
+            };
+            let told: TrustAnswer = member.told(Rpc::Trust, &request).await.unwrap();
+            pass(1_000).await;
+            let gave = (told.revocations.is_some(), told.heartbeat.is_some());
+            assert_eq!(gave, given, "{number}");
+            assert_eq!(asks(&world, clinic, urgent), asked && tell, "{number}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_key_signs_what_its_node_would_say_itself_and_nothing_else() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let mut member = ByHand::begin(&world, urgent).await;
+    let network = clinic.current_network().unwrap();
+    let window = network.charter.rules.clock_window;
+    let other = ListHead {
+        version: 1,
+        hash: [9; 32],
+        issued_at: clinic.world().now(),
+    };
+    let now = clinic.world().now();
+    for (list, at, signs) in [
+        (None, now, true),
+        (None, now.plus(window), true),
+        (None, now.minus(window), true),
+        (None, now.plus(window).plus(Span(1)), false),
+        (None, now.minus(window).minus(Span(1)), false),
+        (Some(other), now, false),
+    ] {
+        let beat = Heartbeat::of(network.id, list, at);
+        let request = TrustRequest {
+            beat: Some(member.sign(&beat)),
+            ..member.trust()
+        };
+
+        let told: TrustAnswer = member.told(Rpc::Trust, &request).await.unwrap();
+
+        let signed = told.beat.map(|beat| beat.claimed_signers());
+        let expected = signs.then(|| vec![clinic.identity().status().public()]);
+        assert_eq!(signed, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_no_message_is_refused_as_malformed_whoever_signed_it() {
+    let Scene { world, .. } = three().await;
+    let clinic = &world.clinic;
+    let mut member = ByHand::begin(&world, &world.urgent).await;
+    let whole = member.sign(&member.members());
+    assert_eq!(member.send(Rpc::Members, &whole).await, Ok(()));
+    let node = &world.urgent.identity().node;
+    let torn = whole.body.slice(..whole.body.len() / 2);
+    // A field twice: read alike, and not the one encoding.
+    let twice = [&whole.body[..], &whole.body[..]].concat();
+
+    for body in [torn, twice.into()] {
+        let signed = node.sign_bytes::<MembersRequest>(&member.network, body);
+        let told = member.send(Rpc::Members, &signed).await;
+        assert_eq!(told, Err(PeerCode::Malformed));
+    }
+
+    let malformed = Code::MessageMalformed;
+    assert_eq!(refusals(clinic).await, [malformed, malformed]);
+}
+
+/// Hard case: the name in the message, too, is that of the other member.
+#[tokio::test(start_paused = true)]
+async fn a_hello_by_the_credential_of_another_or_for_another_is_refused() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    hospital.greet(clinic.node_key()).await.unwrap();
+    let theirs = last_hello(&world, hospital);
+    let member = ByHand::begin(&world, urgent).await;
+    assert!(member.hello(|_| ()).await.is_ok());
+
+    let (credential, other) = (theirs.credential, hospital.member());
+    let borrowed = member.hello(|hello| {
+        hello.credential = credential;
+        hello.head.member = other;
+    });
+    assert_eq!(borrowed.await.err(), Some(PeerCode::NotMember));
+    let elsewhere = member.hello(|hello| hello.head.audience = other).await;
+    assert_eq!(elsewhere.err(), Some(PeerCode::Unauthenticated));
+
+    let told = refusals(clinic).await;
+    assert_eq!(told, [Code::NotMember, Code::WrongRecipient]);
+}
+
+/// Hard case: it was a member when its question was begun to be opened.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_opened_while_its_member_is_thrown_out_is_not_answered() {
+    for thrown_out in [false, true] {
+        let Scene { world, .. } = three().await;
+        let (clinic, urgent) = (&world.clinic, &world.urgent);
+        let mut member = ByHand::begin(&world, urgent).await;
+        let asked = member.members();
+        clinic.world().set_job(50);
+
+        let revoking = async {
+            pass(20).await;
+            if thrown_out {
+                let revoked = clinic
+                    .revoke_member(&admin(), urgent.member(), "left")
+                    .await;
+                revoked.unwrap();
+            }
+        };
+        let (told, ()) = tokio::join!(member.ask(Rpc::Members, &asked), revoking);
+
+        let expected = if thrown_out {
+            (Err(PeerCode::NotMember), vec![Code::KeyRevoked])
+        } else {
+            (Ok(()), Vec::new())
+        };
+        assert_eq!((told, refusals(clinic).await), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_goes_on_from_a_chunk_of_the_very_file_and_else_from_the_start() {
+    let Scene {
+        world,
+        rosa,
+        document,
+    } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    grant(clinic, rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    let mut member = ByHand::begin(&world, urgent).await;
+    let whole = member.fetch(handle, document);
+    let whole: FetchHead = member.told(Rpc::Fetch, &whole).await.unwrap();
+    assert_eq!(whole.from_chunk, 0);
+    let (root, chunks) = (
+        whole.manifest.claims::<Manifest>().unwrap().root,
+        whole.chunks,
+    );
+
+    for (resume, from_chunk) in [
+        ((root, 1), 1),
+        ((root, chunks), chunks),
+        ((root, chunks + 1), 0),
+        (([9; 32], 1), 0),
+    ] {
+        let request = FetchRequest {
+            resume: Some(resume),
+            ..member.fetch(handle, document)
+        };
+        let head: FetchHead = member.told(Rpc::Fetch, &request).await.unwrap();
+        assert_eq!(head.from_chunk, from_chunk);
+    }
+}
+
+/// Hard case: a member that holds a handle, a consent and a name for what another fetched.
+#[tokio::test(start_paused = true)]
+async fn a_key_leaves_once_to_who_fetched_for_what_was_fetched_as_it_was_fetched() {
+    let Scene {
+        world,
+        rosa,
+        document,
+    } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let summary = clinic.patient(rosa).unwrap().summary;
+    let mut handles = Vec::new();
+    for asker in [urgent, hospital] {
+        grant(clinic, rosa, asker).await;
+        handles.push(located(asker, clinic).await);
+    }
+    let mut own = ByHand::begin(&world, urgent).await;
+    let mut other = ByHand::begin(&world, hospital).await;
+
+    for (fetched, another) in [(document, summary), (summary, document)] {
+        let asked = own.fetch(handles[0], fetched);
+        let head: FetchHead = own.told(Rpc::Fetch, &asked).await.unwrap();
+        let root = head.manifest.claims::<Manifest>().unwrap().root;
+        let release = |by: &ByHand<'_>, handle, document| ReleaseRequest {
+            disclosure: head.disclosure,
+            manifest_hash: head.manifest.hash(),
+            root,
+            ..by.release(handle, document)
+        };
+        let before = audited(clinic, Audited::Disclosed).await.len();
+        let unknown = Err(PeerCode::HandleUnknown);
+        let taken = release(&other, handles[1], fetched);
+        assert_eq!(other.ask(Rpc::Release, &taken).await, unknown);
+        let renamed = release(&own, handles[0], another);
+        assert_eq!(own.ask(Rpc::Release, &renamed).await, unknown);
+        let altered = ReleaseRequest {
+            manifest_hash: [9; 32],
+            ..release(&own, handles[0], fetched)
+        };
+        assert_eq!(own.ask(Rpc::Release, &altered).await, unknown);
+        let other_bytes = ReleaseRequest {
+            root: [9; 32],
+            ..release(&own, handles[0], fetched)
+        };
+        let told = own.ask(Rpc::Release, &other_bytes).await;
+        assert_eq!(told, Err(PeerCode::Malformed));
+        let denied = audited(clinic, Audited::Denied).await;
+        assert_eq!(denied.last().unwrap().code, Some(Code::Integrity));
+        assert_eq!(audited(clinic, Audited::Disclosed).await.len(), before);
+
+        let asked = release(&own, handles[0], fetched);
+        let answer: ReleaseAnswer = own.told(Rpc::Release, &asked).await.unwrap();
+
+        let statement = answer.release.claims::<Disclosure>().unwrap();
+        let logged = clinic
+            .audit_entries(statement.audit_index, 1)
+            .await
+            .unwrap();
+        assert_eq!(logged[0].leaf, statement.audit_leaf);
+        assert_eq!(logged[0].logged.entry.disclosure, Some(head.disclosure));
+        let again = release(&own, handles[0], fetched);
+        assert_eq!(own.ask(Rpc::Release, &again).await, unknown, "once");
+    }
+}
+
+/// Hard case: the question was admitted, and waits behind somebody else about the same patient.
+#[tokio::test(start_paused = true)]
+async fn no_key_leaves_to_who_was_thrown_out_while_its_release_waited_for_its_turn() {
+    for thrown_out in [false, true] {
+        let Scene {
+            world,
+            rosa,
+            document,
+        } = three().await;
+        let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+        grant(clinic, rosa, urgent).await;
+        let handle = located(urgent, clinic).await;
+        let mut member = ByHand::begin(&world, urgent).await;
+        let asked = member.fetch(handle, document);
+        let head: FetchHead = member.told(Rpc::Fetch, &asked).await.unwrap();
+        let asked = ReleaseRequest {
+            disclosure: head.disclosure,
+            manifest_hash: head.manifest.hash(),
+            root: head.manifest.claims::<Manifest>().unwrap().root,
+            ..member.release(handle, document)
+        };
+        clinic.world().set_fsync(500);
+
+        let revoking = async {
+            if thrown_out {
+                let revoked = clinic
+                    .revoke_member(&admin(), urgent.member(), "left")
+                    .await;
+                revoked.unwrap();
+            }
+        };
+        let granting = async {
+            pass(10).await;
+            grant(clinic, rosa, hospital).await;
+        };
+        let releasing = async {
+            pass(20).await;
+            member.ask(Rpc::Release, &asked).await
+        };
+        let ((), (), told) = tokio::join!(revoking, granting, releasing);
+
+        let disclosed = audited(clinic, Audited::Disclosed).await.len();
+        let denied = audited(clinic, Audited::Denied).await;
+        if thrown_out {
+            assert_eq!((told, disclosed), (Err(PeerCode::NotMember), 0));
+            assert_eq!(denied.last().unwrap().code, Some(Code::KeyRevoked));
+        } else {
+            assert_eq!((told, disclosed, denied.len()), (Ok(()), 1, 0));
+        }
+    }
+}
+
+/// The only document of these tests that is so large that its leaves do not fit one part.
+#[tokio::test(start_paused = true)]
+async fn the_leaves_of_a_large_file_come_in_parts_and_its_chunks_after_them() {
+    let Scene { world, rosa, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    grant(clinic, rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    let len = (LEAVES_PER_PART + 2) * CHUNK_BYTES;
+    let document = attach(clinic, rosa, &vec![7; len]).await;
+    let chunks = crypto::chunk_count(crypto::sealed_len(len as u64)).unwrap() as usize;
+    let mut member = ByHand::begin(&world, urgent).await;
+    let request = member.sign(&member.fetch(handle, document));
+    let bytes = wire::encode_sealed(&member.sealed(&request));
+
+    let parts = clinic.shared().serve_fetch(urgent.node_key(), bytes).await;
+    let parts: Vec<_> = Box::pin(parts.ok().unwrap()).take(4).collect().await;
+
+    assert!(matches!(&parts[0], Ok(FetchPart::Head(_))));
+    let first = LEAVES_PER_PART * 32;
+    assert!(matches!(&parts[1], Ok(FetchPart::Leaves(leaves)) if leaves.len() == first));
+    let rest = chunks * 32 - first;
+    assert!(matches!(&parts[2], Ok(FetchPart::Leaves(leaves)) if leaves.len() == rest));
+    assert!(matches!(&parts[3], Ok(FetchPart::Chunk { index: 0, .. })));
 }

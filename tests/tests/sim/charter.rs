@@ -3,22 +3,26 @@
 use chartmesh_core::{
     audit::Kind as Audited,
     crypto::{SecretKey, SigningKey},
-    membership::{Amendment, JoinState, Proposal, ProposalKind, Rules, Standing, Template, Ticket},
-    ports::{CallError, Journal as _},
+    flows::{CharterBy, ProposalView},
+    membership::{
+        Amendment, AuthorityClaim, JoinState, Proposal, ProposalKind, Rules, Standing, Template,
+        Ticket, capability,
+    },
+    ports::{CallError, Clock as _, Journal as _, Rpc},
     records::{Batch, RecordKind, Scope},
     types::{
-        Code, Kind, PeerCode, ProposalId, Span,
+        Code, Kind, MemberId, NetworkId, PeerCode, ProposalId, Span,
         limits::{
             CHARTERS_SEEN_MAX, NEWS_PAUSE, PROPOSAL_LIFE, PROPOSALS_PER_AUTHORITY_MAX,
             RECOVERY_WAIT,
         },
     },
-    wire,
+    wire::{self, CharterAnswer, CharterRequest, Hello, ProposeAnswer},
 };
-use chartmesh_tests::{SimDisk, SimNet, SimNode};
+use chartmesh_tests::{Fate, Frame, Kind as FrameKind, SimDisk, SimNet, SimNode};
 use std::sync::Arc;
 
-use crate::{revoke::listen, scenario::*};
+use crate::{liar::Liar, revoke::listen, scenario::*};
 
 pub(crate) struct Trio {
     pub(crate) net: Arc<SimNet>,
@@ -606,6 +610,9 @@ async fn after_a_loss_two_of_three_reissue_and_the_old_key_is_refused_at_its_nex
     let again = start(11, "Organisation 10", Kind::Clinic);
     let new = SimNode::start_as(&trio.net, &SimDisk::default(), again, old.member());
     let (a, b) = (&trio.a, &trio.b);
+    // Somebody else waits, who is not to be given the member's place.
+    let somebody = node(&trio.net, 12);
+    asked(a, &somebody).await;
     assert_eq!(
         code(a.reissue(&admin(), old.member(), None).await),
         Some(Code::RequestUnknown)
@@ -679,4 +686,632 @@ async fn a_new_node_key_is_signed_by_the_old_one_and_by_a_quorum() {
         Some(Code::ProposalRefused),
         "a change counts once"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_signatures_waits_proposal_life_in_the_order_in_which_it_came() {
+    let Trio { net, a, b, .. } = trio().await;
+    let mut expected = Vec::new();
+    for seed in 10..15 {
+        let applicant = node(&net, seed);
+        let ticket = asked(&a, &applicant).await;
+        let words = applicant.own_words(&ticket);
+        let approved = a.approve(&admin(), &words).await.unwrap();
+        expected.push(approved.view.id);
+        // Asked again, the answer is what this node signed already.
+        pass(1_000).await;
+        let again = a.approve(&admin(), &words).await.unwrap();
+        assert_eq!(again.view.id, approved.view.id);
+    }
+    let waiting = a.proposals();
+    let ids: Vec<_> = waiting.iter().map(|view| view.id).collect();
+    assert_eq!(ids, expected);
+    a.send_proposal(b.member(), ids[0]).await.unwrap();
+    let ends = b.proposals()[0].since.unwrap().plus(PROPOSAL_LIFE);
+    pass(ends.since(b.world().now()).0 - 1).await;
+    assert_eq!(b.proposals().len(), 1);
+    assert_eq!(b.proposals_to_sign().len(), 1);
+
+    pass(1).await;
+
+    assert!(b.proposals().is_empty() && b.proposals_to_sign().is_empty());
+    let signed = b.cosign(&admin(), ids[0]).await;
+    assert_eq!(code(signed), Some(Code::ProposalUnknown));
+    net.rewind();
+    assert_eq!(b.exchange_proposals(a.member()).await, Ok(0));
+    assert!(net.tape().iter().all(|frame| frame.rpc != Rpc::Propose));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_signed_one_charter_or_credential_signs_no_rival_and_may_propose_one_it_did_not_sign() {
+    let trio = trio().await;
+    let member = node(&trio.net, 10);
+    admitted(&trio, &member).await;
+    let Trio { a, b, .. } = &trio;
+    let first = a.amend(&admin(), &other_rules(1)).await.unwrap();
+    a.send_proposal(b.member(), first.id).await.unwrap();
+    let reissued = async |seed: u8| {
+        let next = SigningKey::from_seed(&SecretKey::new([seed; 32]));
+        let change = member.change_node_key(&next).unwrap();
+        a.reissue(&admin(), member.member(), Some(&change)).await
+    };
+    let id = reissued(77).await.unwrap().view.id;
+    pass(1_000).await;
+
+    let rival = b.amend(&admin(), &other_rules(2)).await;
+    assert!(rival.is_ok(), "it had signed none of that number");
+    let conflict = Some(Code::ProposalConflict);
+    assert_eq!(code(b.cosign(&admin(), first.id).await), conflict);
+    assert_eq!(code(reissued(78).await), conflict);
+    assert_eq!(reissued(77).await.unwrap().view.id, id);
+}
+
+/// Hard case: it comes in by the charter that it signs last, so that nobody knows of it before.
+#[tokio::test(start_paused = true)]
+async fn an_authority_that_comes_in_says_so_from_then_on_and_writes_nothing_twice() {
+    let trio = trio().await;
+    let new = node(&trio.net, 10);
+    admitted(&trio, &new).await;
+    let Trio { net, a, b, c } = &trio;
+    let named = |node: &SimNode| {
+        let record = node.own_node_record().unwrap();
+        let record = a.read_node_record(node.node_key(), &record).unwrap();
+        record.capabilities.contains(&capability::AUTHORITY)
+    };
+    assert!(named(b) && !named(&new) && !new.is_authority());
+    let foreign = b.own_node_record().unwrap();
+    assert!(a.read_node_record(new.node_key(), &foreign).is_none());
+    let stranger = node(net, 11);
+    assert!(stranger.own_node_record().is_none());
+    let change = Amendment {
+        add: vec![(
+            new.identity().authority.public(),
+            new.identity().status().public(),
+        )],
+        ..Amendment::default()
+    };
+    let id = a.amend(&admin(), &change).await.unwrap().id;
+    a.send_proposal(b.member(), id).await.unwrap();
+    assert!(!b.cosign(&admin(), id).await.unwrap().complete);
+    let before = b.disk().writes();
+    net.rewind();
+    assert_eq!(a.send_proposal(b.member(), id).await, Ok(true));
+    let asked = net
+        .tape()
+        .into_iter()
+        .filter(|frame| frame.rpc == Rpc::Propose && frame.kind == FrameKind::Question);
+    assert_eq!(asked.count(), 1, "whose key it is was proved before");
+    assert_eq!(b.disk().writes(), before, "nothing of it was new there");
+    assert_eq!(a.send_proposal(b.member(), id).await, Ok(false));
+    let two = b.proposals().remove(0).proposal;
+
+    let signed = new.cosign_file(&admin(), vec![two]).await.unwrap();
+
+    assert!(signed.views[0].complete);
+
+    assert!(new.is_authority() && version(&new) == 1 && named(&new));
+    meet(&[a, b, c, &new]).await;
+    let a = a.restarted();
+    for node in [b, c, &new] {
+        node.greet(a.node_key()).await.unwrap();
+    }
+    let mut others = [b, c, &new].map(|node| node.member());
+    others.sort();
+    assert_eq!(a.authority_members(), others);
+    assert!(b.proposals().is_empty());
+}
+
+/// Whoever holds no authority key shows nothing to anybody, and is shown nothing.
+#[tokio::test(start_paused = true)]
+async fn a_claim_to_a_key_that_is_no_authority_is_denied() {
+    let trio = trio().await;
+    let member = node(&trio.net, 10);
+    admitted(&trio, &member).await;
+    let Trio { net, a, b, .. } = &trio;
+    let id = a.amend(&admin(), &other_rules(1)).await.unwrap().id;
+    let a = &a.restarted();
+    let network = a.current_network().unwrap().id;
+    let claim = AuthorityClaim {
+        network,
+        member: b.member(),
+        node_key: b.node_key(),
+    };
+    let by_other = b.identity().status().sign(&network, &claim);
+    let mut lies = true;
+    let liar = Liar::at(net, b, 2);
+    liar.says(Rpc::Propose, move |answer: &mut ProposeAnswer| {
+        if std::mem::take(&mut lies) {
+            answer.claim = by_other.clone();
+        }
+    });
+
+    let told = a.send_proposal(b.member(), id).await;
+    assert_eq!(told, Err(PeerCode::Denied));
+    assert!(b.proposals().is_empty());
+    assert_eq!(a.send_proposal(b.member(), id).await, Ok(false));
+    assert_eq!(b.proposals().len(), 1);
+    net.rewind();
+    assert_eq!(member.send_proposal(b.member(), id).await, Ok(false));
+    assert!(net.tape().is_empty());
+}
+
+/// Hard case: the one whose word counts no more had signed what still waits.
+#[tokio::test(start_paused = true)]
+async fn what_waits_loses_the_signatures_of_who_went_and_can_be_completed_without_them() {
+    let net = SimNet::new(20);
+    let (a, b, c) = (node(&net, 1), node(&net, 2), node(&net, 3));
+    let mut founding = founding(Rules::of(Template::OptIn));
+    founding.threshold = 3;
+    let offers = [b.own_offer(), c.own_offer()];
+    let mut file = a.propose_founding(founding, &offers, Vec::new()).unwrap();
+    for signer in [&b, &c] {
+        file = signer.cosign_file(&admin(), file.proposals).await.unwrap();
+    }
+    for founder in [&a, &b, &c] {
+        let founded = founder.found_by_file(&admin(), &file.proposals).await;
+        assert!(founded.is_ok());
+    }
+    let applicant = node(&net, 10);
+    let ticket = asked(&a, &applicant).await;
+    let words = applicant.own_words(&ticket);
+    let waiting = a.approve(&admin(), &words).await.unwrap().view;
+    let signed = c.cosign_file(&admin(), vec![waiting.proposal]).await;
+    assert!(!signed.unwrap().views[0].complete, "two of three");
+    let change = Amendment {
+        remove: [
+            c.identity().authority.public(),
+            c.identity().status().public(),
+        ]
+        .to_vec(),
+        threshold: Some(2),
+        ..Amendment::default()
+    };
+    meet(&[&a, &b, &c]).await;
+    assert_eq!(only(&b), waiting.id);
+    assert_eq!(b.proposals()[0].signed, 2);
+    let amended = a.amend(&admin(), &change).await.unwrap();
+    let mut file = vec![amended.proposal];
+    for signer in [&b, &c] {
+        file = signer.cosign_file(&admin(), file).await.unwrap().proposals;
+    }
+    for node in [&a, &b] {
+        node.take_file(file.clone()).await.unwrap();
+        assert_eq!(version(node), 1);
+    }
+
+    assert_eq!(b.proposals()[0].signed, 1);
+    assert!(b.cosign(&admin(), waiting.id).await.unwrap().complete);
+
+    assert!(b.is_member(applicant.node_key()));
+}
+
+/// The order of two records of one proposal in a journal, or what the later lacks, loses nothing.
+#[tokio::test(start_paused = true)]
+async fn a_proposal_keeps_its_signatures_and_its_age_whatever_is_written_of_it() {
+    let Trio { a, b, .. } = trio().await;
+    let proposed = a.amend(&admin(), &other_rules(1)).await.unwrap();
+    let before = only_view(&a);
+    assert!(before.signed_here);
+    pass(60_000).await;
+    let mut bare = proposed.proposal;
+    bare.signed.signatures.clear();
+    let link = a.current_network().unwrap();
+    let link = link.chain.in_force();
+    bare.sign(&b.identity().authority, link).unwrap();
+    let mut batch = Batch::default();
+    let body = wire::encode_proposal(&bare);
+    batch.push(RecordKind::Proposal, Scope::Store, body);
+
+    assert!(a.world().commit(batch).await.is_ok());
+
+    let after = only_view(&a);
+    assert_eq!(after.signed, 2);
+    assert!(after.signed_here);
+    assert_eq!(after.since, before.since);
+}
+
+fn only_view(node: &SimNode) -> ProposalView {
+    let mut views = node.proposals();
+    assert_eq!(views.len(), 1);
+    views.remove(0)
+}
+
+/// A node that goes by one of two charters of a number, knows the other, and is in touch with both sides.
+struct Forked {
+    trio: Trio,
+    one: Proposal,
+    other: Proposal,
+}
+
+async fn forked() -> Forked {
+    let trio = trio().await;
+    let [one, other] = fork(&trio).await;
+    trio.a.take_file(vec![one.clone()]).await.unwrap();
+    trio.b.take_file(vec![other.clone()]).await.unwrap();
+    meet(&[&trio.c, &trio.a]).await;
+    meet(&[&trio.b, &trio.c]).await;
+    assert_eq!(trio.c.disputed_charters().len(), 1);
+    Forked { trio, one, other }
+}
+
+/// How often a node is asked for its charters, since the tape was last rewound.
+fn pulls(net: &SimNet, from: &SimNode, to: &SimNode) -> usize {
+    let tape = net.tape().into_iter();
+    let pulls = tape.filter(|frame| {
+        frame.rpc == Rpc::Charters
+            && frame.kind == FrameKind::Question
+            && (frame.from, frame.to) == (from.node_key(), to.node_key())
+    });
+    pulls.count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_decides_for_the_charter_it_has_hears_of_the_other_no_more() {
+    let Forked { trio, one, other } = forked().await;
+    let Trio { b, c, .. } = &trio;
+    assert_eq!(b.disputed_charters().len(), 1);
+
+    let changes = c.adopt(&admin(), one.signed.hash()).await.unwrap();
+
+    assert!(changes.is_empty(), "it goes by it already");
+    let in_force = c.charter_in_force().unwrap();
+    assert_eq!(in_force.hash, one.signed.hash());
+    assert_eq!(in_force.by, CharterBy::Adoption);
+    assert!(c.disputed_charters().is_empty());
+    let entries = audited(c, Audited::CharterAdopted).await;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].actor, "root");
+    // The side that lost still goes by it, and shows it to whoever asks.
+    let b = &b.restarted();
+    b.adopt(&admin(), other.signed.hash()).await.unwrap();
+    let c = &c.restarted();
+    for _ in 0..2 {
+        let _as_far_as_it_goes = c.pull_charters(b.node_key()).await;
+        let _as_far_as_it_goes = b.pull_charters(c.node_key()).await;
+        assert!(c.disputed_charters().is_empty());
+        assert!(b.disputed_charters().is_empty());
+    }
+}
+
+/// Hard case: the branch has gone on, so that what disputes ours is not the newest of it.
+#[tokio::test(start_paused = true)]
+async fn a_branch_that_went_on_is_evidence_of_a_fork_and_not_in_force() {
+    let trio = trio().await;
+    let [one, other] = fork(&trio).await;
+    let Trio { net, a, b, c } = &trio;
+    for node in [a, b] {
+        node.take_file(vec![one.clone()]).await.unwrap();
+    }
+    c.take_file(vec![other.clone()]).await.unwrap();
+    let next = a.amend(&admin(), &other_rules(7)).await.unwrap();
+    a.send_proposal(b.member(), next.id).await.unwrap();
+    let next = b.cosign(&admin(), next.id).await.unwrap().proposal;
+    a.take_file(vec![next]).await.unwrap();
+    assert_eq!([version(a), version(b), version(c)], [2, 2, 1]);
+    net.rewind();
+
+    assert_eq!(c.pull_charters(a.node_key()).await, Ok(true));
+
+    assert_eq!(pulls(net, c, a), 2, "from where they part");
+    let disputed = c.disputed_charters();
+    assert_eq!(disputed.len(), 1);
+    assert_eq!(disputed[0].hash, one.signed.hash());
+    assert_eq!(disputed[0].standing, Standing::Fork);
+    assert_eq!(version(c), 1);
+    // What follows its own while it is forked has to wait for the decision.
+    net.rewind();
+    assert_eq!(c.pull_charters(a.node_key()).await, Ok(false));
+    c.adopt(&admin(), one.signed.hash()).await.unwrap();
+    net.rewind();
+    assert_eq!(c.pull_charters(a.node_key()).await, Ok(true));
+    assert_eq!(version(c), 2);
+    assert_eq!(pulls(net, c, a), 1);
+    net.rewind();
+    assert_eq!(
+        c.pull_charters(a.node_key()).await,
+        Ok(false),
+        "nothing new"
+    );
+    assert_eq!(pulls(net, c, a), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_charters_are_in_dispute_none_follows_them_and_nobody_becomes_a_member() {
+    let Forked { trio, one, .. } = forked().await;
+    let Trio { net, a, b, c } = &trio;
+    let (a, b) = (&a.restarted(), &b.restarted());
+    for node in [a, b] {
+        let disputed = !node.disputed_charters().is_empty();
+        if disputed || node.charter_in_force().unwrap().hash != one.signed.hash() {
+            node.adopt(&admin(), one.signed.hash()).await.unwrap();
+        }
+    }
+    let next = a.amend(&admin(), &other_rules(7)).await.unwrap();
+    let next = b.cosign_file(&admin(), vec![next.proposal]).await.unwrap();
+    a.take_file(next.proposals).await.unwrap();
+    assert_eq!([version(a), version(b), version(c)], [2, 2, 1]);
+    let new = node(net, 10);
+    let ticket = asked(a, &new).await;
+    let words = new.own_words(&ticket);
+    let proposed = a.approve(&admin(), &words).await.unwrap().view.proposal;
+    let signed = b.cosign_file(&admin(), vec![proposed]).await.unwrap();
+    a.take_file(signed.proposals).await.unwrap();
+    assert_eq!(new.poll_join().await.unwrap(), JoinState::Approved);
+    assert!(new.greet(a.node_key()).await.is_ok());
+
+    for node in [a, b] {
+        let _as_far_as_it_goes = c.pull_charters(node.node_key()).await;
+    }
+    assert!(new.greet(c.node_key()).await.is_err());
+    assert!(!c.is_member(new.node_key()));
+    assert_eq!(version(c), 1);
+
+    c.adopt(&admin(), one.signed.hash()).await.unwrap();
+    let _as_far_as_it_goes = c.pull_charters(a.node_key()).await;
+    assert_eq!(version(c), 2);
+    assert!(new.greet(c.node_key()).await.is_ok());
+    assert!(c.is_member(new.node_key()));
+}
+
+/// Says Hello for a node, by a charter that the test names.
+async fn hello_by(to: &SimNode, from: &SimNode, said: &Hello, hash: [u8; 32]) {
+    let network = to.current_network().unwrap().id;
+    let mut hello = said.clone();
+    hello.charter_version = 1;
+    hello.charter_hash = hash;
+    let bytes = wire::encode_envelope(&from.identity().node.sign(&network, &hello));
+    let _whatever_it_says = to.serve(from.node_key(), Rpc::Hello, bytes).await;
+}
+
+/// Hard case: the charters in dispute, and the one that was decided against.
+#[tokio::test(start_paused = true)]
+async fn only_a_member_by_a_charter_that_is_not_known_is_asked_for_its_charters() {
+    let Forked { trio, one, other } = forked().await;
+    let Trio { net, b, c, .. } = &trio;
+    let stranger = node(net, 40);
+    b.greet(c.node_key()).await.unwrap();
+    let tape = net.tape().into_iter();
+    let mut hellos = tape.filter(|frame| {
+        frame.rpc == Rpc::Hello && frame.kind == FrameKind::Question && frame.from == b.node_key()
+    });
+    let said = hellos.next_back().unwrap();
+    let said = wire::decode_envelope(&said.bytes).unwrap();
+    let said = said.claims::<Hello>().unwrap();
+    let asks = async |from: &SimNode, hash: [u8; 32]| {
+        net.rewind();
+        hello_by(c, from, &said, hash).await;
+        pulls(net, c, from) > 0
+    };
+
+    assert!(asks(b, [9; 32]).await);
+    assert!(!asks(&stranger, [9; 32]).await, "no member");
+    assert!(!asks(b, one.signed.hash()).await, "in force");
+    assert!(!asks(b, other.signed.hash()).await, "in dispute");
+    c.adopt(&admin(), one.signed.hash()).await.unwrap();
+    assert!(!asks(b, other.signed.hash()).await, "decided against");
+    assert!(asks(b, [9; 32]).await);
+}
+
+/// Its last moment of waiting is the one before.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_takes_effect_at_the_end_of_recovery_wait_and_brings_in_who_signed_it() {
+    let keys = [recovery_key(201)];
+    let trio = trio_with(keys.iter().map(SigningKey::public).collect()).await;
+    let new = node(&trio.net, 10);
+    admitted(&trio, &new).await;
+    let Trio { a, b, c, .. } = &trio;
+    let change = Amendment {
+        remove: [a, b]
+            .map(|node| node.identity().authority.public())
+            .to_vec(),
+        add: vec![(
+            new.identity().authority.public(),
+            new.identity().status().public(),
+        )],
+        ..Amendment::default()
+    };
+
+    // It is one of those that come in, and signs for itself.
+    let complete = new.recover(&admin(), &change, &keys).await.unwrap();
+    assert!(complete.complete && complete.signed_here);
+    assert_eq!(new.send_proposal(c.member(), complete.id).await, Ok(false));
+    meet(&[&new, c]).await;
+    assert_eq!(c.disputed_charters().len(), 1);
+    let at = new.disputed_charters()[0].takes_effect.unwrap();
+    pass(at.since(new.world().now()).0 - 1).await;
+    assert_eq!(new.settle_recovery().await.ok(), Some(false));
+    assert!(!new.is_authority());
+    pass(1).await;
+
+    assert_eq!(new.settle_recovery().await.ok(), Some(true));
+
+    assert!(new.is_authority());
+    let record = new.own_node_record().unwrap();
+    let record = c.read_node_record(new.node_key(), &record).unwrap();
+    assert!(record.capabilities.contains(&capability::AUTHORITY));
+}
+
+/// Sits between all nodes and puts another answer in the place of each to one sort of call.
+fn answers_by(net: &SimNet, rpc: Rpc, mut answer: impl FnMut(&mut Frame) + Send + 'static) {
+    net.between(Some(Box::new(move |frame: &mut Frame| {
+        if frame.rpc == rpc && frame.kind == FrameKind::Answer {
+            answer(frame);
+        }
+        Fate::Deliver
+    })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn charters_are_believed_as_the_answer_to_this_question_and_asked_for_once_where_none_holds()
+{
+    let Trio { net, a, b, .. } = trio().await;
+    let network = a.current_network().unwrap();
+    assert_eq!(a.pull_charters(b.node_key()).await, Ok(false));
+    let tape = net.tape().into_iter();
+    let mut answers = tape.filter(|frame| {
+        frame.rpc == Rpc::Charters && frame.kind == FrameKind::Answer && frame.to == a.node_key()
+    });
+    let earlier = answers.next_back().unwrap().bytes;
+    answers_by(&net, Rpc::Charters, move |frame| {
+        frame.bytes = earlier.clone();
+    });
+
+    let told = a.pull_charters(b.node_key()).await;
+
+    let forged = CallError::Refused(PeerCode::Unauthenticated);
+    assert_eq!(told, Err(forged));
+    let charter = network
+        .chain
+        .in_force()
+        .amended(&other_rules(1), network.charter.issued_at, [9; 16])
+        .unwrap();
+    let by_nobody = b.identity().node.sign(&network.id, &charter);
+    let (speaker, id) = (b.shared(), network.id);
+    answers_by(&net, Rpc::Charters, move |frame| {
+        let answer = wire::decode_envelope(&frame.bytes).unwrap();
+        let mut answer = answer.claims::<CharterAnswer>().unwrap();
+        answer.charters = vec![by_nobody.clone()];
+        let signed = speaker.identity().node.sign(&id, &answer);
+        frame.bytes = wire::encode_envelope(&signed);
+    });
+    net.rewind();
+    assert_eq!(a.pull_charters(b.node_key()).await, Ok(false));
+    assert_eq!(
+        pulls(&net, &a, &b),
+        1,
+        "there is nothing before it to ask for"
+    );
+    assert_eq!(version(&a), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn charters_are_told_to_members_whose_clock_and_network_are_ours() {
+    let Trio { net, a, b, .. } = trio().await;
+    let network = a.current_network().unwrap();
+    let (id, window) = (network.id, network.charter.rules.clock_window);
+    assert!(b.pull_charters(a.node_key()).await.is_ok());
+    let tape = net.tape().into_iter();
+    let mut asked = tape.filter(|frame| {
+        frame.rpc == Rpc::Charters && frame.kind == FrameKind::Question && frame.to == a.node_key()
+    });
+    let asked = wire::decode_envelope(&asked.next_back().unwrap().bytes).unwrap();
+    let asked = asked.claims::<CharterRequest>().unwrap();
+    let told = async |sent_at, network| {
+        let mut request = asked.clone();
+        request.head.sent_at = sent_at;
+        request.head.network = network;
+        let signed = b.identity().node.sign(&id, &request);
+        let bytes = wire::encode_envelope(&signed);
+        a.serve(b.node_key(), Rpc::Charters, bytes).await.is_ok()
+    };
+    let now = a.world().now();
+
+    assert!(told(now, id).await);
+    assert!(told(now.plus(window), id).await && told(now.minus(window), id).await);
+    assert!(!told(now.plus(window).plus(Span(1)), id).await);
+    assert!(!told(now.minus(window).minus(Span(1)), id).await);
+    assert!(!told(now, NetworkId([9; 32])).await);
+}
+
+/// Hard case: an answer that brings the credential of somebody else, or the one that is known.
+#[tokio::test(start_paused = true)]
+async fn of_credentials_that_come_with_the_charters_only_an_own_newer_one_is_taken() {
+    let trio = trio().await;
+    let member = node(&trio.net, 10);
+    admitted(&trio, &member).await;
+    let Trio { net, a, b, c } = &trio;
+    assert_eq!(member.pull_charters(b.node_key()).await, Ok(false));
+    let change = member.change_node_key(&member.next_node_key()).unwrap();
+    let reissued = a.reissue(&admin(), member.member(), Some(&change)).await;
+    let id = reissued.unwrap().view.id;
+    a.send_proposal(b.member(), id).await.unwrap();
+    let signed = b.cosign(&admin(), id).await.unwrap().proposal.signed;
+    let (speaker, network) = (c.shared(), a.current_network().unwrap().id);
+    answers_by(net, Rpc::Charters, move |frame| {
+        let answer = wire::decode_envelope(&frame.bytes).unwrap();
+        let mut answer = answer.claims::<CharterAnswer>().unwrap();
+        answer.credential = Some(signed.clone());
+        let signed = speaker.identity().node.sign(&network, &answer);
+        frame.bytes = wire::encode_envelope(&signed);
+    });
+    assert_eq!(
+        a.pull_charters(c.node_key()).await,
+        Ok(false),
+        "not its own"
+    );
+    assert_eq!(member.pull_charters(c.node_key()).await, Ok(true));
+    assert!(member.is_superseded());
+    assert_eq!(member.pull_charters(c.node_key()).await, Ok(false), "known");
+    net.between(None);
+
+    let member = member.restarted();
+
+    assert_eq!(member.node_key(), member.numbered_node_key(1));
+    assert!(!member.is_superseded());
+    assert!(member.greet(b.node_key()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_no_authority_reissues_for_nobody_known_or_not() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital) = (&world.clinic, &world.hospital);
+    let reissued = async |by: &SimNode, member| code(by.reissue(&admin(), member, None).await);
+    let unknown = MemberId([9; 16]);
+    let told = reissued(clinic, unknown).await;
+    assert_eq!(told, Some(Code::MemberUnknown));
+    let told = reissued(clinic, world.urgent.member()).await;
+    assert_eq!(told, Some(Code::RequestUnknown));
+
+    for member in [unknown, world.urgent.member()] {
+        let told = reissued(hospital, member).await;
+        assert_eq!(told, Some(Code::NotAuthority));
+    }
+}
+
+/// Hard case: one charter takes the authority from the node that decides for it.
+#[tokio::test(start_paused = true)]
+async fn a_charter_is_heard_of_at_once_and_who_decides_for_one_says_what_it_is_by_it() {
+    let trio = trio().await;
+    let Trio { a, b, c, .. } = &trio;
+    let network = a.current_network().unwrap();
+    let link = network.chain.in_force();
+    let without = Amendment {
+        remove: [
+            c.identity().authority.public(),
+            c.identity().status().public(),
+        ]
+        .to_vec(),
+        ..Amendment::default()
+    };
+    let charter = link
+        .amended(&without, network.charter.issued_at, [9; 16])
+        .unwrap();
+    let mut other = Proposal::unsigned(ProposalKind::Charter, &charter);
+    for signer in [a, b] {
+        other.sign(&signer.identity().authority, link).unwrap();
+    }
+    for node in [a, b, c] {
+        listen(node);
+    }
+    pass(2 * NEWS_PAUSE.0).await;
+    let first = a.amend(&admin(), &other_rules(3)).await.unwrap();
+    a.send_proposal(b.member(), first.id).await.unwrap();
+    b.cosign(&admin(), first.id).await.unwrap();
+    pass(1_000).await;
+    assert_eq!([version(a), version(b), version(c)], [1, 1, 1]);
+    let is_authority = || {
+        let record = c.own_node_record().unwrap();
+        let record = c.read_node_record(c.node_key(), &record).unwrap();
+        record.capabilities.contains(&capability::AUTHORITY)
+    };
+    assert!(is_authority());
+    let mut batch = Batch::default();
+    let body = wire::encode_charter_seen(&other.signed);
+    batch.push(RecordKind::CharterSeen, Scope::Store, body);
+    c.world().commit(batch).await.unwrap();
+
+    let changes = c.adopt(&admin(), other.signed.hash()).await.unwrap();
+
+    assert!(!changes.is_empty());
+    assert!(!is_authority() && !c.is_authority());
 }

@@ -5,14 +5,15 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use chartmesh_core::{
     audit::Kind as Audited,
     crypto::{self, OpeningKey, SealContext, SessionKeys, accept_session},
-    flows::FlowError,
+    flows::{Fetch, FlowError, Recipient, Told},
     ports::{Journal as _, Records as _, Rpc, Table},
-    records::{Batch, Document, Manifest, Place, RecordKind, Scope},
+    records::{Batch, Document, Manifest, Place, RecordKind, Scope, StoreError},
     types::{
-        Code, DocumentId, PatientId,
+        Code, DocumentId, PatientId, PeerCode, Purpose,
         limits::{CHUNK_BYTES, FETCH_MEMORY_MAX_BYTES, FETCH_STEP_CHUNKS, SEND_STEP_CHUNKS},
     },
     wire,
@@ -258,7 +259,11 @@ async fn content_that_is_not_what_its_holder_signed_is_not_shown() {
 }
 
 /// Sits at the holder with all its keys and answers about somebody else.
-fn liar(clinic: &SimNode, seed: u8) -> impl FnMut(&mut Frame) -> Fate + Send + use<> {
+fn liar(
+    clinic: &SimNode,
+    seed: u8,
+    lie: fn(&mut wire::FetchHead),
+) -> impl FnMut(&mut Frame) -> Fate + Send + use<> {
     let opening = OpeningKey::from_bytes(&chartmesh_tests::world::opening_seed(seed));
     let network = clinic.current_network().unwrap().id;
     let node = clinic.shared();
@@ -286,7 +291,7 @@ fn liar(clinic: &SimNode, seed: u8) -> impl FnMut(&mut Frame) -> Fate + Send + u
                     .unwrap();
                 let envelope = wire::decode_envelope(&plain).unwrap();
                 let mut head = envelope.claims::<wire::FetchHead>().unwrap();
-                head.subject = [3; 16];
+                lie(&mut head);
                 let envelope = node.identity().node.sign(&network, &head);
                 let plain = wire::encode_envelope(&envelope);
                 let ciphertext = keys.seal_answer(&sealed.header, 0, &plain).unwrap();
@@ -312,7 +317,8 @@ async fn a_holder_that_answers_about_somebody_else_is_caught() {
     grant(clinic, rosa, &world.urgent).await;
     // A run of its own, so that the liar sees how its session begins.
     let urgent = world.urgent.restarted();
-    world.net.between(Some(Box::new(liar(clinic, 1))));
+    let lie = |head: &mut wire::FetchHead| head.subject = [3; 16];
+    world.net.between(Some(Box::new(liar(clinic, 1, lie))));
     let handle = located(&urgent, clinic).await;
 
     let told = code(fetch(&urgent, handle, document).await);
@@ -374,4 +380,200 @@ async fn a_fetch_of_a_silent_holder_ends_and_so_does_one_that_nobody_wants() {
     assert!(nobody.is_empty());
     assert!(audited(clinic, Audited::Disclosed).await.is_empty());
     assert_eq!(fetch(urgent, handle, scene.document).await.unwrap(), bytes);
+}
+
+/// Hard case: the part is here already, so that the holder need not send it.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_goes_on_elsewhere_than_it_was_asked_to_shows_nothing() {
+    let (scene, bytes) = large().await;
+    let (clinic, net) = (&scene.world.clinic, &scene.world.net);
+    let handle = located(&scene.world.urgent, clinic).await;
+    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
+        Kind::Chunk(3) => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+    assert!(
+        fetch(&scene.world.urgent, handle, scene.document)
+            .await
+            .is_err()
+    );
+    let urgent = scene.world.urgent.restarted();
+    let lie = |head: &mut wire::FetchHead| head.from_chunk = 2;
+    net.between(Some(Box::new(liar(clinic, 1, lie))));
+
+    let told = code(fetch(&urgent, handle, scene.document).await);
+
+    assert_eq!(told, Some(Code::Integrity));
+    assert!(audited(clinic, Audited::Disclosed).await.is_empty());
+    net.between(None);
+    let fetched = fetch(&urgent, handle, scene.document).await;
+    assert_eq!(fetched.unwrap(), bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_part_that_was_damaged_here_is_fetched_anew() {
+    let (scene, bytes) = large().await;
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    let handle = located(urgent, clinic).await;
+    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
+        Kind::Chunk(3) => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+    assert!(fetch(urgent, handle, scene.document).await.is_err());
+    net.between(None);
+    // A restart makes what was kept durable, so that it can be damaged.
+    urgent.crash(usize::MAX);
+    let urgent = urgent.restarted();
+    let files = urgent.disk().files().into_keys();
+    let mut parts = files.filter(|name| name.starts_with("parts/"));
+    urgent.disk().tamper(&parts.next().unwrap(), |part| {
+        *part.last_mut().unwrap() ^= 1;
+    });
+    net.rewind();
+
+    let fetched = fetch(&urgent, handle, scene.document).await;
+
+    assert_eq!(fetched.unwrap(), bytes);
+    let sent = chunks_sent(&scene.world);
+    assert!(sent.contains(&0) && sent.contains(&3));
+    assert_eq!(audited(clinic, Audited::Disclosed).await.len(), 1);
+}
+
+/// The line broke when all of it was here, and only the key was missing.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_lacks_the_key_alone_is_sent_no_chunk_again() {
+    let (scene, bytes) = large().await;
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    let handle = located(urgent, clinic).await;
+    net.between(Some(Box::new(|frame: &mut Frame| match frame.rpc {
+        Rpc::Release => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+    let told = code(fetch(urgent, handle, scene.document).await);
+    assert_eq!(told, Some(Code::PeerUnreachable));
+    net.between(None);
+    net.rewind();
+
+    let fetched = fetch(urgent, handle, scene.document).await;
+
+    assert_eq!(fetched.unwrap(), bytes);
+    assert!(chunks_sent(&scene.world).is_empty());
+}
+
+/// Takes a document, but no more of it than so many bits.
+struct Few {
+    wanted: usize,
+    taken: usize,
+}
+
+impl Recipient for Few {
+    async fn take(&mut self, _bytes: Bytes) -> bool {
+        self.taken += 1;
+        self.taken < self.wanted
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_says_how_far_it_is_and_hands_over_no_more_than_is_wanted() {
+    let (scene, bytes) = large().await;
+    let (clinic, urgent) = (&scene.world.clinic, &scene.world.urgent);
+    let handle = located(urgent, clinic).await;
+    let sealed = crypto::sealed_len(bytes.len() as u64);
+    let chunks = crypto::chunk_count(sealed).unwrap();
+    let asked = Fetch {
+        handle,
+        document: scene.document,
+        purpose: Purpose::Treat,
+    };
+
+    for wanted in [1, 3] {
+        let steps = Mutex::new(Vec::new());
+        let heard = |here, of| steps.lock().unwrap().push((here, of));
+        let told: Told<'_> = (&heard, &|| true);
+        let mut few = Few { wanted, taken: 0 };
+        let fetched = urgent.fetch(&clinician(), asked, told, &mut few).await;
+        assert!(fetched.is_ok());
+        assert_eq!(few.taken, wanted);
+        let expected: Vec<_> = (1..=chunks).map(|here| (here, chunks)).collect();
+        assert_eq!(steps.into_inner().unwrap(), expected);
+    }
+}
+
+/// How many bytes of parts lie on a disk, the header of their file included.
+fn parts_len(node: &SimNode) -> usize {
+    let files = node.disk().files().into_iter();
+    let parts = files.filter(|(name, _)| name.starts_with("parts/"));
+    parts.map(|(_, bytes)| bytes.len()).sum()
+}
+
+/// Hard case: the second step, in which every chunk has the same size.
+#[tokio::test(start_paused = true)]
+async fn what_arrives_is_written_in_steps_of_fetch_step_chunks_and_kept_in_memory_up_to_its_limit()
+{
+    let scene = three().await;
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    grant(clinic, scene.rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    let most = FETCH_MEMORY_MAX_BYTES;
+    let fits = (0..most)
+        .rev()
+        .find(|len| crypto::sealed_len(*len) <= most)
+        .unwrap();
+    let step = FETCH_STEP_CHUNKS;
+    let long = (2 * step + 4) * CHUNK_BYTES as u64;
+    for (len, lost, chunks) in [
+        (fits, 3, 0),
+        (fits + 1, 3, 0),
+        (long, 2 * step + 2, 2 * step + 1),
+    ] {
+        let bytes = vec![7; len as usize];
+        let document = attach(clinic, scene.rosa, &bytes).await;
+        net.between(Some(Box::new(move |frame: &mut Frame| match frame.kind {
+            Kind::Chunk(index) if index == lost => Fate::Lose,
+            _ => Fate::Deliver,
+        })));
+        let fetching = {
+            let urgent = urgent.shared();
+            tokio::spawn(async move {
+                let asked = Fetch {
+                    handle,
+                    document,
+                    purpose: Purpose::Treat,
+                };
+                let (mut bytes, told): (Vec<u8>, Told<'_>) = (Vec::new(), (&|_, _| (), &|| true));
+                code(urgent.fetch(&clinician(), asked, told, &mut bytes).await)
+            })
+        };
+        pass(10_000).await;
+
+        let sealed = crypto::sealed_len(len);
+        let header = if len == fits { 0 } else { 40 };
+        let whole = match chunks {
+            0 => 0,
+            chunks => crypto::chunk_range(sealed, chunks - 1).unwrap().end,
+        };
+        assert_eq!(parts_len(urgent), header + whole as usize, "{len}");
+        pass(60_000).await;
+        assert_eq!(fetching.await.unwrap(), Some(Code::Deadline));
+        net.between(None);
+        let fetched = fetch(urgent, handle, document).await;
+        assert_eq!(fetched.unwrap(), bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_store_is_in_doubt_answers_nobody_whatever_they_ask() {
+    let Scene { world, .. } = three().await;
+    let (clinic, from) = (&world.clinic, world.urgent.node_key());
+    let asked = async || {
+        let bytes = Bytes::from_static(b"no message");
+        let called = clinic.serve(from, Rpc::Members, bytes.clone()).await;
+        let fetched = clinic.shared().serve_fetch(from, bytes).await;
+        [called.err(), fetched.err()]
+    };
+    assert_eq!(asked().await, [Some(PeerCode::Malformed); 2]);
+
+    clinic.fold().halt(StoreError::Failed);
+
+    assert_eq!(asked().await, [Some(PeerCode::Unavailable); 2]);
 }

@@ -58,3 +58,17 @@ async fn strangers_share_one_count_whatever_keys_they_make() {
     let written = clinic.audit_head().0 - before;
     assert_eq!(written, u64::from(DENIALS_WHOLE_MAX));
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_was_counted_nothing_is_written_and_nobody_is_asked_without_news() {
+    let Scene { world, .. } = three().await;
+    let clinic = &world.clinic;
+    let before = clinic.disk().writes();
+
+    clinic.write_counted().await.unwrap();
+    let most = std::time::Duration::from_secs(60);
+    let asked = tokio::time::timeout(most, clinic.ask_for_news()).await;
+
+    assert!(asked.is_err(), "it waits for as long as there is none");
+    assert_eq!(clinic.disk().writes(), before);
+}

@@ -14,7 +14,7 @@ use chartmesh_tests::SimNode;
 use crate::scenario::*;
 
 /// Puts a handle into an asker's journal, as if its holder had given it.
-async fn plant(asker: &SimNode, handle: Handle, holder: MemberId) {
+pub(crate) async fn plant(asker: &SimNode, handle: Handle, holder: MemberId) {
     let mut batch = Batch::default();
     let received = HandleReceived {
         handle,

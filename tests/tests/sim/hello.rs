@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chartmesh_core::{
     crypto::{Envelope, OpeningKey, SecretKey, SigningKey},
-    membership::{Credential, HpkeKey, KeySet, Known, Subject},
-    ports::{CallError, Clock, Rpc},
+    flows::Wanted,
+    membership::{Credential, HpkeKey, KeySet, Known, Subject, capability},
+    ports::{CallError, Clock, Journal as _, Rpc},
+    records::{Batch, RecordKind, Scope},
     types::{
-        Code, Kind, NetworkId, NodeKey, PeerCode,
-        limits::{CALL_TIME_MAX, MEMBER_WRITTEN_EVERY},
+        Code, Handle, Kind, MemberId, NetworkId, NodeKey, PeerCode, Purpose, Timestamp,
+        limits::{
+            CALL_TIME_MAX, CHALLENGE_SLOT, MEMBER_WRITTEN_EVERY, MEMBERS_PAGE_MAX,
+            NODE_ADDRESSES_MAX,
+        },
     },
-    wire::{self, Hello, MembersAnswer},
+    wire::{self, Head, Hello, MembersAnswer, Refused, TrustAnswer},
 };
 use chartmesh_tests::{Fate, Frame, Kind as FrameKind, SimDisk, SimNode, world::opening_seed};
 use tokio::time::timeout;
 
-use crate::{liar::Liar, scenario::*};
+use crate::{handle::plant, liar::Liar, scenario::*};
 
 /// A member that takes a call and never answers holds nobody up for longer than a call may take.
 #[tokio::test(start_paused = true)]
@@ -245,4 +251,272 @@ async fn a_hello_with_a_superseded_credential_is_refused() {
     assert_eq!(told.err(), Some(CallError::Refused(PeerCode::NotMember)));
     assert_eq!(refusals(hospital).await, [Code::KeyRevoked]);
     assert!(!hospital.is_member(urgent.node_key()));
+}
+
+/// Puts something else in the place of each answer to a Hello.
+fn hello_answered(world: &World, bytes: Bytes) {
+    world.net.between(Some(Box::new(move |frame: &mut Frame| {
+        if frame.rpc == Rpc::Hello && frame.kind == FrameKind::Answer {
+            frame.bytes = bytes.clone();
+        }
+        Fate::Deliver
+    })));
+}
+
+/// Hard case: the answer is the right member's, and as fresh as can be.
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_another_hello_or_to_another_member_is_not_believed() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let answered = async |asker: &SimNode| {
+        asker.greet(clinic.node_key()).await.unwrap();
+        let tape = world.net.tape().into_iter();
+        let mut answers = tape.filter(|frame| {
+            frame.rpc == Rpc::Hello
+                && frame.kind == FrameKind::Answer
+                && frame.to == asker.node_key()
+        });
+        answers.next_back().unwrap().bytes
+    };
+    let unauthenticated = Err(CallError::Refused(PeerCode::Unauthenticated));
+
+    for earlier in [answered(urgent).await, answered(hospital).await] {
+        hello_answered(&world, earlier);
+        assert_eq!(urgent.greet(clinic.node_key()).await, unauthenticated);
+    }
+
+    world.net.between(None);
+    assert!(urgent.greet(clinic.node_key()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_is_told_where_a_full_disk_cannot_remember_it() {
+    let Scene { world, .. } = three().await;
+    let hospital = &world.hospital;
+    let new = SimNode::start(
+        &world.net,
+        &SimDisk::default(),
+        start(10, "Newcomer", Kind::Clinic),
+    );
+    admit(&world.clinic, &new).await;
+    hospital.disk().fill(true);
+
+    let told = new.greet(hospital.node_key()).await;
+
+    assert_eq!(told, Err(CallError::Refused(PeerCode::Unavailable)));
+    assert!(!hospital.is_member(new.node_key()));
+    hospital.disk().fill(false);
+    assert!(new.greet(hospital.node_key()).await.is_ok());
+    assert!(hospital.is_member(new.node_key()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_transport_learns_where_members_are_and_the_node_what_they_do() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital) = (&world.clinic, &world.hospital);
+    let view = || {
+        let views = clinic.member_views().into_iter();
+        let mut views = views.filter(|view| view.credential.member == hospital.member());
+        views.next().unwrap()
+    };
+    hospital.greet(clinic.node_key()).await.unwrap();
+    clinic.world().learned();
+    assert!(!view().relays);
+
+    let many = (0..=NODE_ADDRESSES_MAX as u8).map(|last| vec![4, 10, 0, 0, last]);
+    hospital.set_addresses(many.collect());
+    hospital.greet(clinic.node_key()).await.unwrap();
+    assert_eq!(clinic.world().learned(), [hospital.node_key()]);
+    assert_eq!(view().addresses.len(), NODE_ADDRESSES_MAX);
+    hospital.set_capabilities(vec![capability::RELAY]);
+    hospital.greet(clinic.node_key()).await.unwrap();
+    assert!(view().relays);
+
+    let new = SimNode::start(
+        &world.net,
+        &SimDisk::default(),
+        start(10, "Newcomer", Kind::Clinic),
+    );
+    let ticket = ticket(clinic).await;
+    new.join(&admin(), &ticket).await.unwrap();
+    assert!(new.poll_join().await.is_ok());
+    clinic.world().learned();
+    let words = new.own_words(&ticket);
+    clinic.approve(&admin(), &words).await.unwrap();
+    assert_eq!(clinic.world().learned(), [new.node_key()]);
+}
+
+/// Hard case: a call that needs no Hello, since both have met.
+#[tokio::test(start_paused = true)]
+async fn a_member_is_seen_when_it_asks_when_it_answers_and_when_it_says_hello() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let seen = |knower: &SimNode, member: &SimNode| {
+        let views = knower.member_views().into_iter();
+        let mut views = views.filter(|view| view.credential.member == member.member());
+        views.next().unwrap().last_seen
+    };
+    urgent.sync_members(clinic.member()).await.unwrap();
+
+    for says_hello in [false, true] {
+        pass(1_000).await;
+        let before = Some(clinic.world().now());
+        world.net.rewind();
+        if says_hello {
+            urgent.greet(clinic.node_key()).await.unwrap();
+        } else {
+            urgent.sync_members(clinic.member()).await.unwrap();
+        }
+        let tape = world.net.tape();
+        assert_eq!(tape.iter().any(|frame| frame.rpc == Rpc::Hello), says_hello);
+        assert!(seen(clinic, urgent) >= before);
+        assert!(seen(urgent, clinic) >= before);
+    }
+}
+
+/// Hard case: the session is the right one, so that the seal opens.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_names_another_member_key_asker_or_question_is_not_believed() {
+    let Scene { world, .. } = three().await;
+    let (hospital, urgent) = (&world.hospital, &world.urgent);
+    let liar = Liar::at(&world.net, hospital, 2);
+    type Lie = fn(&mut Head);
+    let lies: [(Lie, bool); 6] = [
+        (|_| (), true),
+        (|head| head.member = MemberId([9; 16]), false),
+        (|head| head.key = NodeKey([9; 32]), false),
+        (|head| head.audience = MemberId([9; 16]), false),
+        (|head| head.answers = Some([9; 32]), false),
+        (|_| (), true),
+    ];
+
+    for (lie, holds) in lies {
+        liar.says(Rpc::Trust, move |answer: &mut TrustAnswer| {
+            lie(&mut answer.head);
+        });
+        let told = urgent.exchange_trust(hospital.member()).await;
+        assert_eq!(told.is_ok(), holds);
+    }
+    // A refusal is an answer too.
+    let unknown = Handle([9; 20]);
+    plant(urgent, unknown, hospital.member()).await;
+    let listed = async || {
+        let (wanted, until) = (Wanted::default(), Timestamp(u64::MAX));
+        let listed = urgent
+            .list(&clinician(), unknown, Purpose::Treat, &wanted, until)
+            .await;
+        code(listed)
+    };
+    liar.says(Rpc::List, |_: &mut Refused| ());
+    assert_eq!(listed().await, Some(Code::HandleUnknown));
+    liar.says(Rpc::List, |refused: &mut Refused| {
+        refused.head.answers = Some([9; 32]);
+    });
+    assert_eq!(listed().await, Some(Code::Signature));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_again_and_again_is_never_late_and_greets_a_member_that_came_back() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    for _ in 0..8 {
+        pass(CHALLENGE_SLOT.0 / 2).await;
+        urgent.sync_members(clinic.member()).await.unwrap();
+    }
+    assert!(refusals(clinic).await.is_empty());
+
+    clinic.crash(0);
+    let told = urgent.sync_members(clinic.member()).await;
+    assert_eq!(told, Err(PeerCode::Unavailable));
+    let clinic = clinic.restarted();
+    let told = urgent.sync_members(clinic.member()).await;
+
+    assert!(told.is_ok());
+    assert!(
+        refusals(&clinic).await.is_empty(),
+        "it is not asked blindly"
+    );
+}
+
+/// More members than one answer holds, and one that gives the same page for ever.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_members_is_asked_for_page_by_page_to_its_end() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let network = clinic.current_network().unwrap().id;
+    let known = |number: u64| {
+        let mut id = [1; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let seed = [number.to_be_bytes(); 4].concat().try_into().unwrap();
+        let key = SigningKey::from_seed(&SecretKey::new(seed));
+        let subject = Subject {
+            member: MemberId(id),
+            node_key: NodeKey(key.public()),
+        };
+        let mut organization = urgent.identity().organization.clone();
+        organization.name = format!("Organisation {number}");
+        let now = clinic.world().now();
+        let credential = Credential::issue(network, subject, organization, 1, now).unwrap();
+        bare(clinic.identity().authority.sign(&network, &credential))
+    };
+    let more = 2 * MEMBERS_PAGE_MAX as u64;
+    let mut batch = Batch::default();
+    for number in 0..more {
+        let body = wire::encode_member(&known(number));
+        batch.push(RecordKind::Member, Scope::Store, body);
+    }
+    assert!(clinic.world().commit(batch).await.is_ok());
+    let asked = |of: &SimNode| {
+        let tape = world.net.tape().into_iter();
+        let asked = tape.filter(|frame| {
+            frame.rpc == Rpc::Members
+                && frame.kind == FrameKind::Question
+                && frame.to == of.node_key()
+        });
+        asked.count()
+    };
+    world.net.rewind();
+
+    let heard = urgent.sync_members(clinic.member()).await;
+
+    assert_eq!(heard, Ok(more as usize));
+    assert_eq!(asked(clinic), 3);
+    let liar = Liar::at(&world.net, hospital, 2);
+    let same = known(more + 1);
+    liar.says(Rpc::Members, move |answer: &mut MembersAnswer| {
+        answer.known = vec![same.clone()];
+        answer.more = true;
+    });
+    assert_eq!(urgent.sync_members(hospital.member()).await, Ok(1));
+    assert_eq!(asked(hospital), 2);
+}
+
+/// Hard case: a disk so slow that the time is over between two members.
+#[tokio::test(start_paused = true)]
+async fn taking_over_a_list_of_members_ends_after_call_time_max() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let network = clinic.current_network().unwrap().id;
+    let all: Vec<Known> = (20..25)
+        .map(|seed| {
+            let start = start(seed, &format!("Organisation {seed}"), Kind::Clinic);
+            let new = SimNode::start(&world.net, &SimDisk::default(), start);
+            let credential = credential_of(clinic, &new, 1);
+            bare(clinic.identity().authority.sign(&network, &credential))
+        })
+        .collect();
+    let liar = Liar::at(&world.net, hospital, 2);
+    liar.says(Rpc::Members, move |answer: &mut MembersAnswer| {
+        answer.known = all.clone();
+        answer.more = false;
+    });
+    world.net.set_latency(0);
+    urgent.greet(hospital.node_key()).await.unwrap();
+    urgent.world().set_fsync(CALL_TIME_MAX.0 / 2);
+
+    let heard = urgent.sync_members(hospital.member()).await;
+
+    assert_eq!(heard, Ok(2));
+    urgent.world().set_fsync(3);
+    assert_eq!(urgent.sync_members(hospital.member()).await, Ok(3));
 }

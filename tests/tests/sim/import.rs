@@ -703,3 +703,178 @@ async fn a_list_that_is_too_long_for_one_message_is_cut_and_says_so() {
     // Beside them the record itself, which says little.
     assert!((most - 2..=most + 1).contains(&listed.len()), "{most}");
 }
+
+/// What belongs to nobody, in the words of two systems.
+#[tokio::test(start_paused = true)]
+async fn each_wording_of_a_directory_resource_is_kept_once() {
+    let Scene { world, .. } = three().await;
+    let clinic = &world.clinic;
+    let import = async |name: &str| {
+        let organization =
+            format!(r#"{{"resourceType":"Organization","id":"g1","name":"{name}"}}"#);
+        let before = clinic.counts().resources;
+        let report = clinic
+            .import(&admin(), organization.into(), Mode::Store)
+            .await;
+        let report = report.unwrap();
+        let counted = clinic.counts().resources - before;
+        assert_eq!(report.resources, counted);
+        assert_eq!(report.unchanged, 1 - counted);
+        counted
+    };
+
+    assert_eq!(import("Elm Street Clinic").await, 1);
+    assert_eq!(import("Elm St. Clinic").await, 1);
+
+    assert_eq!(import("Elm Street Clinic").await, 0);
+    assert_eq!(import("Elm St. Clinic").await, 0);
+}
+
+fn note(id: &str, data: &str) -> String {
+    format!(
+        r#"{{"resourceType":"DocumentReference","id":"{id}","status":"current","subject":{{"reference":"Patient/MRN-77-1"}},"content":[{{"attachment":{{"contentType":"text/plain","data":"{data}"}}}}]}}"#
+    )
+}
+
+/// Hard case: the same bytes twice in one input, and by hand before.
+#[tokio::test(start_paused = true)]
+async fn one_content_is_one_document_however_often_it_comes() {
+    let Scene { world, rosa, .. } = three().await;
+    let clinic = &world.clinic;
+    let input = |notes: &[String]| {
+        let rosa = person("Rosalinda", "Portillo", "1937-02-13", ROSA_MRN);
+        bundle(&rosa, notes)
+    };
+    let twice = input(&[
+        note("d1", "SGVsbG8gV29ybGQ="),
+        note("d2", "SGVsbG8gV29ybGQ="),
+    ]);
+    let import = async |input: &str, mode| {
+        let report = clinic.import(&admin(), input.to_owned().into(), mode).await;
+        let report = report.unwrap();
+        (report.documents, report.resources, report.unchanged)
+    };
+    let before = document_files(clinic);
+
+    assert_eq!(import(&twice, Mode::DryRun).await, (1, 2, 2));
+    assert_eq!(document_files(clinic), before);
+    assert_eq!(import(&twice, Mode::Store).await, (1, 2, 2));
+    assert_eq!(import(&twice, Mode::DryRun).await, (0, 0, 5));
+    assert_eq!(import(&twice, Mode::Store).await, (0, 0, 5));
+    assert_eq!(document_files(clinic), before + 1);
+    let added = async |bytes: &'static [u8]| {
+        let added = clinic
+            .add_document(&admin(), rosa, in_memory(bytes), Description::default())
+            .await;
+        added.unwrap().document
+    };
+    let stored = clinic.documents(rosa);
+    let again = added(b"Hello World").await;
+    assert!(stored.iter().any(|(document, _)| document.id == again));
+    assert_eq!(document_files(clinic), before + 1);
+    added(b"By hand").await;
+    let by_hand = input(&[note("d3", "QnkgaGFuZA==")]);
+    assert_eq!(import(&by_hand, Mode::Store).await, (0, 1, 2));
+    assert_eq!(document_files(clinic), before + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_of_an_import_that_fails_on_its_way_go() {
+    let input = || {
+        let rosa = person("Rosalinda", "Portillo", "1937-02-13", ROSA_MRN);
+        bundle(
+            &rosa,
+            &[note("d1", "SGVsbG8gV29ybGQ="), note("d2", "QnkgaGFuZA==")],
+        )
+    };
+    let mut failed = 0;
+    // Before the sync of the journal, behind which nobody knows.
+    for write in 0..7 {
+        let Scene { world, .. } = three().await;
+        let clinic = &world.clinic;
+        let before = document_files(clinic);
+        clinic.disk().fail_write(write, Fault::Full);
+
+        let outcome = clinic.import(&admin(), input().into(), Mode::Store).await;
+
+        let expected = if outcome.is_ok() { before + 2 } else { before };
+        assert_eq!(document_files(clinic), expected, "write {write}");
+        failed += usize::from(outcome.is_err());
+    }
+    assert_eq!(failed, 7);
+}
+
+/// Hard case: one input, so that nothing of it is stored when the next line is judged.
+#[tokio::test(start_paused = true)]
+async fn a_number_that_was_given_up_is_free_for_somebody_else() {
+    let john = |number: &str| human("1", "John", "Smith", "1950-03-04", number);
+    let mary = human("2", "Mary", "Jones", "1983-07-09", "N-1");
+    let world = network(Kind::Clinic, Rules::of(Template::OptIn)).await;
+    let clinic = &world.clinic;
+    let held = async |clinic: &SimNode, patient: &str| {
+        let report = clinic
+            .import(&admin(), bundle(patient, &[]).into(), Mode::Store)
+            .await;
+        code(report)
+    };
+    assert_eq!(held(clinic, &john("N-1")).await, None);
+    let taken = Some(Code::PatientConflict);
+    assert_eq!(held(clinic, &mary).await, taken);
+
+    assert_eq!(held(clinic, &john("N-2")).await, None);
+    assert_eq!(held(clinic, &mary).await, None);
+
+    assert_eq!(clinic.counts().patients, 2);
+    let about = observation("o1", "x", "Pulse");
+    let elsewhere = about.replace("Patient/x", "http://b.example/fhir/Patient/8");
+    let moved = at(
+        "http://b.example/fhir/Patient/8",
+        &human("8", "John", "Smith", "1950-03-04", "N-2"),
+    );
+    let lines = [
+        john("N-1"),
+        john("N-2"),
+        john("N-2"),
+        moved,
+        mary,
+        elsewhere,
+    ];
+    for mode in [Mode::DryRun, Mode::Store] {
+        let world = network(Kind::Clinic, Rules::of(Template::OptIn)).await;
+        let input = lines.iter().map(|line| line.clone().into()).collect();
+        let met = &mut Met::default();
+
+        let report = world.clinic.import_lines(&admin(), input, mode, met).await;
+
+        let report = report.unwrap();
+        let refused: Vec<_> = report.refused.iter().map(|(line, _)| *line).collect();
+        assert!(refused.is_empty(), "{refused:?}");
+        let imported = report.imported;
+        assert_eq!(
+            (imported.patients, imported.resources, imported.unchanged),
+            (2, 5, 1)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patient_is_added_alone() {
+    let Scene { world, .. } = three().await;
+    let clinic = &world.clinic;
+    let ana = person("Ana", "Diaz", "2015-01-01", "MRN-55-5");
+    assert!(
+        clinic
+            .add_patient(&admin(), ana.clone().into())
+            .await
+            .is_ok()
+    );
+    let before = clinic.counts();
+
+    let with_more = bundle(&ana, &[observation("o1", "MRN-55-5", "Pulse")]);
+    let told = clinic.add_patient(&admin(), with_more.into()).await;
+    assert_eq!(code(told), Some(Code::FhirType));
+    let nobody = observation("o1", "MRN-55-5", "Pulse");
+    let told = clinic.add_patient(&admin(), nobody.into()).await;
+    assert!(told.is_err());
+    assert_eq!(clinic.counts(), before);
+}

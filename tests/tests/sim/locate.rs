@@ -2,19 +2,20 @@
 
 use chartmesh_core::{
     audit::Kind as Audited,
-    flows::Search,
+    flows::{Search, Wanted},
     locator::{Answer, Revealed},
     membership::{Rules, Template},
     ports::Rpc,
-    records::{ConsentForm, Provision, Target},
+    records::{ConsentForm, Demographics, Provision, Target},
     types::{
-        Code, Kind, PeerCode, Purpose,
+        Code, Handle, Kind, PeerCode, Purpose, Timestamp,
         limits::{DENIALS_WHOLE_MAX, LOCATE_DEADLINE, LOCATE_TICK},
     },
+    wire::{LocateAnswer, Match, Outcome},
 };
 use chartmesh_tests::{Fate, Frame, Kind as FrameKind};
 
-use crate::scenario::*;
+use crate::{liar::Liar, scenario::*};
 
 /// What a commit takes where a test says nothing.
 const FSYNC_MS: u64 = 3;
@@ -292,7 +293,7 @@ async fn refused_questions_are_written_as_a_few_entries() {
     }
     assert_eq!(audited(clinic, Audited::Located).await.len(), 3);
 
-    for _ in 0..2 * DENIALS_WHOLE_MAX {
+    for _ in 0..3 * DENIALS_WHOLE_MAX {
         let ledger = locate(urgent).await;
         assert_eq!(answer(&ledger, clinic.member()).term(), "over-budget");
     }
@@ -322,4 +323,135 @@ async fn what_was_delivered_counts_as_revealed_though_the_line_then_broke() {
     let line = line.unwrap();
     assert_eq!(line.answer.term(), "unreachable");
     assert_eq!(line.revealed, Revealed::Demographics);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certain_match_shows_name_birth_date_and_sex_and_its_question_one_hash_at_both_ends() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+
+    let ledgers = [locate(urgent).await, locate(urgent).await];
+
+    let Answer::Match(found) = answer(&ledgers[0], clinic.member()) else {
+        panic!("no match");
+    };
+    let shown = Demographics {
+        identifiers: Vec::new(),
+        ..rosa()
+    };
+    assert!(found.demographics == Some(shown));
+    let asked = audited(urgent, Audited::LocateAsked).await;
+    assert_ne!(asked[0].query_hash, asked[1].query_hash);
+    for (holder, outcome) in [
+        (clinic, "answered: match"),
+        (hospital, "answered: no match"),
+    ] {
+        let located = audited(holder, Audited::Located).await;
+        assert_eq!(located[0].query_hash, asked[0].query_hash);
+        assert_eq!(located[0].description, outcome);
+    }
+    assert_eq!(clinic.local_matches(&rosa()).len(), 1);
+    assert!(clinic.local_matches(&rosa())[0] == clinic.patients("portillo")[0].id);
+    assert!(hospital.local_matches(&rosa()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_ask_asks_nobody_and_who_says_too_little_is_asked_for_more() {
+    let Scene { world, .. } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    let mut little = search(Purpose::Treat);
+    little.demographics = Demographics {
+        sex: rosa().sex,
+        ..Demographics::default()
+    };
+    world.net.rewind();
+
+    let told = urgent.locate(&admin(), &search(Purpose::Treat)).await;
+    assert!(code(told).is_some());
+    assert!(world.net.tape().is_empty());
+    assert!(audited(urgent, Audited::LocateAsked).await.is_empty());
+
+    let ledger = urgent.locate(&clinician(), &little).await.unwrap();
+    let Answer::MoreNeeded(requested) = answer(&ledger, clinic.member()) else {
+        panic!("not asked for more");
+    };
+    assert!(!requested.is_empty());
+    let located = audited(clinic, Audited::Located).await;
+    assert_eq!(located[0].description, "answered: more needed");
+    assert_eq!(located[0].code, None);
+}
+
+/// Hard case: the line of a member that was not asked is there before any answer.
+#[tokio::test(start_paused = true)]
+async fn lines_stand_in_the_order_of_members_and_nobodys_match_writes_nothing() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let mut members = [clinic.member(), hospital.member()];
+    members.sort();
+    let writes = async |search: Search| {
+        let before = urgent.disk().writes();
+        let ledger = urgent.locate(&clinician(), &search).await.unwrap();
+        (ledger, urgent.disk().writes() - before)
+    };
+    for asked in members {
+        let (ledger, _) = writes(Search {
+            only: vec![asked],
+            ..search(Purpose::Treat)
+        })
+        .await;
+        let lines: Vec<_> = ledger.lines.iter().map(|line| line.member).collect();
+        assert_eq!(lines, members);
+    }
+    let of = |member| Search {
+        only: vec![member],
+        ..search(Purpose::Treat)
+    };
+
+    let (_, matched) = writes(of(clinic.member())).await;
+    let (_, nobody) = writes(of(hospital.member())).await;
+
+    assert_eq!(matched, 2 * nobody, "the question, and the handle");
+}
+
+/// A holder of another version may name several; each of them may be asked about.
+#[tokio::test(start_paused = true)]
+async fn of_several_matches_each_handle_is_good_at_its_holder() {
+    let Scene { world, .. } = three().await;
+    let clinic = &world.clinic;
+    let urgent = &world.urgent.restarted();
+    let rosa = add(urgent, rosa_bundle()).await;
+    let liar = Liar::at(&world.net, clinic, 1);
+    let second = Handle([9; 20]);
+    liar.says(Rpc::Locate, move |answer: &mut LocateAnswer| {
+        if let Some(found) = answer.matches.first().cloned() {
+            answer.outcome = Outcome::Matches;
+            answer.matches.push(Match {
+                handle: second,
+                ..found
+            });
+        }
+    });
+    let search = Search {
+        patient: Some(rosa),
+        ..search(Purpose::Treat)
+    };
+    let ledger = urgent.locate(&clinician(), &search).await.unwrap();
+
+    let Answer::Matches(found) = answer(&ledger, clinic.member()) else {
+        panic!("not several");
+    };
+    assert!(found.len() == 2 && found[1].handle == second);
+    world.net.between(None);
+    let until = Timestamp(u64::MAX);
+    for (number, found) in found.iter().enumerate() {
+        let wanted = Wanted::default();
+        let handle = found.handle;
+        let _denied = urgent
+            .list(&clinician(), handle, Purpose::Treat, &wanted, until)
+            .await;
+        let asked = audited(urgent, Audited::ListAsked).await;
+        assert_eq!(asked.len(), number + 1, "its holder was asked");
+        assert_eq!(asked[number].member, Some(clinic.member()));
+        assert_eq!(asked[number].patient, Some(rosa), "own patient");
+    }
 }

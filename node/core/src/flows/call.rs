@@ -8,9 +8,7 @@ use super::{
 };
 use crate::{
     audit::{self, FloodKey, Heed},
-    crypto::{
-        self, Envelope, OuterHeader, SUITE_XWING, SealContext, SealingKey, SessionKeys, Signed,
-    },
+    crypto::{self, Envelope, OuterHeader, SealContext, SealingKey, SessionKeys, Signed},
     membership::{Member, Status},
     ports::{CallError, Rng, Rpc, Stage, World},
     records::Batch,
@@ -345,9 +343,6 @@ impl<W: World> Node<W> {
             .may_begin(from, header.session, self.now());
         if header.enc.is_empty() || !may_begin {
             return Err(stale);
-        }
-        if header.suite != SUITE_XWING {
-            return Err(SessionError::Seal { node: from });
         }
         let opening = self
             .state()

@@ -371,9 +371,7 @@ impl<W: World> Node<W> {
             key_set: None,
             node_record: None,
         };
-        let taken = self.take_over(&known).await.is_ok();
-        self.refresh_statements();
-        taken
+        self.take_over(&known).await.is_ok()
     }
 
     async fn ask_charters(&self, node: NodeKey, after: u64) -> Result<CharterAnswer, CallError> {

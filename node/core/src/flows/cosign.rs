@@ -5,7 +5,7 @@ use super::{
     news::Audience,
     node::{Actor, Node, push_audit},
     standing,
-    state::{Network, State},
+    state::{Network, State, Waiting},
 };
 use crate::{
     audit,
@@ -57,9 +57,7 @@ impl<W: World> Node<W> {
         };
         let link = network.chain.in_force();
         let mut views: Vec<ProposalView> = state
-            .proposals
-            .values()
-            .filter(|waiting| now.since(waiting.since) < PROPOSAL_LIFE)
+            .waiting(now)
             .filter_map(|waiting| {
                 let mut view = self.viewed(&waiting.proposal, link)?;
                 view.since = Some(waiting.since);
@@ -105,13 +103,15 @@ impl<W: World> Node<W> {
     pub async fn cosign(&self, actor: &Actor, id: ProposalId) -> Result<ProposalView, FlowError> {
         let _registration = self.registration().await;
         let network = self.undisputed()?;
-        let waiting = self.state().proposals.get(&id).cloned();
-        let mut proposal = waiting
-            .filter(|waiting| self.now().since(waiting.since) < PROPOSAL_LIFE)
-            .ok_or(FlowError::NotFound {
+        let mut proposal = {
+            let now = self.now();
+            let state = self.state();
+            let mut waiting = state.waiting(now).map(|waiting| &waiting.proposal);
+            let named = waiting.find(|proposal| proposal.id() == id);
+            named.cloned().ok_or(FlowError::NotFound {
                 code: Code::ProposalUnknown,
             })?
-            .proposal;
+        };
         self.sign_proposal(&mut proposal, &network)?;
         self.record_proposal(Some(actor), proposal, &network).await
     }
@@ -392,6 +392,12 @@ impl State {
             .any(|seen| seen.standing == Standing::Fork)
     }
 
+    /// What waits for signatures and has not waited too long.
+    pub(super) fn waiting(&self, now: Timestamp) -> impl Iterator<Item = &Waiting> {
+        let waiting = self.proposals.values();
+        waiting.filter(move |waiting| now.since(waiting.since) < PROPOSAL_LIFE)
+    }
+
     /// An authority signs one credential for an NPI or OID, whoever asks, and one for a member and
     /// sequence.
     fn check_organization(
@@ -416,11 +422,8 @@ impl State {
         {
             return Err(taken());
         }
-        let signed = self
-            .proposals
-            .values()
-            .filter(|waiting| now.since(waiting.since) < PROPOSAL_LIFE)
-            .filter(|waiting| waiting.proposal.is_signed_by(&own));
+        let waiting = self.waiting(now);
+        let signed = waiting.filter(|waiting| waiting.proposal.is_signed_by(&own));
         for waiting in signed {
             if let Ok(Proposed::Credential(other)) = waiting.proposal.proposed()
                 && other.member != credential.member
@@ -469,11 +472,8 @@ impl State {
     /// which floods fills its own share only.
     fn has_room(&self, offered: &Proposal, now: Timestamp) -> bool {
         offered.signed.claimed_signers().iter().any(|signer| {
-            let own = self
-                .proposals
-                .values()
-                .filter(|waiting| now.since(waiting.since) < PROPOSAL_LIFE)
-                .filter(|waiting| waiting.proposal.is_signed_by(signer));
+            let waiting = self.waiting(now);
+            let own = waiting.filter(|waiting| waiting.proposal.is_signed_by(signer));
             own.count() < PROPOSALS_PER_AUTHORITY_MAX
         })
     }

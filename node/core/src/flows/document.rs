@@ -475,4 +475,13 @@ mod tests {
 
         assert_eq!(refused.map(|error| error.code()), Some(Code::TooLarge));
     }
+
+    #[test]
+    fn content_is_hashed_under_the_patients_key_and_a_label_of_its_own() {
+        let key = SecretKey::new([7; 32]);
+        let expected = crypto::keyed_hash(&key[..], &[b"chartmesh/1/content\0", b"a note"]);
+
+        assert_eq!(content_hash(&key, b"a note"), expected);
+        assert_ne!(content_hash(&key, b"a nota"), expected);
+    }
 }

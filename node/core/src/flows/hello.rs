@@ -211,7 +211,6 @@ impl<W: World> Node<W> {
             state.challenges.insert(member, challenge);
         }
         state.members.saw(&member, now);
-        drop(state);
         Ok((peer, hello))
     }
 
@@ -275,9 +274,6 @@ impl<W: World> Node<W> {
             .world
             .run(move || part.consider(&offer, &network.id, &network.chain, now))
             .await?;
-        if offered == Offered::Older {
-            return Ok(offered);
-        }
         self.need_settled_charter(&after)?;
         let due = after
             .credential

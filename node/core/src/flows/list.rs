@@ -1,5 +1,7 @@
 //! Which documents may this asker see? Metadata leaves only after its audit entry is durable.
 
+use std::iter;
+
 use bytes::Bytes;
 
 use super::{
@@ -98,20 +100,20 @@ impl<W: World> Node<W> {
         request: &ListRequest,
     ) -> (Vec<DocumentEntry>, bool) {
         let own = self.own_peer();
-        let state = self.state();
-        let Some(patient) = state.patients.get(&permit.patient()) else {
-            return (Vec::new(), true);
-        };
-        let mut entries = vec![on_demand(patient, &own.organization.name)];
-        let stored = state.documents.get(&patient.id);
-        entries.extend(
-            stored
+        let mut entries = {
+            let state = self.state();
+            let Some(patient) = state.patients.get(&permit.patient()) else {
+                return (Vec::new(), true);
+            };
+            let stored = state.documents.get(&patient.id);
+            let stored = stored
                 .into_iter()
                 .flat_map(|documents| documents.values())
                 .filter(|document| document.snapshot.is_none())
-                .filter_map(stored_entry),
-        );
-        drop(state);
+                .filter_map(stored_entry);
+            let record = on_demand(patient, &own.organization.name);
+            iter::once(record).chain(stored).collect::<Vec<_>>()
+        };
         entries.retain(|entry| wanted(entry, request));
         entries.sort_by(|a, b| {
             summary_rank(a)
@@ -339,4 +341,56 @@ pub(super) fn verified_manifest(
 ) -> Option<Signed<Manifest>> {
     let manifest = envelope.verify::<Manifest>(network).ok()?;
     (manifest.signers() == [holder.0]).then_some(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{DocumentId, limits::TEXT_CHARS_MAX};
+
+    fn entry(title: usize) -> DocumentEntry {
+        DocumentEntry {
+            id: DocumentId([1; 16]),
+            coding: record_coding(),
+            title: "x".repeat(title),
+            status: "current".to_owned(),
+            date: Timestamp(1),
+            author: "x".repeat(TEXT_CHARS_MAX),
+            author_organization: "x".repeat(TEXT_CHARS_MAX),
+            content_type: FHIR_JSON.to_owned(),
+            format: String::new(),
+            on_demand: false,
+            size: Some(1),
+            sha256: Some([0; 32]),
+            labels: Vec::new(),
+        }
+    }
+
+    /// What an entry takes of a list, as one more in front of it shows.
+    fn len_bytes(entry: &DocumentEntry) -> usize {
+        entry.checked_len().unwrap() + 8
+    }
+
+    #[test]
+    fn a_list_may_have_list_max_bytes_and_not_one_more() {
+        let mut entries = Vec::new();
+        let mut rest = LIST_MAX_BYTES;
+        while rest > 2 * len_bytes(&entry(TEXT_CHARS_MAX)) {
+            entries.push(entry(TEXT_CHARS_MAX));
+            rest -= len_bytes(&entry(TEXT_CHARS_MAX));
+        }
+        let half = |title: &usize| 2 * len_bytes(&entry(*title)) <= rest;
+        let title = (1..=TEXT_CHARS_MAX).rev().find(half).unwrap();
+        entries.push(entry(title));
+        rest -= len_bytes(&entry(title));
+        let last = (1..=TEXT_CHARS_MAX).find(|title| len_bytes(&entry(*title)) == rest);
+        let last = last.unwrap();
+
+        entries.push(entry(last));
+        assert_eq!(fitting(&entries), entries.len());
+        let whole = entries.len();
+        entries[whole - 1] = entry(last + 1);
+
+        assert_eq!(fitting(&entries), whole - 1);
+    }
 }

@@ -69,7 +69,6 @@ impl<W: World> Node<W> {
         while let Some(line) = asked.next().await {
             lines.push(line);
         }
-        drop(asked);
         lines.sort_by_key(|line| line.member);
         self.record_matches(search, &lines).await?;
         Ok(Ledger {

@@ -13,10 +13,7 @@ use crate::{
     membership::{AuthorityClaim, Proposal, Proposed, Subject, capability},
     ports::{Rpc, World},
     session::{Peer, SessionError},
-    types::{
-        Code, MemberId, NodeKey, PeerCode, ProposalId,
-        limits::{CALL_TIME_MAX, PROPOSAL_LIFE},
-    },
+    types::{Code, MemberId, NodeKey, PeerCode, ProposalId, limits::CALL_TIME_MAX},
     wire::{Propose, ProposeAnswer},
 };
 
@@ -60,11 +57,8 @@ impl<W: World> Node<W> {
         let now = self.now();
         let ids: Vec<ProposalId> = {
             let state = self.state();
-            let waiting = state.proposals.iter();
-            waiting
-                .filter(|(_, waiting)| now.since(waiting.since) < PROPOSAL_LIFE)
-                .map(|(id, _)| *id)
-                .collect()
+            let waiting = state.waiting(now);
+            waiting.map(|waiting| waiting.proposal.id()).collect()
         };
         let mut changed = 0;
         for id in ids {

@@ -1,5 +1,7 @@
 //! The holder's answer to *who holds records for this patient?* It tells nothing by size or time.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{
@@ -274,15 +276,13 @@ pub(super) fn candidates<'a>(
     sent: &Demographics,
     may_consider: impl Fn(PatientId) -> bool,
 ) -> Vec<(PatientId, &'a Demographics)> {
-    let mut found: Vec<PatientId> = matching::blocking_keys(sent)
+    let found: BTreeSet<PatientId> = matching::blocking_keys(sent)
         .iter()
         .filter_map(|key| state.found_by.get(key))
         .flatten()
         .copied()
         .filter(|id| may_consider(*id))
         .collect();
-    found.sort();
-    found.dedup();
     found
         .into_iter()
         .filter_map(|id| Some((id, &state.patients.get(&id)?.demographics)))

@@ -154,6 +154,7 @@ mod tests {
     use crate::{
         crypto::{Envelope, SecretKey},
         flows::Fold,
+        records::{Place, Record},
         types::MemberId,
     };
 
@@ -223,5 +224,35 @@ mod tests {
         make_room(&mut state, now);
 
         assert_eq!(numbers(&state), [1]);
+    }
+
+    #[test]
+    fn a_snapshot_that_is_recorded_makes_room_for_itself() {
+        let fold = Fold::new(MemberId([9; 16]), SecretKey::default());
+        let record = |position: u64, document: &Document| Record {
+            position,
+            time: Timestamp(position),
+            kind: RecordKind::Document,
+            scope: Scope::Store,
+            leaf: [0; 32],
+            place: Place {
+                file: 0,
+                offset: position,
+                len: 1,
+            },
+            body: Some(wire::encode_document(document).into()),
+        };
+        fold.apply(&record(1, &snapshot(1, Timestamp(9))));
+        let stored = Document {
+            snapshot: None,
+            ..snapshot(2, Timestamp(0))
+        };
+        fold.apply(&record(10, &stored));
+        assert_eq!(numbers(&fold.lock()), [1]);
+
+        fold.apply(&record(11, &snapshot(3, Timestamp(99))));
+
+        assert_eq!(fold.problem(), None);
+        assert_eq!(numbers(&fold.lock()), [3]);
     }
 }

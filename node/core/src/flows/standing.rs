@@ -198,7 +198,6 @@ pub(super) fn charter_adopted(
     state
         .charters_refused
         .extend(refused.into_iter().filter(|refused| *refused != hash));
-    state.charters_refused.remove(&hash);
     state.charter_adopted = Some(hash);
     state
         .charters_seen
@@ -292,5 +291,47 @@ pub(super) fn admit_waiting(state: &mut State, ticket: &[u8; 32]) {
     {
         join.record.state = JoinState::Approved;
         join.record.credential = Some(credential);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::{Envelope, SecretKey},
+        flows::Fold,
+        membership::ProposalKind,
+        types::MemberId,
+    };
+
+    fn settled(number: usize) -> Proposal {
+        Proposal {
+            kind: ProposalKind::Charter,
+            signed: Envelope {
+                body: number.to_be_bytes().to_vec().into(),
+                signatures: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn proposals_per_authority_max_that_were_settled_are_remembered_each_as_it_was_last() {
+        let fold = Fold::new(MemberId([9; 16]), SecretKey::default());
+        let mut state = fold.lock();
+        for number in 0..PROPOSALS_PER_AUTHORITY_MAX {
+            remember_settled(&mut state, settled(number));
+        }
+        let mut signed = settled(7);
+        signed.signed.signatures.push(([1; 32], [2; 64]));
+
+        remember_settled(&mut state, signed.clone());
+        assert_eq!(state.settled.len(), PROPOSALS_PER_AUTHORITY_MAX);
+        assert!(settled_of(&state, signed.id()) == Some(signed));
+        assert!(settled_of(&state, settled(0).id()).is_some());
+        remember_settled(&mut state, settled(PROPOSALS_PER_AUTHORITY_MAX));
+
+        assert_eq!(state.settled.len(), PROPOSALS_PER_AUTHORITY_MAX);
+        assert!(settled_of(&state, settled(0).id()).is_none(), "the oldest");
+        assert!(settled_of(&state, settled(1).id()).is_some());
     }
 }

@@ -421,6 +421,11 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        audit::{Entry, Kind},
+        records::{HandleReceived, RecordKind, Scope},
+        wire,
+    };
 
     fn numbered(number: u64) -> DisclosureId {
         let mut id = [0; 16];
@@ -481,5 +486,89 @@ mod tests {
 
         assert_eq!(state.pending.len(), RELEASES_PENDING_MAX);
         assert!(!state.pending.contains_key(&numbered(0)), "the oldest goes");
+    }
+
+    fn record(position: u64, kind: RecordKind, body: Option<Vec<u8>>) -> Record {
+        Record {
+            position,
+            time: Timestamp(position),
+            kind,
+            scope: Scope::Store,
+            leaf: [position as u8; 32],
+            place: Place {
+                file: 0,
+                offset: position,
+                len: 1,
+            },
+            body: body.map(Into::into),
+        }
+    }
+
+    fn entry() -> Option<Vec<u8>> {
+        Some(wire::encode_audit(&(&Entry::new(Kind::Imported)).into()))
+    }
+
+    fn fold() -> Fold {
+        Fold::new(MemberId([9; 16]), SecretKey::default())
+    }
+
+    #[test]
+    fn a_record_is_applied_once_whatever_is_said_again() {
+        let fold = fold();
+        for position in [1, 2, 2, 1, 3, 3] {
+            fold.apply(&record(position, RecordKind::Audit, entry()));
+        }
+
+        let state = fold.lock();
+        assert_eq!(
+            (state.position, state.tree.len(), state.audit.len()),
+            (3, 3, 3)
+        );
+    }
+
+    #[test]
+    fn an_entry_whose_key_was_erased_keeps_its_place_and_is_about_nobody() {
+        let fold = fold();
+        fold.apply(&record(1, RecordKind::Audit, entry()));
+
+        fold.apply(&record(2, RecordKind::Audit, None));
+        fold.apply(&record(3, RecordKind::Consent, None));
+
+        let state = fold.lock();
+        assert_eq!((state.tree.len(), state.audit.len()), (2, 2));
+        assert_eq!(state.audit_index(2), Some(1));
+        assert_eq!(state.audit_index(3), None);
+        assert!(state.audit[1].patient.is_none());
+        assert_eq!(state.problem, None);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_a_problem_that_names_it() {
+        let fold = fold();
+        fold.apply(&record(1, RecordKind::Audit, entry()));
+        assert_eq!(fold.problem(), None);
+
+        fold.apply(&record(2, RecordKind::Audit, Some(vec![0xFF])));
+
+        assert_eq!(fold.problem(), Some(StoreError::Integrity { position: 2 }));
+    }
+
+    #[test]
+    fn a_handle_that_was_given_is_forgotten_at_its_end() {
+        for (next, held) in [(4, 2), (5, 1)] {
+            let fold = fold();
+            for (position, id) in [(1, 1), (next, 2)] {
+                let received = HandleReceived {
+                    handle: Handle([id; 20]),
+                    holder: MemberId([2; 16]),
+                    patient: None,
+                    until: Timestamp(u64::from(id) * 5),
+                };
+                let body = wire::encode_handle_received(&received);
+                fold.apply(&record(position, RecordKind::HandleReceived, Some(body)));
+            }
+
+            assert_eq!(fold.lock().received.len(), held, "{next}");
+        }
     }
 }

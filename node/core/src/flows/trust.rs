@@ -230,9 +230,8 @@ impl<W: World> Node<W> {
         let node = {
             let mut state = self.state();
             let node = state.members.get(&member).map(|known| known.node_key());
+            // The keys of its sessions go; whatever else is held of it serves nobody any more.
             state.outbound.remove(&member);
-            state.challenges.remove(&member);
-            state.pending.retain(|_, pending| pending.asker != member);
             if let Some(node) = node {
                 state.sessions.end(&node);
             }
@@ -416,5 +415,30 @@ pub(super) fn push_revoked(batch: &mut Batch, newly: &BTreeSet<MemberId>) {
                 ..audit::Entry::new(audit::Kind::MemberRevoked)
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_max_that_were_thrown_out_at_once_are_named_and_the_rest_counted() {
+        for (thrown_out, entries, rest) in [
+            (1, 1, None),
+            (ENTRIES_MAX, ENTRIES_MAX, None),
+            (ENTRIES_MAX + 3, ENTRIES_MAX + 1, Some(3)),
+        ] {
+            let members = (0..thrown_out as u8).map(|number| MemberId([number; 16]));
+            let mut batch = Batch::default();
+
+            push_revoked(&mut batch, &members.collect());
+
+            assert_eq!(batch.drafts.len(), entries);
+            let last = wire::decode_audit(&batch.drafts[entries - 1].body).unwrap();
+            let last = audit::Entry::from_fields(last).unwrap();
+            assert_eq!(last.member.is_none(), rest.is_some());
+            assert_eq!(last.count, rest.unwrap_or(0));
+        }
     }
 }

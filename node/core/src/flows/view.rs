@@ -44,7 +44,7 @@ impl<W: World> Node<W> {
                     .flat_map(|name| name.given.iter().chain([&name.family]))
                     .map(|part| matching::searchable(part))
                     .collect();
-                fields.extend(demographics.birth_date.clone());
+                fields.extend(demographics.birth_date.as_deref().map(matching::searchable));
                 fields.extend(
                     demographics
                         .identifiers
