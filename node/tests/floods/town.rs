@@ -29,6 +29,7 @@ use libp2p::identity::{self, Keypair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
+    runtime::{self, Runtime},
     time::timeout,
 };
 
@@ -268,23 +269,81 @@ impl Town {
     }
 
     /// Runs the member that means harm as any other is run, until the founder answers it.
-    pub(crate) async fn rogue_runs(&self) -> Arc<Daemon> {
-        let folder = self.folder.path().join("rogue");
-        let booted = boot::open(&folder, None).await.expect("its directory");
-        let network = Reach::Network(serve_peers);
-        let rogue = Daemon::new(&folder, booted, network, Instant::now());
-        rogue.start_network().await.expect("ports");
-        let answered = async {
-            while rogue.node.sync_members(self.founder).await.is_err() {
+    pub(crate) async fn rogue_runs(&self) -> Flooder {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("threads");
+        let (founder, folder) = (self.founder, self.folder.path().join("rogue"));
+        let starting = runtime.spawn(async move {
+            let booted = boot::open(&folder, None).await.expect("its directory");
+            let network = Reach::Network(serve_peers);
+            let rogue = Daemon::new(&folder, booted, network, Instant::now());
+            rogue.start_network().await.expect("ports");
+            while rogue.node.sync_members(founder).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        };
-        timeout(PATIENCE, answered).await.expect("in time");
-        rogue
+            rogue
+        });
+        let started = timeout(PATIENCE, starting).await.expect("in time");
+        Flooder {
+            rogue: started.expect("it answers"),
+            founder,
+            runtime: Some(runtime),
+        }
     }
 
+    /// The protocol of its streams.
+    pub(crate) fn protocol(&self) -> String {
+        format!("/chartmesh/{}/grpc/1", self.network.short())
+    }
+}
+
+/// A member on threads of its own, so that its own work delays no honest call in this process.
+pub(crate) struct Flooder {
+    rogue: Arc<Daemon>,
+    founder: MemberId,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Flooder {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Flooder {
+    /// Runs on its threads.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let runtime = self.runtime.as_ref().expect("until it is dropped");
+        runtime.spawn(work).await.expect("no panic")
+    }
+
+    /// What it asks the founder with.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker {
+            rogue: self.rogue.clone(),
+            founder: self.founder,
+        }
+    }
+}
+
+/// Asks the founder on behalf of a member.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    rogue: Arc<Daemon>,
+    founder: MemberId,
+}
+
+impl Asker {
     /// What the founder says to a member that asks who holds a patient.
-    pub(crate) async fn located_by(&self, asker: &Daemon) -> &'static str {
+    pub(crate) async fn locate(&self) -> &'static str {
         let search = Search {
             demographics: Demographics {
                 names: vec![Name {
@@ -304,7 +363,7 @@ impl Town {
             role: Role::Clinician,
             ..admin()
         };
-        let ledger = asker.node.locate(&clinician, &search).await;
+        let ledger = self.rogue.node.locate(&clinician, &search).await;
         let ledger = ledger.expect("what it asks is recorded");
         let mut lines = ledger.lines.iter();
         let line = lines.find(|line| line.member == self.founder);
@@ -312,21 +371,20 @@ impl Town {
     }
 
     /// Says Hello to the founder.
-    pub(crate) async fn greeted_by(&self, member: &Daemon) -> bool {
-        let views = member.node.member_views().into_iter();
+    pub(crate) async fn greet(&self) -> bool {
+        let views = self.rogue.node.member_views().into_iter();
         let mut founders = views.filter(|view| view.credential.member == self.founder);
         let founder = founders.next().expect("a member").credential.node_key;
-        member.node.greet(founder).await.is_ok()
+        self.rogue.node.greet(founder).await.is_ok()
     }
 
-    /// Who are the members? As [`Self::call`], by another.
-    pub(crate) async fn called_by(&self, member: &Daemon) -> bool {
-        member.node.sync_members(self.founder).await.is_ok()
+    /// Who are the members?
+    pub(crate) async fn call(&self) -> bool {
+        self.rogue.node.sync_members(self.founder).await.is_ok()
     }
 
-    /// The protocol of its streams.
-    pub(crate) fn protocol(&self) -> String {
-        format!("/chartmesh/{}/grpc/1", self.network.short())
+    pub(crate) async fn stop(&self) {
+        self.rogue.stop().await;
     }
 }
 
