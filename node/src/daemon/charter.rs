@@ -126,7 +126,8 @@ impl Daemon {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a recovery in force whose time has come, and warns while a charter is disputed.
+    /// Puts in force what needs nothing more, be it a recovery whose time has come or a proposal, and
+    /// warns while a charter is disputed.
     pub(super) async fn look_after_charter(&self) {
         match self.node.settle_recovery().await {
             Ok(false) => {}
@@ -134,6 +135,11 @@ impl Daemon {
                 tracing::warn!("recovery keys have replaced the authorities of the network")
             }
             Err(error) => tracing::warn!(code = %error.code(), "a recovery cannot be stored"),
+        }
+        match self.node.settle_proposals().await {
+            Ok(0) => {}
+            Ok(_) => tracing::info!("what waited for signatures lacks none by the charter"),
+            Err(error) => tracing::warn!(code = %error.code(), "a proposal cannot be stored"),
         }
         if self.node.is_superseded() {
             let code = Code::KeyRevoked;

@@ -77,7 +77,7 @@ pub(crate) async fn meet(nodes: &[&SimNode]) {
     }
 }
 
-async fn asked(inviter: &SimNode, applicant: &SimNode) -> Ticket {
+pub(crate) async fn asked(inviter: &SimNode, applicant: &SimNode) -> Ticket {
     let ticket = ticket(inviter).await;
     applicant.join(&admin(), &ticket).await.unwrap();
     assert_eq!(applicant.poll_join().await.unwrap(), JoinState::Pending);

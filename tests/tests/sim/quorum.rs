@@ -4,7 +4,7 @@ use chartmesh_core::{
     audit::Kind as Audited,
     crypto::Envelope,
     flows::Node,
-    membership::{Heartbeat, JoinState, Status},
+    membership::{Amendment, Heartbeat, JoinState, Status},
     ports::Rpc,
     types::{
         Code, PeerCode, Span, Timestamp,
@@ -15,7 +15,7 @@ use chartmesh_core::{
 use chartmesh_tests::{Kind as FrameKind, SimNode, SimWorld};
 
 use crate::{
-    charter::{Trio, meet, node, trio},
+    charter::{Trio, asked, meet, node, trio},
     liar::Liar,
     revoke::listen,
     scenario::*,
@@ -322,4 +322,65 @@ async fn a_credential_that_waits_is_signed_and_taken_no_more_once_its_member_was
     let signed = b.cosign(&admin(), waiting[1]).await;
     assert_eq!(code(signed), Some(Code::KeyRevoked));
     assert_eq!(status(b, &gone), Some(Status::Revoked));
+}
+
+/// Two of the three agree that the first is the only authority from then on.
+async fn one_is_enough(trio: &Trio) {
+    let (a, b) = (&trio.a, &trio.b);
+    let gone = [b, &trio.c].map(|node| {
+        let identity = node.identity();
+        [identity.authority.public(), identity.status().public()]
+    });
+    let change = Amendment {
+        remove: gone.concat(),
+        ..Amendment::default()
+    };
+    let view = a.amend(&admin(), &change).await.unwrap();
+    assert_eq!(a.settle_proposals().await.unwrap(), 0, "two must sign");
+    a.send_proposal(b.member(), view.id).await.unwrap();
+    b.cosign(&admin(), view.id).await.unwrap();
+    assert!(a.pull_charters(b.node_key()).await.unwrap());
+}
+
+/// Hard case: the node is started anew between the charter and what follows of it.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_signature_comes_true_by_a_charter_that_asks_for_none() {
+    let Trio { net, a, b, c } = trio().await;
+    let (new, gone) = (node(&net, 10), c.member());
+    let ticket = asked(&a, &new).await;
+    let words = new.own_words(&ticket);
+    let approval = a.approve(&admin(), &words).await.unwrap();
+    assert!(!approval.view.complete);
+    let left = a.revoke_member(&admin(), gone, "left").await.unwrap();
+    assert!(!left.proposal.unwrap().complete);
+    let trio = Trio { net, a, b, c };
+    one_is_enough(&trio).await;
+    let a = trio.a.restarted();
+    assert_eq!(new.poll_join().await.unwrap(), JoinState::Pending);
+    assert_eq!(status(&a, &trio.c), Some(Status::Active));
+
+    assert_eq!(a.settle_proposals().await.unwrap(), 2);
+
+    assert_eq!(new.poll_join().await.unwrap(), JoinState::Approved);
+    assert_eq!(status(&a, &trio.c), Some(Status::Revoked));
+    assert!(a.proposals().is_empty());
+    assert_eq!(a.settle_proposals().await.unwrap(), 0);
+    assert_eq!(audited(&a, Audited::MemberAdmitted).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_approves_again_by_a_charter_that_asks_for_no_more_has_admitted() {
+    let trio = trio().await;
+    let new = node(&trio.net, 10);
+    let ticket = asked(&trio.a, &new).await;
+    let words = new.own_words(&ticket);
+    let approve = async || trio.a.approve(&admin(), &words).await.unwrap();
+    approve().await;
+    assert!(!approve().await.view.complete);
+    assert_eq!(new.poll_join().await.unwrap(), JoinState::Pending);
+    one_is_enough(&trio).await;
+
+    assert!(approve().await.view.complete);
+
+    assert_eq!(new.poll_join().await.unwrap(), JoinState::Approved);
 }

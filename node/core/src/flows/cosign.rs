@@ -333,15 +333,7 @@ impl<W: World> Node<W> {
         let _registration = self.registration().await;
         // While its signatures were checked somebody else may have brought it, or what outdates it.
         let network = self.undisputed()?;
-        let outdated = match &proposed {
-            Proposed::RevocationList(list) => !self.state().trust.revocations.precede(list),
-            Proposed::Credential(credential) => {
-                let state = self.state();
-                state.trust.revocations.names(&credential.member)
-            }
-            Proposed::Charter(_) => false,
-        };
-        if outdated {
+        if self.state().outdates(&proposed) {
             return Err(FlowError::Usage {
                 code: Code::ProposalRefused,
             });

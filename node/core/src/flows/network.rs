@@ -202,6 +202,10 @@ impl<W: World> Node<W> {
         // Asked twice, the proposal that this node signed already is the answer.
         let signed = self.proposed_credential(&credential);
         let view = match signed {
+            // Since it was signed, a charter has come that asks for fewer signatures.
+            Some(view) if view.complete => {
+                self.record_proposal(None, view.proposal, network).await?
+            }
             Some(view) => view,
             None => self.propose(actor, proposal, network).await?,
         };

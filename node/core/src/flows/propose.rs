@@ -1,5 +1,7 @@
 //! Proposals between the nodes that hold authority keys.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{
@@ -93,6 +95,37 @@ impl<W: World> Node<W> {
         match self.accept_proposal(answer).await {
             Ok(held) => Ok(held.as_ref() != Some(&proposal)),
             Err(_) => Err(PeerCode::Unavailable),
+        }
+    }
+
+    /// Makes true what waits here and lacks no signature any more: another charter asks for fewer.
+    /// Returns how many proposals became true.
+    ///
+    /// # Errors
+    /// [`FlowError::Store`].
+    pub async fn settle_proposals(&self) -> Result<usize, FlowError> {
+        let _registration = self.registration().await;
+        let mut looked_at = BTreeSet::new();
+        let mut made_true = 0;
+        loop {
+            let Ok(network) = self.undisputed() else {
+                return Ok(made_true);
+            };
+            let mut waiting = self.proposals().into_iter();
+            let next = waiting.find(|view| view.complete && looked_at.insert(view.id));
+            let Some(view) = next else {
+                return Ok(made_true);
+            };
+            let proposed = view.proposal.proposed();
+            if !proposed.is_ok_and(|proposed| !self.state().outdates(&proposed)) {
+                continue;
+            }
+            match self.record_proposal(None, view.proposal, &network).await {
+                Ok(_) => made_true += 1,
+                Err(FlowError::Store(error)) => return Err(FlowError::Store(error)),
+                // It waits until it lapses, as one that lacks signatures does.
+                Err(_) => {}
+            }
         }
     }
 

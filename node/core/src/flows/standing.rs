@@ -294,6 +294,17 @@ pub(super) fn admit_waiting(state: &mut State, ticket: &[u8; 32]) {
     }
 }
 
+impl State {
+    /// Whether what is true by now forbids what a proposal proposes, whoever signs it.
+    pub(super) fn outdates(&self, proposed: &Proposed) -> bool {
+        match proposed {
+            Proposed::RevocationList(list) => !self.trust.revocations.precede(list),
+            Proposed::Credential(credential) => self.trust.revocations.names(&credential.member),
+            Proposed::Charter(_) => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
