@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chartmesh_core::{
     audit::Kind as Audited,
+    crypto::{OpeningKey, SecretKey},
     flows::FlowError,
     membership::{
         JoinAnswer, JoinRecord, JoinRequest, JoinState, RevocationList, Rules, Subject, Template,
@@ -12,7 +13,9 @@ use chartmesh_core::{
     records::{Batch, RecordKind, Scope},
     types::{
         Code, Kind, MemberId, PeerCode, Span,
-        limits::{DENIALS_WHOLE_MAX, JOIN_REQUESTS_MAX, TICKET_LIFE, TICKETS_MAX},
+        limits::{
+            DENIALS_WHOLE_MAX, JOIN_KEYS_CHANGED_MAX, JOIN_REQUESTS_MAX, TICKET_LIFE, TICKETS_MAX,
+        },
     },
     wire,
 };
@@ -229,6 +232,45 @@ async fn an_applicant_has_one_id_over_all_requests_and_the_approval_survives_a_r
         code(new.join(&admin(), &ticket).await),
         Some(Code::AlreadyInNetwork)
     );
+}
+
+/// Sealing keys last half a week, tickets a whole one.
+#[tokio::test(start_paused = true)]
+async fn an_applicant_whose_keys_change_while_it_waits_is_still_known_by_its_words() {
+    let Scene { world, .. } = three().await;
+    let (clinic, ticket) = (&world.clinic, ticket(&world.clinic).await);
+    let new = applicant(&world, 10);
+    assert_eq!(polled(&new, &ticket).await, None);
+    let first = new.own_words(&ticket);
+    let shown = |clinic: &SimNode| clinic.join_requests()[0].0.clone();
+    assert_eq!(shown(clinic), first);
+    let changes_keys = |number: u32| {
+        let key = SecretKey::new([number as u8; 32]);
+        new.install_opening_keys(vec![OpeningKey::from_bytes(&key)]);
+    };
+
+    for number in 1..=JOIN_KEYS_CHANGED_MAX {
+        changes_keys(number);
+        assert_eq!(new.poll_join().await.unwrap(), JoinState::Pending);
+        assert_eq!(shown(clinic), new.own_words(&ticket));
+        // The same keys again are nothing to write down.
+        assert_eq!(new.poll_join().await.unwrap(), JoinState::Pending);
+    }
+
+    assert_ne!(shown(clinic), first);
+    let outdated = clinic.approve(&admin(), &first).await;
+    assert_eq!(code(outdated), Some(Code::RequestUnknown));
+    let clinic = clinic.restarted();
+    let words = new.own_words(&ticket);
+    changes_keys(JOIN_KEYS_CHANGED_MAX + 1);
+    assert_eq!(code(new.poll_join().await), Some(Code::PeerRefused));
+    assert_eq!(shown(&clinic), words);
+    changes_keys(JOIN_KEYS_CHANGED_MAX);
+    clinic.approve(&admin(), &words).await.unwrap();
+    assert_eq!(new.poll_join().await.unwrap(), JoinState::Approved);
+    changes_keys(1);
+    new.greet(clinic.node_key()).await.unwrap();
+    assert!(clinic.reused_tickets().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -135,11 +135,17 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
     let before = state.joins.get(&join.ticket);
     // Two first questions of one ticket may have been judged at once. The one written first counts:
     // the other neither undoes a decision nor gives the ticket to somebody else.
-    if join.state == JoinState::Pending && before.is_some() {
+    let is_first = before.is_none_or(|before| {
+        before.record.state == JoinState::Pending
+            && before.record.is_of_same_applicant(&join.request)
+    });
+    if join.state == JoinState::Pending && !is_first {
         return Ok(());
     }
     let received = before.map_or(record.time, |before| before.received);
     let reused = before.and_then(|before| before.record.reused);
+    let keys_changed = before.map_or(0, |before| before.keys_changed);
+    let asks_again = before.is_some() && join.state == JoinState::Pending;
     let ticket = join.ticket;
     state.joins.insert(
         ticket,
@@ -147,6 +153,7 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
             record: JoinRecord { reused, ..join },
             received,
             delivered: false,
+            keys_changed: keys_changed + u32::from(asks_again),
         },
     );
     standing::admit_waiting(state, &ticket);

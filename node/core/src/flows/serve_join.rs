@@ -14,7 +14,10 @@ use crate::{
     ports::World,
     records::{Batch, RecordKind, Scope},
     session::SessionError,
-    types::{Code, MemberId, NodeKey, PeerCode, Timestamp, limits::JOIN_REQUESTS_MAX},
+    types::{
+        Code, MemberId, NodeKey, PeerCode, Timestamp,
+        limits::{JOIN_KEYS_CHANGED_MAX, JOIN_REQUESTS_MAX},
+    },
     wire,
 };
 
@@ -108,7 +111,7 @@ impl<W: World> Node<W> {
             (state.joins.get(&claimed.ticket).cloned(), waiting.count())
         };
         if let Some(before) = before {
-            let again = self.asked_before(before, (from, claimed.member), ticket.expiry);
+            let again = self.asked_before(before, request.envelope(), ticket.expiry);
             return again.await.map_err(refused);
         }
         if now >= ticket.expiry {
@@ -134,6 +137,7 @@ impl<W: World> Node<W> {
             record,
             received: now,
             delivered: false,
+            keys_changed: 0,
         })
     }
 
@@ -141,18 +145,49 @@ impl<W: World> Node<W> {
     async fn asked_before(
         &self,
         before: Join,
-        (from, member): (NodeKey, MemberId),
+        request: &Envelope,
         expiry: Timestamp,
     ) -> Result<Join, Code> {
-        let first = before.record.request.claims::<JoinRequest>();
-        if !first.is_ok_and(|first| first.node_key == from && first.member == member) {
-            let recorded = self.record_reuse(&before, member).await;
+        let asked = request
+            .claims::<JoinRequest>()
+            .map_err(|_| Code::MessageMalformed)?;
+        if !before.record.is_of_same_applicant(request) {
+            let recorded = self.record_reuse(&before, asked.member).await;
             return Err(recorded.map_or(Code::StorageFailed, |()| Code::TicketUsed));
         }
-        if before.record.state == JoinState::Pending && self.now() >= expiry {
+        if before.record.state != JoinState::Pending {
+            return Ok(before);
+        }
+        if self.now() >= expiry {
             return Err(Code::TicketExpired);
         }
-        Ok(before)
+        let first = before.record.request.claims::<JoinRequest>();
+        if first.is_ok_and(|first| first.id() == asked.id()) {
+            return Ok(before);
+        }
+        self.record_other_keys(before, request).await
+    }
+
+    /// Its sealing keys have changed while it waits: both ends must show the same six words.
+    async fn record_other_keys(&self, before: Join, request: &Envelope) -> Result<Join, Code> {
+        if before.keys_changed >= JOIN_KEYS_CHANGED_MAX {
+            return Err(Code::Usage);
+        }
+        let record = JoinRecord {
+            request: request.clone(),
+            ..before.record.clone()
+        };
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Join,
+            Scope::Store,
+            wire::encode_join(&JoinRecord {
+                reused: None,
+                ..record.clone()
+            }),
+        );
+        self.commit(batch).await.map_err(|_| Code::StorageFailed)?;
+        Ok(Join { record, ..before })
     }
 
     /// A ticket is for one: a second use says that it was stolen, or the first was no friend. Recorded

@@ -143,6 +143,8 @@ pub(super) struct Join {
     pub received: Timestamp,
     /// Whether the applicant has collected its credential since this start.
     pub delivered: bool,
+    /// How often it has asked with other keys since.
+    pub keys_changed: u32,
 }
 
 /// When a member was last written to the journal, and whether it has changed since.

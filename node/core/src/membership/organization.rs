@@ -255,3 +255,11 @@ pub struct JoinRecord {
     /// When somebody else first asked with the same ticket.
     pub reused: Option<Timestamp>,
 }
+
+impl JoinRecord {
+    /// Whether a request is by the node and member that asked first; its signature is not looked at.
+    pub fn is_of_same_applicant(&self, request: &Envelope) -> bool {
+        let subject = |request: &Envelope| Some(request.claims::<JoinRequest>().ok()?.subject());
+        subject(&self.request).is_some_and(|first| subject(request) == Some(first))
+    }
+}

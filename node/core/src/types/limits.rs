@@ -101,6 +101,8 @@ pub const TICKET_LIFE: Span = Span::days(7);
 pub const TICKETS_MAX: usize = 1_000;
 /// Join requests that wait at one node.
 pub const JOIN_REQUESTS_MAX: usize = 100;
+/// How often an applicant that waits may ask with other keys than before: each time is written down.
+pub const JOIN_KEYS_CHANGED_MAX: u32 = 8;
 /// Matches in one answer.
 pub const MATCHES_MAX: usize = 8;
 /// Bytes of every answer to a locate question, before sealing.
