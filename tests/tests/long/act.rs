@@ -73,6 +73,9 @@ impl Run {
             Act::Amend => self.amend(label, one, two),
             Act::Charters => self.charters(label, node, two),
             Act::Night | Act::Week => {}
+            Act::Fork => self.fork(label, [two, three, four]),
+            Act::Adopt => self.adopt(label, node),
+            Act::Recover => self.recover(label, [two, three]),
             Act::Cosign => self.cosign(label, two),
             Act::Rekey => self.rekey(label, node, [two, three, four]),
             Act::Members | Act::Greet => self.meet(label, operation.act, node, two),

@@ -11,6 +11,7 @@ use chartmesh_core::{
 
 use crate::{
     model::Holder,
+    shared::{Mark, Shared},
     trust::{Since, signers},
     watch::DECIDED_WITHIN_MS,
 };
@@ -227,5 +228,40 @@ impl Holder {
     /// Whether nobody may become a member, or go over to another key.
     pub(crate) fn admits_nobody(&self, at_ms: u64) -> bool {
         self.charters.is_long_forked(at_ms)
+    }
+}
+
+impl Holder {
+    /// For which of several charters of one number its administrator decides, as all do: for the one
+    /// with the lowest hash of those that it knows.
+    pub(crate) fn choice(&self, version: u64) -> Option<[u8; 32]> {
+        let seen = self.charters.seen.iter();
+        let seen = seen.map(|seen| (seen.hash, seen.charter.version));
+        let links = self.charters.links.iter();
+        let links = links.map(|(hash, charter)| (*hash, charter.version));
+        let rivals = seen.chain(links).filter(|(_, number)| *number == version);
+        rivals.map(|(hash, _)| hash).min()
+    }
+
+    /// Whether it has decided between all charters of one number, and goes by one since a record.
+    fn is_decided(&self, since: u64) -> bool {
+        let mut positions = since..=self.position();
+        let newest = self.trusted.charters.last();
+        let is_old = newest.is_none_or(|newest| newest.position <= since);
+        is_old && !positions.any(|position| self.is_forked(position))
+    }
+}
+
+impl Shared {
+    /// Whether two nodes go by one charter, where charters are disputed at all. Otherwise the one takes
+    /// nobody for a member that only the other's charter admits.
+    pub(crate) fn go_by_one_charter(&self, one: usize, other: usize, since: &Mark) -> bool {
+        let is_decided = |index: usize| {
+            let holder = &self.model.holders[index];
+            holder.is_decided(since.positions[index])
+        };
+        let in_force = |index: usize| self.model.holders[index].charters.in_force();
+        let is_disputed = self.is_forked || self.is_recovered;
+        !is_disputed || is_decided(one) && is_decided(other) && in_force(one) == in_force(other)
     }
 }

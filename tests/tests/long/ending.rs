@@ -59,11 +59,11 @@ impl Run {
 
     /// Everybody becomes a member and knows all others.
     async fn converge(&mut self) {
-        self.take_next_keys().await;
+        self.settle().await;
         for _ in 0..2 {
             self.sign_what_waits().await;
-            // What was signed may be another key of who signs.
-            self.take_next_keys().await;
+            // What was signed may be another key of who signs, or a charter that somebody disputes.
+            self.settle().await;
         }
         let founder = self.node(0);
         let staying = self.staying();
@@ -135,7 +135,7 @@ impl Run {
     }
 
     /// Whoever is told that it goes by another key is started anew, as its operator is asked to.
-    async fn take_next_keys(&mut self) {
+    pub(crate) async fn take_next_keys(&mut self) {
         for index in [vec![0], self.staying()].concat() {
             let authorities = self.shared().model.authorities();
             for authority in authorities {
@@ -188,14 +188,17 @@ impl Run {
         let all = [vec![0], self.staying()].concat();
         let (version, list) = {
             let network = self.node(0).current_network();
-            let version = network.map(|network| network.charter.version);
+            let version = network.map(|network| network.envelope.hash());
             (version, self.node(0).trust().map(|trust| trust.version))
         };
         for index in &all {
             let node = self.node(*index);
             let network = node.current_network();
             let trust = node.trust();
-            let is_one = network.map(|network| network.charter.version) == version
+            if let Some(doer) = self.doer(*index, "end") {
+                doer.is_as_foreseen();
+            }
+            let is_one = network.map(|network| network.envelope.hash()) == version
                 && trust.is_some_and(|trust| !trust.stale && Some(trust.version) == list);
             if !is_one {
                 let what = format!("node {index} has not heard of the newest charter or list");

@@ -48,6 +48,10 @@ pub(crate) enum Act {
     Rekey,
     /// An authority signs what waits for it.
     Cosign,
+    /// An administrator decides between two charters.
+    Adopt,
+    /// Recovery keys replace the authorities.
+    Recover,
     Refresh,
     Look,
     Count,
@@ -76,6 +80,8 @@ pub(crate) enum Act {
     ForeignHandle,
     ForeignDocument,
     WrongBytes,
+    /// Authorities sign two charters of one number.
+    Fork,
 }
 
 /// How often each comes, in parts of their sum.
@@ -130,12 +136,15 @@ const WEIGHTS: [(Act, u32); 47] = [
 ];
 
 /// The same for what is done to keys and charters, in histories in which that is done.
-const GOVERNING: [(Act, u32); 5] = [
+const GOVERNING: [(Act, u32); 8] = [
     (Act::Rekey, 30),
     (Act::Week, 3),
     (Act::Cosign, 20),
     (Act::Amend, 10),
     (Act::Expel, 6),
+    (Act::Fork, 5),
+    (Act::Adopt, 8),
+    (Act::Recover, 4),
 ];
 /// Authorities of a network that has several.
 const AUTHORITIES: usize = 3;

@@ -129,7 +129,7 @@ impl Shared {
         newest.is_none_or(|named| named.key == holder.key())
     }
 
-    /// Whether two nodes knew each other, if at all, by the keys that they go by.
+    /// Whether two nodes knew each other, if at all, by the keys that they go by, under one charter.
     pub(crate) fn are_in_step(&self, one: usize, other: usize, since: &Mark) -> bool {
         let knows = |knower: usize, known: usize| {
             let holder = &self.model.holders[known];
@@ -137,7 +137,8 @@ impl Shared {
             key.is_none_or(|key| key == holder.key())
         };
         let is_current = self.is_current(one) && self.is_current(other);
-        is_current && knows(one, other) && knows(other, one)
+        let is_one = self.go_by_one_charter(one, other, since);
+        is_current && is_one && knows(one, other) && knows(other, one)
     }
 
     /// Nothing is answered to a key that its member has given up, once the sender knows it.

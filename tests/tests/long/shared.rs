@@ -108,6 +108,10 @@ pub(crate) struct Shared {
     pub(crate) reached: BTreeMap<String, &'static str>,
     /// Whom an authority has thrown out, from the return of its command on.
     pub(crate) expelled: BTreeSet<(usize, MemberId)>,
+    /// Whether authorities have signed two charters of one number.
+    pub(crate) is_forked: bool,
+    /// Whether recovery keys have been used.
+    pub(crate) is_recovered: bool,
     /// Whether keys and charters change.
     pub(crate) is_governed: bool,
     /// What is sealed to each node.
@@ -154,6 +158,8 @@ impl Shared {
             reached: BTreeMap::new(),
             expelled: BTreeSet::new(),
             is_governed: false,
+            is_forked: false,
+            is_recovered: false,
             openings: Openings::default(),
         }
     }
