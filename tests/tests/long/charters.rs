@@ -215,6 +215,14 @@ impl Holder {
         if let Some(seen) = chosen {
             charters.links.truncate(usize::try_from(version).ok()?);
             self.goes_on_by(hash, seen.charter, (record.position, at_ms));
+            // What follows the other is nothing to wait for.
+            let links: Vec<_> = self.charters.links.iter().map(|(hash, _)| *hash).collect();
+            let follows = |seen: &Seen| {
+                links
+                    .iter()
+                    .any(|hash| Some(*hash) == seen.charter.previous)
+            };
+            self.charters.seen.retain(follows);
         }
         self.charters.look_again(record.position, at_ms);
         Some(())

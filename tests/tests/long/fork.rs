@@ -245,8 +245,16 @@ impl Doer {
         let problem = {
             let shared = self.shared();
             let charters = &shared.model.holders[self.index].charters;
-            let is_so = charters.in_force() == in_force && charters.disputed() == disputed;
-            (!is_so).then(|| format!("node {} goes by another charter", self.index))
+            let is_one = charters.in_force() == in_force;
+            let (index, foreseen) = (self.index, charters.disputed());
+            if !is_one {
+                Some(format!("node {index} goes by another charter"))
+            } else if foreseen != disputed {
+                let what = format!("node {index} says that {disputed} charters are disputed");
+                Some(format!("{what}, foreseen are {foreseen}"))
+            } else {
+                None
+            }
         };
         if let Some(problem) = problem {
             self.shared().breaks(problem);

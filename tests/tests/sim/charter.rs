@@ -564,6 +564,38 @@ async fn a_recovered_network_admits_members() {
     assert_eq!(applicant.poll_join().await.unwrap(), JoinState::Approved);
 }
 
+/// Hard case: it was signed for the charter that the administrator decides against.
+#[tokio::test(start_paused = true)]
+async fn a_recovery_of_a_charter_that_is_given_up_never_takes_effect() {
+    for chosen in 0..2 {
+        let keys = [recovery_key(201)];
+        let trio = trio_with(keys.iter().map(SigningKey::public).collect()).await;
+        let rivals = fork(&trio).await;
+        let (b, c) = (&trio.b, &trio.c);
+        c.take_file(vec![rivals[0].clone()]).await.unwrap();
+        b.take_file(vec![rivals[1].clone()]).await.unwrap();
+        let change = Amendment {
+            remove: vec![trio.a.identity().authority.public()],
+            ..Amendment::default()
+        };
+        c.recover(&admin(), &change, &keys).await.unwrap();
+        meet(&[b, c]).await;
+        assert_eq!(c.disputed_charters().len(), 2);
+
+        c.adopt(&admin(), rivals[chosen].signed.hash())
+            .await
+            .unwrap();
+        pass(RECOVERY_WAIT.0 + 1).await;
+
+        let is_given_up = chosen == 1;
+        assert_eq!(c.settle_recovery().await.ok(), Some(!is_given_up));
+        assert_eq!(version(c), if is_given_up { 1 } else { 2 });
+        assert!(c.disputed_charters().is_empty());
+        let c = trio.c.restarted();
+        assert!(c.invite(&admin(), Span::hours(1)).await.is_ok());
+    }
+}
+
 /// The authorities were only said to be lost.
 #[tokio::test(start_paused = true)]
 async fn a_charter_of_the_authorities_makes_a_fork_of_a_recovery_that_waits() {

@@ -37,9 +37,13 @@ fn go_by(state: &mut State, chain: Chain) {
     state.members.recount(&chain);
     let link = chain.in_force().clone();
     let version = link.charter.version;
-    state
-        .charters_seen
-        .retain(|seen| seen.link.hash != link.hash);
+    // What follows a charter that somebody decided against is worth nothing any more.
+    state.charters_seen.retain(|seen| {
+        let before = seen.link.charter.version.checked_sub(1);
+        let before = before.and_then(|before| chain.version(before));
+        let follows = before.is_some_and(|before| seen.link.charter.previous == Some(before.hash));
+        follows && seen.link.hash != link.hash
+    });
     for seen in &mut state.charters_seen {
         // The authorities were quicker than the recovery, or it was for a version that is gone.
         if seen.link.charter.version <= version {
