@@ -1347,3 +1347,28 @@ async fn a_charter_is_heard_of_at_once_and_who_decides_for_one_says_what_it_is_b
     assert!(!changes.is_empty());
     assert!(!is_authority() && !c.is_authority());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_that_became_complete_is_shown_to_whoever_holds_it_half_signed() {
+    let keys = [recovery_key(201), recovery_key(202), recovery_key(203)];
+    let Trio { a, b, c, .. } = trio_with(keys.iter().map(SigningKey::public).collect()).await;
+    let change = Amendment {
+        remove: [&a, &b]
+            .map(|node| node.identity().authority.public())
+            .to_vec(),
+        ..Amendment::default()
+    };
+    let half = c.recover(&admin(), &change, &keys[..1]).await.unwrap();
+    assert_eq!(c.send_proposal(a.member(), half.id).await, Ok(false));
+    assert_eq!(only(&a), half.id);
+    let mut whole = half.proposal;
+    let network = c.current_network().unwrap();
+    whole.sign(&keys[1], network.chain.in_force()).unwrap();
+    c.take_file(vec![whole]).await.unwrap();
+    assert!(c.proposals().is_empty());
+    assert_eq!(c.disputed_charters().len(), 1);
+
+    assert!(c.send_proposal(a.member(), half.id).await.is_ok());
+
+    assert_eq!(a.disputed_charters().len(), 1);
+}

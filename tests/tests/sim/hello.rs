@@ -397,6 +397,9 @@ async fn an_answer_that_names_another_member_key_asker_or_question_is_not_believ
         let told = urgent.exchange_trust(hospital.member()).await;
         assert_eq!(told.is_ok(), holds);
     }
+    liar.says_in(Some([9; 16]), Rpc::Trust, |_: &mut TrustAnswer| ());
+    let told = urgent.exchange_trust(hospital.member()).await;
+    assert_eq!(told.err(), Some(PeerCode::Unavailable));
     // A refusal is an answer too.
     let unknown = Handle([9; 20]);
     plant(urgent, unknown, hospital.member()).await;

@@ -35,7 +35,17 @@ impl<'a> Liar<'a> {
     }
 
     /// Changes each answer to one sort of call from here on.
-    pub(crate) fn says<A: Body>(&self, rpc: Rpc, mut change: impl FnMut(&mut A) + Send + 'static) {
+    pub(crate) fn says<A: Body>(&self, rpc: Rpc, change: impl FnMut(&mut A) + Send + 'static) {
+        self.says_in(None, rpc, change);
+    }
+
+    /// The same, and says that it answers in another session, whose number it writes on the seal.
+    pub(crate) fn says_in<A: Body>(
+        &self,
+        other: Option<[u8; 16]>,
+        rpc: Rpc,
+        mut change: impl FnMut(&mut A) + Send + 'static,
+    ) {
         let opening = OpeningKey::from_bytes(&opening_seed(self.seed));
         let (network, node, sessions) = (self.network, self.node.shared(), self.sessions.clone());
         self.net.between(Some(Box::new(move |frame: &mut Frame| {
@@ -63,11 +73,10 @@ impl<'a> Liar<'a> {
                     change(&mut answer);
                     let envelope = node.identity().node.sign(&network, &answer);
                     let plain = wire::encode_envelope(&envelope);
-                    let ciphertext = keys.seal_answer(&sealed.header, 0, &plain).unwrap();
-                    frame.bytes = wire::encode_sealed(&wire::Sealed {
-                        header: sealed.header,
-                        ciphertext,
-                    });
+                    let mut header = sealed.header;
+                    header.session = other.unwrap_or(session);
+                    let ciphertext = keys.seal_answer(&header, 0, &plain).unwrap();
+                    frame.bytes = wire::encode_sealed(&wire::Sealed { header, ciphertext });
                 }
             }
             Fate::Deliver

@@ -227,16 +227,7 @@ impl<W: World> Node<W> {
 
     /// Ends everything with a member that was thrown out; its next request is refused in any case.
     pub(super) fn expel(&self, member: MemberId) {
-        let node = {
-            let mut state = self.state();
-            let node = state.members.get(&member).map(|known| known.node_key());
-            // The keys of its sessions go; whatever else is held of it serves nobody any more.
-            state.outbound.remove(&member);
-            if let Some(node) = node {
-                state.sessions.end(&node);
-            }
-            node
-        };
+        let node = self.state().end_sessions(member);
         if let Some(node) = node.filter(|node| *node != self.node_key()) {
             self.world.forget(node);
         }
@@ -286,6 +277,17 @@ impl<W: World> Node<W> {
 }
 
 impl State {
+    /// Destroys the keys of all sessions with a member; whatever else is held of it serves nobody any
+    /// more. Returns its node key.
+    fn end_sessions(&mut self, member: MemberId) -> Option<NodeKey> {
+        let node = self.members.get(&member).map(|known| known.node_key());
+        self.outbound.remove(&member);
+        if let Some(node) = node {
+            self.sessions.end(&node);
+        }
+        node
+    }
+
     /// A number that changes with what is known of the active members. It is a hint and no proof.
     fn members_mark(&self, now: Timestamp) -> u64 {
         self.members
@@ -420,7 +422,52 @@ pub(super) fn push_revoked(batch: &mut Batch, newly: &BTreeSet<MemberId>) {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
     use super::*;
+    use crate::{
+        crypto::{OpeningKey, SealContext, SealingKey, SecretKey, begin_session},
+        flows::Fold,
+        membership::fixture,
+        session::Outbound,
+    };
+
+    #[test]
+    fn of_a_member_that_is_thrown_out_no_session_key_is_kept_and_of_others_all() {
+        let network = fixture::Network::new();
+        let fold = Fold::new(MemberId([9; 16]), SecretKey::default());
+        let mut state = fold.lock();
+        let opening = OpeningKey::from_bytes(&SecretKey::new([1; 32]));
+        let context = SealContext {
+            network: network.id,
+            recipient: MemberId([9; 16]),
+            key_id: opening.id(),
+        };
+        let sealing = SealingKey::parse(&opening.public()).unwrap();
+        let mut dice = ChaCha20Rng::seed_from_u64(1);
+        let now = fixture::NOW;
+        let members = [1, 2].map(|number| {
+            let (known, subject) = (network.known(number), fixture::subject(number));
+            let restored = state.members.restore(&known, &network.id, &network.chain);
+            assert!(restored.is_ok());
+            let begun = begin_session(&mut dice, &sealing, &context);
+            let node = subject.node_key;
+            state.sessions.begin(node, [7; 16], begun.1.clone(), now);
+            let outbound = Outbound::new(opening.id(), [7; 16], begun, now);
+            state.outbound.insert(subject.member, outbound);
+            subject
+        });
+
+        let ended = state.end_sessions(members[0].member);
+
+        assert_eq!(ended, Some(members[0].node_key));
+        for (subject, kept) in members.into_iter().zip([false, true]) {
+            let inbound = state.sessions.keys(subject.node_key, [7; 16], now);
+            assert_eq!(inbound.is_some(), kept);
+            assert_eq!(state.outbound.contains_key(&subject.member), kept);
+        }
+    }
 
     #[test]
     fn entries_max_that_were_thrown_out_at_once_are_named_and_the_rest_counted() {

@@ -11,13 +11,13 @@ use crate::{
     types::{Kind, MemberId, NetworkId, NodeKey, Timestamp},
 };
 
-pub(super) const NOW: Timestamp = Timestamp(1_795_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
-pub(super) fn key(seed: u8) -> SigningKey {
+pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&SecretKey::new([seed; 32]))
 }
 
-pub(super) fn organization() -> Organization {
+pub(crate) fn organization() -> Organization {
     Organization {
         name: "Cedar Clinic".to_owned(),
         kind: Kind::Clinic,
@@ -33,7 +33,7 @@ pub(super) fn organization() -> Organization {
     }
 }
 
-pub(super) fn founding(authorities: &[SigningKey], threshold: u32) -> Founding {
+pub(crate) fn founding(authorities: &[SigningKey], threshold: u32) -> Founding {
     Founding {
         name: "Springfield".to_owned(),
         template: Template::OptIn,
@@ -45,13 +45,13 @@ pub(super) fn founding(authorities: &[SigningKey], threshold: u32) -> Founding {
 }
 
 /// Signs a genesis as it is, under the network that its own body names.
-pub(super) fn sign_genesis(charter: &Charter, signers: &[SigningKey]) -> Envelope {
+pub(crate) fn sign_genesis(charter: &Charter, signers: &[SigningKey]) -> Envelope {
     let body = charter.encode();
     let network = genesis_id(&body);
     sign_by(charter, &network, signers)
 }
 
-pub(super) fn sign_by<T: Body>(value: &T, network: &NetworkId, signers: &[SigningKey]) -> Envelope {
+pub(crate) fn sign_by<T: Body>(value: &T, network: &NetworkId, signers: &[SigningKey]) -> Envelope {
     let mut envelope = Envelope {
         body: value.encode().into(),
         signatures: Vec::new(),
@@ -63,16 +63,16 @@ pub(super) fn sign_by<T: Body>(value: &T, network: &NetworkId, signers: &[Signin
 }
 
 /// A network of three authorities, two of which must sign.
-pub(super) struct Network {
-    pub(super) id: NetworkId,
-    pub(super) charter: Charter,
-    pub(super) genesis: Envelope,
-    pub(super) chain: Chain,
-    pub(super) authorities: [SigningKey; 3],
+pub(crate) struct Network {
+    pub(crate) id: NetworkId,
+    pub(crate) charter: Charter,
+    pub(crate) genesis: Envelope,
+    pub(crate) chain: Chain,
+    pub(crate) authorities: [SigningKey; 3],
 }
 
 impl Network {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authorities = [key(101), key(102), key(103)];
         let charter = Charter::genesis(founding(&authorities, 2), NOW, [9; 16]).unwrap();
         let genesis = sign_genesis(&charter, &authorities);
@@ -86,29 +86,29 @@ impl Network {
     }
 
     /// Signs with as many authorities as must.
-    pub(super) fn sign<T: Body>(&self, value: &T) -> Envelope {
+    pub(crate) fn sign<T: Body>(&self, value: &T) -> Envelope {
         sign_by(value, &self.id, &self.authorities[..2])
     }
 
-    pub(super) fn credential(&self, number: u8, sequence: u64) -> Credential {
+    pub(crate) fn credential(&self, number: u8, sequence: u64) -> Credential {
         let mut organization = organization();
         organization.npi.clear();
         organization.name = format!("Clinic {number}");
         Credential::issue(self.id, subject(number), organization, sequence, NOW).unwrap()
     }
 
-    pub(super) fn key_set(&self, number: u8, sequence: u64) -> KeySet {
+    pub(crate) fn key_set(&self, number: u8, sequence: u64) -> KeySet {
         let public = OpeningKey::from_bytes(&SecretKey::new([number; 32])).public();
         let keys = vec![HpkeKey::xwing(public).unwrap()];
         KeySet::issue(subject(number), sequence, keys, key(99).public(), NOW).unwrap()
     }
 
-    pub(super) fn node_record(&self, number: u8, sequence: u64) -> NodeRecord {
+    pub(crate) fn node_record(&self, number: u8, sequence: u64) -> NodeRecord {
         let addresses = vec![Bytes::from_static(&[4, 127, 0, 0, 1, 6, 28, 252])];
         NodeRecord::issue(subject(number), sequence, addresses, NOW)
     }
 
-    pub(super) fn known(&self, number: u8) -> Known {
+    pub(crate) fn known(&self, number: u8) -> Known {
         Known {
             credential: self.sign(&self.credential(number, 1)),
             key_set: Some(key(number).sign(&self.id, &self.key_set(number, 1))),
@@ -118,7 +118,7 @@ impl Network {
 }
 
 /// A member of that number, with the key of that number.
-pub(super) fn subject(number: u8) -> Subject {
+pub(crate) fn subject(number: u8) -> Subject {
     Subject {
         member: MemberId([number; 16]),
         node_key: NodeKey(key(number).public()),

@@ -9,7 +9,7 @@ mod check;
 mod credential;
 mod describe;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod heartbeat;
 mod identity;
 mod join;
