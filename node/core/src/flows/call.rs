@@ -146,10 +146,11 @@ impl<W: World> Node<W> {
             .map_err(|_| AskError::Forged)?;
         let envelope = wire::decode_envelope(&plain).map_err(|_| AskError::Forged)?;
         let network = self.network_id().ok_or(AskError::Forged)?;
-        let answer = envelope.verify::<A>(&network);
+        let signer = &asked.peer.node_key.0;
+        let answer = envelope.verify_by::<A>(signer, &network);
         let refused = answer
             .is_err()
-            .then(|| envelope.verify::<Refused>(&network).ok())
+            .then(|| envelope.verify_by::<Refused>(signer, &network).ok())
             .flatten();
         if let Some(refused) = refused {
             self.check_answer(asked, &refused)?;
@@ -162,8 +163,7 @@ impl<W: World> Node<W> {
 
     fn check_answer<A: Message>(&self, asked: &Asked, answer: &Signed<A>) -> Result<(), AskError> {
         let head = answer.value().head();
-        let right = answer.signers() == [asked.peer.node_key.0]
-            && head.key == asked.peer.node_key
+        let right = head.key == asked.peer.node_key
             && head.member == asked.peer.member
             && head.audience == self.member()
             && head.answers == Some(asked.question);

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, future};
-use zeroize::Zeroizing;
 
 use super::{
     call::{AskError, Asked},
@@ -64,16 +63,26 @@ impl Recipient for Vec<u8> {
     }
 }
 
-impl Recipient for Sha256 {
+/// Takes a document to be checked, and keeps it where it is small, so that it is opened once.
+struct Checked {
+    hash: Sha256,
+    opened: Option<Vec<Bytes>>,
+}
+
+impl Recipient for Checked {
     async fn take(&mut self, bytes: Bytes) -> bool {
-        self.update(&bytes);
+        self.hash.update(&bytes);
+        if let Some(opened) = &mut self.opened {
+            opened.push(bytes);
+        }
         true
     }
 }
 
-async fn take_all(recipient: &mut impl Recipient, opened: Vec<Zeroizing<Vec<u8>>>) -> bool {
+/// Says whether all was taken.
+async fn take_all(recipient: &mut impl Recipient, opened: Vec<Bytes>) -> bool {
     for chunk in opened {
-        if !recipient.take(Bytes::from_owner(chunk)).await {
+        if !recipient.take(chunk).await {
             return false;
         }
     }
@@ -84,6 +93,8 @@ async fn take_all(recipient: &mut impl Recipient, opened: Vec<Zeroizing<Vec<u8>>
 struct Arrived {
     kept: Kept,
     opening: Opening,
+    /// All of it, opened and checked, where it is small.
+    opened: Option<Vec<Bytes>>,
 }
 
 impl<W: World> Node<W> {
@@ -150,8 +161,8 @@ impl<W: World> Node<W> {
             Err(FlowError::Unreachable { .. } | FlowError::Deadline { .. })
         );
         let handed_over = match outcome {
-            Ok(arrived) => self
-                .open_all(node, &arrived, recipient)
+            Ok(mut arrived) => self
+                .hand_over(node, &mut arrived, recipient)
                 .await
                 .map(|()| arrived.opening.into_received()),
             Err(error) => Err(error),
@@ -165,6 +176,20 @@ impl<W: World> Node<W> {
             holder,
             node,
         })
+    }
+
+    /// Hands a checked document over for as long as somebody takes it.
+    async fn hand_over(
+        &self,
+        node: NodeKey,
+        arrived: &mut Arrived,
+        recipient: &mut impl Recipient,
+    ) -> Result<(), FlowError> {
+        let Some(opened) = arrived.opened.take() else {
+            return self.open_all(node, arrived, recipient).await;
+        };
+        let _someone_left = take_all(recipient, opened).await;
+        Ok(())
     }
 
     /// Opens a document and hands it over for as long as somebody takes it, the next chunks being opened
@@ -185,8 +210,9 @@ impl<W: World> Node<W> {
             next += sealed.len() as u64;
             let few = sealed.len() <= 1;
             let open = move || {
-                let opened: Result<Vec<_>, _> =
-                    sealed.iter().map(|chunk| opener.open(chunk)).collect();
+                // Wiped when nobody holds it any more.
+                let open = |chunk: &Bytes| opener.open(chunk).map(Bytes::from_owner);
+                let opened: Result<Vec<_>, _> = sealed.iter().map(open).collect();
                 (opener, opened)
             };
             // To wake another thread costs more than to open one chunk.
@@ -211,11 +237,16 @@ impl<W: World> Node<W> {
     }
 
     /// Checks that all of a document opens and is what was signed, before any of it is shown.
-    async fn check(&self, node: NodeKey, arrived: &Arrived) -> Result<(), FlowError> {
-        let mut hash = Sha256::default();
-        self.open_all(node, arrived, &mut hash).await?;
-        let confirmed = arrived.opening.confirm(hash);
-        confirmed.map_err(|error| forged(node, error))
+    async fn check(&self, node: NodeKey, arrived: &mut Arrived) -> Result<(), FlowError> {
+        let mut checked = Checked {
+            hash: Sha256::default(),
+            opened: arrived.kept.is_in_memory().then(Vec::new),
+        };
+        self.open_all(node, arrived, &mut checked).await?;
+        let confirmed = arrived.opening.confirm(checked.hash);
+        confirmed.map_err(|error| forged(node, error))?;
+        arrived.opened = checked.opened;
+        Ok(())
     }
 
     async fn transfer(
@@ -257,8 +288,12 @@ impl<W: World> Node<W> {
         let opening = self
             .release(actor, fetch, (holder, node, network), receive)
             .await?;
-        let arrived = Arrived { kept, opening };
-        self.check(node, &arrived).await?;
+        let mut arrived = Arrived {
+            kept,
+            opening,
+            opened: None,
+        };
+        self.check(node, &mut arrived).await?;
         Ok(arrived)
     }
 
@@ -396,13 +431,8 @@ impl<W: World> Node<W> {
         let (answer, _) = self.reply(holder, reply)?;
         let statement = answer
             .release
-            .verify::<Disclosure>(&network)
-            .ok()
-            .filter(|statement| statement.signers() == [node.0])
-            .ok_or(FlowError::Forged {
-                node,
-                code: Code::Signature,
-            })?;
+            .verify_by::<Disclosure>(&node.0, &network)
+            .map_err(|_| forged(node, ReceiveError::Foreign))?;
         receive
             .finish(self.member(), answer.content_key, statement.into_value())
             .map_err(|error| forged(node, error))

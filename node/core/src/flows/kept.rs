@@ -76,6 +76,11 @@ impl Kept {
         })
     }
 
+    /// Whether it lies in memory alone.
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self.place, Place::Memory(_))
+    }
+
     /// Root and number of chunks that are here whole; none where there is no chunk.
     pub(super) fn resume(&self) -> Option<([u8; 32], u64)> {
         (self.chunks > 0).then_some((self.root, self.chunks))

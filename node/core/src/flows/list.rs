@@ -339,8 +339,7 @@ pub(super) fn verified_manifest(
     network: &crate::types::NetworkId,
     holder: NodeKey,
 ) -> Option<Signed<Manifest>> {
-    let manifest = envelope.verify::<Manifest>(network).ok()?;
-    (manifest.signers() == [holder.0]).then_some(manifest)
+    envelope.verify_by(&holder.0, network).ok()
 }
 
 #[cfg(test)]
