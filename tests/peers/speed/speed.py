@@ -26,6 +26,8 @@ SMALL = 20 << 10
 BIG = 64 << 20
 WORKERS = 16
 SMALL_COUNT = 640
+# Of one patient one release is made at a time, which would measure nothing but the disk.
+GIVEN = "Allegra Brio Calma Dolce Elegia Fermata Gavotta Humora Intrada Jota Kora Lenta Mesta Nona Ottava Piena".split()
 
 children = []
 
@@ -77,7 +79,7 @@ def serves(name):
 
 
 def nodes(files):
-    """A hospital that holds the files of one patient and an urgent care that may read them."""
+    """A hospital that holds the files of a patient for each worker, and an urgent care that may read them."""
     daemons = {}
     for name, kind in (("hospital", "hospital"), ("harbor", "urgent-care")):
         node(name, "init", "--name", name.title(), "--kind", kind, "--listen", "/ip4/127.0.0.1/tcp/0")
@@ -86,33 +88,52 @@ def nodes(files):
     node("hospital", "network", "found", "--name", "speed", "--policy", "opt-in")
     node("harbor", "network", "join", node("hospital", "network", "invite")["ticket"])
     node("hospital", "network", "approve", node("hospital", "network", "requests")["requests"][0]["id"])
+    found = []
+    for number in range(WORKERS if SMALL in files else 1):
+        of = files if number == 0 else {SMALL: files[SMALL]}
+        found.append(patient(number, of, node("harbor", "status")["node"]))
+    return daemons, found
+
+
+def patient(number, files, to):
+    """A patient of the hospital whom the urgent care may read: the handle, and a document for each file."""
+    identifier = {"system": "https://speed.example/mrn", "value": f"S-{number}"}
     person = {
         "resourceType": "Patient",
-        "identifier": [{"system": "https://speed.example/mrn", "value": "S-1"}],
-        "name": [{"family": "Tempo", "given": ["Allegra"]}],
+        "identifier": [identifier],
+        "name": [{"family": "Tempo", "given": [GIVEN[number]]}],
         "gender": "female",
-        "birthDate": "1960-04-05",
+        "birthDate": f"{1940 + number}-04-05",
     }
     (WORK / "patient.json").write_text(json.dumps(person))
+    known = {one["id"] for one in node("hospital", "patient", "list")["patients"]}
     node("hospital", "import", WORK / "patient.json")
-    patient = node("hospital", "patient", "list")["patients"][0]["id"]
+    patient = next(one["id"] for one in node("hospital", "patient", "list")["patients"] if one["id"] not in known)
     added = {
         size: node("hospital", "document", "add", "--patient", patient, "--type", "18842-5", path)["document"]
         for size, path in files.items()
     }
-    to = node("harbor", "status")["node"]
     node("hospital", "consent", "grant", "--patient", patient, "--to", to, "--purpose", "TREAT", "--by", "patient")
     deadline = time.monotonic() + 30
     while True:
         ledger = node(
-            "harbor", "locate", "--family", "Tempo", "--given", "Allegra", "--birth-date", "1960-04-05", "--sex", "F",
-            "--identifier", "https://speed.example/mrn=S-1", "--purpose", "TREAT",
+            "harbor", "locate", "--family", "Tempo", "--given", GIVEN[number], "--birth-date", person["birthDate"],
+            "--sex", "F", "--identifier", f"{identifier['system']}={identifier['value']}", "--purpose", "TREAT",
         )
-        found = [line["handle"] for line in ledger["nodes"] if line["answer"] == "match"]
-        if found:
-            return daemons, found[0], added
+        handles = [line["handle"] for line in ledger["nodes"] if line["answer"] == "match"]
+        if handles:
+            return handles[0], added
         if time.monotonic() > deadline:
             sys.exit("the hospital does not know the patient")
+
+
+def fetches(patients, count, size, workers):
+    """Fetches through the asking daemon: each worker reads a patient of its own, as far as patients have such a document."""
+    words = ["--socket", WORK / "harbor/admin.sock", "--count", count, "--workers", workers, "--bytes", size]
+    for handle, documents in patients:
+        if size in documents:
+            words += ["--handle", handle, "--document", documents[size]]
+    return load("fetch", *words)
 
 
 # ------------------------------------------------------------------ the peers
@@ -231,8 +252,8 @@ def main():
         path.write_text(secrets.token_hex(size // 2))
     hashes = {size: hashlib.sha256(path.read_bytes()).digest() for size, path in files.items()}
 
-    daemons, handle, documents = nodes(files)
-    socket = WORK / "harbor/admin.sock"
+    daemons, patients = nodes(files)
+    handle, documents = patients[0]
     keys = certificates()
     https = f"https://127.0.0.1:{nginx(keys, served)}"
     scp = sshd()
@@ -251,10 +272,6 @@ def main():
             "curl + nginx": to_file(WORK / "curled", hashes[size], *curl, "-o", WORK / "curled", f"{https}/{name}"),
             "scp": to_file(WORK / "copied", hashes[size], *scp, f"127.0.0.1:{files[size]}", WORK / "copied"),
         }
-
-    def requests_chartmesh(count, size, workers):
-        return load("fetch", "--socket", socket, "--handle", handle, "--document", documents[size],
-                    "--count", count, "--workers", workers, "--bytes", size)
 
     def requests_tonic(count, size, workers):
         return load("get", *tls, "--port", tonic_ports[size], "--count", count, "--workers", workers, "--bytes", size)
@@ -278,13 +295,13 @@ def main():
     for _ in range(ROUNDS):
         for peer, work in commands(BIG).items():
             note("64 MiB, by command (MB/s)", peer, BIG / 1e6 / timed(work))
-        took = requests_chartmesh(2, BIG, 1)
+        took = fetches(patients, 2, BIG, 1)
         note("64 MiB, connection warm (MB/s)", "chartmesh", BIG * took["count"] / 1e6 / took["seconds"])
         took = requests_tonic(4, BIG, 1)
         note("64 MiB, connection warm (MB/s)", "tonic + TLS", BIG * took["count"] / 1e6 / took["seconds"])
         for peer, work in commands(SMALL).items():
             note("20 KiB, by command (ms)", peer, timed(work) * 1e3)
-        took = requests_chartmesh(SMALL_COUNT, SMALL, WORKERS)
+        took = fetches(patients, SMALL_COUNT, SMALL, WORKERS)
         note("20 KiB, 16 at a time (1/s)", "chartmesh", took["count"] / took["seconds"])
         note("20 KiB, 16 at a time (1/s)", "nginx + ab", requests_nginx())
         took = requests_tonic(SMALL_COUNT * 8, SMALL, WORKERS)
@@ -326,13 +343,19 @@ def plot(rows):
     print(f"plot and figures: {OUT}")
 
 
-try:
-    main()
-finally:
-    for child in reversed(children):
-        child.send_signal(signal.SIGTERM)
-    for child in children:
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
+def ended_with(work):
+    """Does the work, and ends every child whatever becomes of it."""
+    try:
+        work()
+    finally:
+        for child in reversed(children):
+            child.send_signal(signal.SIGTERM)
+        for child in children:
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+if __name__ == "__main__":
+    ended_with(main)

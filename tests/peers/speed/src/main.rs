@@ -21,12 +21,12 @@ enum Command {
         /// The daemon's admin socket.
         #[arg(long)]
         socket: PathBuf,
-        /// The patient's handle.
-        #[arg(long)]
-        handle: String,
-        /// The document.
-        #[arg(long)]
-        document: String,
+        /// A patient's handle; each worker has its own where there are several.
+        #[arg(long, required = true)]
+        handle: Vec<String>,
+        /// A document of each.
+        #[arg(long, required = true)]
+        document: Vec<String>,
         #[command(flatten)]
         load: Load,
     },
@@ -74,15 +74,23 @@ async fn main() -> Result<(), Failure> {
             load,
         } => {
             let admin = admin::connect(socket).await?;
-            timed(load, move || {
-                admin::fetch(admin.clone(), handle.clone(), document.clone())
+            if handle.len() != document.len() {
+                return Err("as many documents as handles".into());
+            }
+            timed(load, move |worker| {
+                let which = worker as usize % handle.len();
+                admin::fetch(
+                    admin.clone(),
+                    handle[which].clone(),
+                    document[which].clone(),
+                )
             })
             .await
         }
         Command::Serve { keys, file } => tls::serve(&keys, &file).await,
         Command::Get { keys, port, load } => {
             let channel = tls::connect(&keys, port).await?;
-            timed(load, move || tls::get(channel.clone())).await
+            timed(load, move |_| tls::get(channel.clone())).await
         }
     }
 }
@@ -90,10 +98,10 @@ async fn main() -> Result<(), Failure> {
 /// Runs a load, one transfer ahead of the clock, and prints what it took.
 async fn timed<F, T>(load: Load, transfer: F) -> Result<(), Failure>
 where
-    F: Fn() -> T + Clone + Send + 'static,
+    F: Fn(u32) -> T + Clone + Send + 'static,
     T: Future<Output = Result<u64, Failure>> + Send,
 {
-    check(load, transfer().await?)?;
+    check(load, transfer(0).await?)?;
     let began = Instant::now();
     let workers = (0..load.workers).map(|worker| {
         let transfer = transfer.clone();
@@ -102,7 +110,7 @@ where
             let mut took_ms = Vec::with_capacity(share);
             for _ in 0..share {
                 let began = Instant::now();
-                check(load, transfer().await?)?;
+                check(load, transfer(worker).await?)?;
                 took_ms.push(began.elapsed().as_secs_f64() * 1e3);
             }
             Ok::<_, Failure>(took_ms)
