@@ -261,6 +261,11 @@ impl Holder {
 }
 
 impl Shared {
+    /// Whether not everybody may go by one charter any more.
+    pub(crate) fn is_disputed(&self) -> bool {
+        self.is_forked || self.is_recovered
+    }
+
     /// Whether two nodes go by one charter, where charters are disputed at all. Otherwise the one takes
     /// nobody for a member that only the other's charter admits.
     pub(crate) fn go_by_one_charter(&self, one: usize, other: usize, since: &Mark) -> bool {

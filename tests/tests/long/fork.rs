@@ -120,8 +120,7 @@ impl Run {
     /// wait has waited.
     pub(crate) async fn settle(&mut self) {
         self.take_next_keys().await;
-        let is_disputed = self.shared().is_forked || self.shared().is_recovered;
-        if !is_disputed {
+        if !self.shared().is_disputed() {
             return;
         }
         for _ in 0..4 {

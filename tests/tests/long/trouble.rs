@@ -165,6 +165,10 @@ impl Run {
 
     /// Throws a member out, now and then while it fetches from the authority.
     pub(crate) fn expel(&mut self, label: String, numbers: [u32; 4]) {
+        // What authorities sign that others have given up throws out of one part of the network.
+        if self.shared().is_disputed() {
+            return;
+        }
         let [by, whom, how, late] = numbers;
         let nodes = self.slots.len();
         let authorities = self.shared().model.authorities();
