@@ -35,6 +35,9 @@
 //! | a quorum complete with one signature | 17 | something that too few have signed |
 //! | a proposal that a new charter completes waits on | 46 | cannot join once all is well |
 //! | an applicant is known by the keys it asked with first | 59 | cannot join once all is well |
+//! | a charter of the authorities taken while two are disputed | 13 | another charter while two are disputed |
+//! | a recovery takes effect at once | 21 | a recovery whose time has not come |
+//! | a recovery of a charter given up takes effect | 175 | goes by another charter |
 //! | the end of a key set not looked at | none | a run never seals to a key set that has ended |
 //! | the sequence of a key set not compared | none | a run never uses a key set that came back |
 //!
