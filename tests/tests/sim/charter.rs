@@ -499,6 +499,14 @@ async fn recovery_keys_replace_the_authorities_after_recovery_wait_and_not_befor
     assert_eq!(waits[0].takes_effect, Some(at));
     meet(&[&a, &c]).await;
     assert_eq!(a.disputed_charters().len(), 1, "everybody is alarmed");
+    // Shown as a proposal too, it is still one, and nothing to be written again each minute.
+    let shown = Proposal {
+        kind: ProposalKind::Charter,
+        signed: complete.proposal.signed.clone(),
+    };
+    a.take_file(vec![shown]).await.unwrap();
+    assert_eq!(a.settle_proposals().await.unwrap(), 0);
+    assert_eq!(audited(&a, Audited::CharterSeen).await.len(), 1);
     pass(RECOVERY_WAIT.0 - 60_000).await;
     assert_eq!(c.settle_recovery().await.ok(), Some(false));
     assert_eq!(version(&c), 0);

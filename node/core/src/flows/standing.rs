@@ -89,13 +89,19 @@ pub(super) fn settled_of(state: &State, id: ProposalId) -> Option<Proposal> {
     settled.find(|held| held.id() == id).cloned()
 }
 
-/// Whether what a proposal proposes, or something newer, is true already.
+/// Whether what a proposal proposes, or something newer, is true already, waits, or was decided against.
 pub(super) fn is_settled(state: &State, proposal: &Proposal) -> bool {
     match proposal.proposed() {
-        Ok(Proposed::Charter(charter)) => state
-            .network
-            .as_ref()
-            .is_some_and(|network| network.charter.version >= charter.version),
+        Ok(Proposed::Charter(charter)) => {
+            let hash = proposal.signed.hash();
+            let network = state.network.as_ref();
+            network.is_some_and(|network| network.charter.version >= charter.version)
+                || state.charters_refused.contains(&hash)
+                || state
+                    .charters_seen
+                    .iter()
+                    .any(|seen| seen.link.hash == hash)
+        }
         Ok(Proposed::Credential(credential)) => state
             .members
             .get(&credential.member)
