@@ -16,8 +16,8 @@ use libp2p::{
 };
 
 use super::{
-    batch::Gathered,
     cut::{Cut, Cuts},
+    gathered::Gathered,
     meter::{Meter, Meters, Way},
 };
 

@@ -5,13 +5,13 @@
 //! is its Ed25519 key, proven by Noise or TLS; addresses are hints.
 
 mod address;
-mod batch;
 mod call;
 mod cut;
 mod dial;
 mod directory;
 mod error;
 mod gate;
+mod gathered;
 mod guard;
 mod handle;
 mod incoming;

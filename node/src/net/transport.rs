@@ -4,7 +4,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use chartmesh_core::types::{NodeKey, limits};
-use futures::{StreamExt, future::Either};
+use futures::{StreamExt, future::Either, io::BufReader};
 use libp2p::{
     Multiaddr, PeerId, Transport,
     core::{
@@ -20,12 +20,14 @@ use libp2p::{
 
 use super::{
     Directory, Found, NetError, Proxy,
-    batch::ReadAhead,
     cut::Cuts,
     guard::{GuardedMuxer, GuardedUpgrade, Guards},
     meter::Meters,
     proxy::{ListenOnly, Outbound},
 };
+
+/// Bytes read of a socket at once, where they are there: a whole message of Noise. Noise itself asks for 8 KiB.
+const READ_AHEAD_BYTES: usize = 64 << 10;
 
 /// A connection: whose, and its streams.
 pub(super) type Muxed = (PeerId, StreamMuxerBox);
@@ -132,7 +134,7 @@ where
     muxer.set_max_num_streams(limits::MUXED_STREAMS_MAX);
     let noise = noise::Config::new(key).map_err(|_| NetError::Key)?;
     Ok(sockets
-        .map(|socket, _| ReadAhead::new(socket))
+        .map(|socket, _| BufReader::with_capacity(READ_AHEAD_BYTES, socket))
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
         .multiplex_ext(move |peer, _| GuardedUpgrade::new(muxer, guards, *peer))

@@ -795,15 +795,6 @@ async fn no_body_of_a_stranger_is_parsed() {
     assert!(told.is_ok());
 }
 
-/// Whether a node asks another about trust by itself, since the tape was last rewound.
-fn asks(world: &World, from: &SimNode, to: &SimNode) -> bool {
-    world.net.tape().iter().any(|frame| {
-        frame.rpc == Rpc::Trust
-            && frame.kind == Kind::Question
-            && (frame.from, frame.to) == (from.node_key(), to.node_key())
-    })
-}
-
 /// Hard case: lists of one version that are not the same, of which either may be the later.
 #[tokio::test(start_paused = true)]
 async fn a_node_gives_what_is_newer_and_asks_who_has_news_and_may_know_more() {
@@ -832,7 +823,7 @@ async fn a_node_gives_what_is_newer_and_asks_who_has_news_and_may_know_more() {
         };
         let _told: TrustAnswer = member.told(Rpc::Trust, &says).await.unwrap();
         pass(1_000).await;
-        assert_eq!(asks(&world, clinic, urgent), expected);
+        assert_eq!(asks_about_trust(&world.net, clinic, urgent), expected);
     }
     let new = SimNode::start(
         &world.net,
@@ -883,7 +874,11 @@ async fn a_node_gives_what_is_newer_and_asks_who_has_news_and_may_know_more() {
             pass(1_000).await;
             let gave = (told.revocations.is_some(), told.heartbeat.is_some());
             assert_eq!(gave, given, "{number}");
-            assert_eq!(asks(&world, clinic, urgent), asked && tell, "{number}");
+            assert_eq!(
+                asks_about_trust(&world.net, clinic, urgent),
+                asked && tell,
+                "{number}"
+            );
         }
     }
 }

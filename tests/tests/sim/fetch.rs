@@ -13,7 +13,7 @@ use chartmesh_core::{
     ports::{Journal as _, Records as _, Rpc, Table},
     records::{Batch, Document, Manifest, Place, RecordKind, Scope, StoreError},
     types::{
-        Code, DocumentId, PatientId, PeerCode, Purpose,
+        Code, DocumentId, Handle, PatientId, PeerCode, Purpose,
         limits::{CHUNK_BYTES, FETCH_MEMORY_MAX_BYTES, FETCH_STEP_CHUNKS, SEND_STEP_CHUNKS},
     },
     wire,
@@ -32,6 +32,20 @@ async fn large() -> (Scene, Vec<u8>) {
     (scene, bytes)
 }
 
+/// Fetches the document of a scene until its fourth chunk, with which the connection breaks.
+async fn cut_off(scene: &Scene) -> Handle {
+    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
+    let handle = located(urgent, clinic).await;
+    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
+        Kind::Chunk(3) => Fate::Break,
+        _ => Fate::Deliver,
+    })));
+    let cut = fetch(urgent, handle, scene.document).await;
+    assert_eq!(code(cut), Some(Code::PeerUnreachable));
+    net.between(None);
+    handle
+}
+
 fn chunks_sent(world: &World) -> Vec<u64> {
     let tape = world.net.tape().into_iter();
     tape.filter_map(|frame| match frame.kind {
@@ -45,15 +59,8 @@ fn chunks_sent(world: &World) -> Vec<u64> {
 async fn a_fetch_that_is_cut_resumes_and_is_one_disclosure() {
     let (scene, bytes) = large().await;
     let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
-    let handle = located(urgent, clinic).await;
-    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
-        Kind::Chunk(3) => Fate::Break,
-        _ => Fate::Deliver,
-    })));
-    let cut = fetch(urgent, handle, scene.document).await;
-    assert_eq!(code(cut), Some(Code::PeerUnreachable));
+    let handle = cut_off(&scene).await;
     assert_eq!(chunks_sent(&scene.world), [0, 1, 2, 3]);
-    net.between(None);
     net.rewind();
 
     let fetched = fetch(urgent, handle, scene.document).await.unwrap();
@@ -128,14 +135,8 @@ async fn a_small_document_is_kept_in_memory_while_it_comes() {
 #[tokio::test(start_paused = true)]
 async fn a_cut_fetch_resumes_after_both_ends_restarted() {
     let (scene, bytes) = large().await;
-    let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
-    let handle = located(urgent, clinic).await;
-    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
-        Kind::Chunk(3) => Fate::Break,
-        _ => Fate::Deliver,
-    })));
-    assert!(fetch(urgent, handle, scene.document).await.is_err());
-    net.between(None);
+    let (clinic, urgent) = (&scene.world.clinic, &scene.world.urgent);
+    let handle = cut_off(&scene).await;
 
     let clinic = clinic.restarted();
     let urgent = urgent.restarted();
@@ -387,16 +388,7 @@ async fn a_fetch_of_a_silent_holder_ends_and_so_does_one_that_nobody_wants() {
 async fn a_fetch_that_goes_on_elsewhere_than_it_was_asked_to_shows_nothing() {
     let (scene, bytes) = large().await;
     let (clinic, net) = (&scene.world.clinic, &scene.world.net);
-    let handle = located(&scene.world.urgent, clinic).await;
-    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
-        Kind::Chunk(3) => Fate::Break,
-        _ => Fate::Deliver,
-    })));
-    assert!(
-        fetch(&scene.world.urgent, handle, scene.document)
-            .await
-            .is_err()
-    );
+    let handle = cut_off(&scene).await;
     let urgent = scene.world.urgent.restarted();
     let lie = |head: &mut wire::FetchHead| head.from_chunk = 2;
     net.between(Some(Box::new(liar(clinic, 1, lie))));
@@ -414,13 +406,7 @@ async fn a_fetch_that_goes_on_elsewhere_than_it_was_asked_to_shows_nothing() {
 async fn a_kept_part_that_was_damaged_here_is_fetched_anew() {
     let (scene, bytes) = large().await;
     let (clinic, urgent, net) = (&scene.world.clinic, &scene.world.urgent, &scene.world.net);
-    let handle = located(urgent, clinic).await;
-    net.between(Some(Box::new(|frame: &mut Frame| match frame.kind {
-        Kind::Chunk(3) => Fate::Break,
-        _ => Fate::Deliver,
-    })));
-    assert!(fetch(urgent, handle, scene.document).await.is_err());
-    net.between(None);
+    let handle = cut_off(&scene).await;
     // A restart makes what was kept durable, so that it can be damaged.
     urgent.crash(usize::MAX);
     let urgent = urgent.restarted();

@@ -12,7 +12,7 @@ use chartmesh_core::{
     },
     wire::TrustAnswer,
 };
-use chartmesh_tests::{Kind as FrameKind, SimNode, SimWorld};
+use chartmesh_tests::{SimNode, SimWorld};
 
 use crate::{
     charter::{Trio, asked, meet, node, trio},
@@ -225,15 +225,6 @@ async fn a_heartbeat_about_a_list_that_gave_way_meanwhile_is_not_recorded() {
     assert!(confirmed(a) > about_the_list);
 }
 
-/// Whether somebody asked another about trust, most of all for a heartbeat.
-fn is_asked(trio: &Trio, from: &SimNode, to: &SimNode) -> bool {
-    trio.net.tape().iter().any(|frame| {
-        frame.rpc == Rpc::Trust
-            && frame.kind == FrameKind::Question
-            && (frame.from, frame.to) == (from.node_key(), to.node_key())
-    })
-}
-
 /// An authority that lies in the way of those who are honest: it is asked before them.
 #[tokio::test(start_paused = true)]
 async fn a_signature_under_a_heartbeat_that_does_not_hold_is_as_none() {
@@ -271,8 +262,8 @@ async fn a_signature_under_a_heartbeat_that_does_not_hold_is_as_none() {
         a.beat().await.unwrap();
 
         assert!(confirmed(&a) > before, "the two that are honest are enough");
-        assert!(is_asked(&trio, &a, first));
-        assert_eq!(is_asked(&trio, &a, second), more);
+        assert!(asks_about_trust(&trio.net, &a, first));
+        assert_eq!(asks_about_trust(&trio.net, &a, second), more);
     }
 }
 

@@ -8,6 +8,7 @@ use chartmesh_core::{
     flows::{Actor, Description, Fetch, FlowError, Mode, Search, Statement, Told, in_memory},
     locator::{Answer, Ledger},
     membership::{Founding, JoinState, Rules, Template, Ticket},
+    ports::Rpc,
     records::{ConsentForm, Demographics, Identifier, Name, Provision, Target},
     types::{
         Code, ConsentId, DocumentId, Handle, Kind, MemberId, PatientId, Purpose, Role, Sex,
@@ -15,7 +16,7 @@ use chartmesh_core::{
         limits::{LOCATE_DEADLINE, TICKET_LIFE},
     },
 };
-use chartmesh_tests::{SimDisk, SimNet, SimNode, Start, organization};
+use chartmesh_tests::{Kind as FrameKind, SimDisk, SimNet, SimNode, Start, organization};
 
 pub(crate) const TEXT: &[u8] =
     b"Allergy: penicillin, severe. Recorded 2024-03-01 by the clinic, confirmed 2025-06-30.";
@@ -342,4 +343,13 @@ pub(crate) async fn audited(node: &SimNode, kind: Audited) -> Vec<Entry> {
 pub(crate) async fn refusals(node: &SimNode) -> Vec<Code> {
     let entries = audited(node, Audited::RefusedMessage).await;
     entries.iter().filter_map(|entry| entry.code).collect()
+}
+
+/// Whether a node asks another about trust by itself, since the tape was last rewound.
+pub(crate) fn asks_about_trust(net: &SimNet, from: &SimNode, to: &SimNode) -> bool {
+    net.tape().iter().any(|frame| {
+        frame.rpc == Rpc::Trust
+            && frame.kind == FrameKind::Question
+            && (frame.from, frame.to) == (from.node_key(), to.node_key())
+    })
 }

@@ -202,9 +202,8 @@ async fn a_backdated_grant_does_not_outlive_a_revocation() {
 /// Hard case: a bound is a whole day, whatever the hour of the document.
 #[tokio::test(start_paused = true)]
 async fn a_list_holds_what_is_wanted_summaries_first_and_then_the_newest() {
-    let Scene { world, .. } = three().await;
+    let Scene { world, rosa, .. } = three().await;
     let (clinic, urgent) = (&world.clinic, &world.urgent);
-    let rosa = clinic.patients("portillo")[0].id;
     grant(clinic, rosa, urgent).await;
     let handle = located(urgent, clinic).await;
     let of = async |code: &str, date: &str| {
@@ -298,9 +297,8 @@ async fn a_list_holds_what_is_wanted_summaries_first_and_then_the_newest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handle_is_not_asked_about_at_its_end_nor_after() {
-    let Scene { world, .. } = three().await;
+    let Scene { world, rosa, .. } = three().await;
     let (clinic, urgent) = (&world.clinic, &world.urgent);
-    let rosa = clinic.patients("portillo")[0].id;
     grant(clinic, rosa, urgent).await;
     let document = clinic.documents(rosa)[0].0.id;
     let handle = Handle([9; 20]);
@@ -333,9 +331,8 @@ async fn a_handle_is_not_asked_about_at_its_end_nor_after() {
 
 #[tokio::test(start_paused = true)]
 async fn a_consent_names_what_for_and_ends_after_it_begins() {
-    let Scene { world, .. } = three().await;
+    let Scene { world, rosa, .. } = three().await;
     let (clinic, urgent) = (&world.clinic, &world.urgent);
-    let rosa = clinic.patients("portillo")[0].id;
     let begins = clinic.world().now();
     let stated = async |purposes: &[Purpose], form, until| {
         let said = chartmesh_core::flows::Statement {

@@ -135,17 +135,18 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
     let before = state.joins.get(&join.ticket);
     // Two first questions of one ticket may have been judged at once. The one written first counts:
     // the other neither undoes a decision nor gives the ticket to somebody else.
-    let is_first = before.is_none_or(|before| {
-        before.record.state == JoinState::Pending
-            && before.record.is_of_same_applicant(&join.request)
-    });
-    if join.state == JoinState::Pending && !is_first {
+    let is_pending = join.state == JoinState::Pending;
+    let asks_again = is_pending
+        && before.is_some_and(|before| {
+            before.record.state == JoinState::Pending
+                && before.record.is_of_same_applicant(&join.request)
+        });
+    if is_pending && before.is_some() && !asks_again {
         return Ok(());
     }
     let received = before.map_or(record.time, |before| before.received);
     let reused = before.and_then(|before| before.record.reused);
-    let keys_changed = before.map_or(0, |before| before.keys_changed);
-    let asks_again = before.is_some() && join.state == JoinState::Pending;
+    let keys_changed = before.map_or(0, |before| before.keys_changed) + u32::from(asks_again);
     let ticket = join.ticket;
     state.joins.insert(
         ticket,
@@ -153,7 +154,7 @@ fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), Wi
             record: JoinRecord { reused, ..join },
             received,
             delivered: false,
-            keys_changed: keys_changed + u32::from(asks_again),
+            keys_changed,
         },
     );
     standing::admit_waiting(state, &ticket);

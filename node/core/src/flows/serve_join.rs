@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     audit::{self, FloodKey, Heed},
-    crypto::{Envelope, SecretKey},
+    crypto::{Envelope, SecretKey, Signed},
     membership::{self, JoinAnswer, JoinError, JoinRecord, JoinRequest, JoinState},
     ports::World,
     records::{Batch, RecordKind, Scope},
@@ -111,7 +111,7 @@ impl<W: World> Node<W> {
             (state.joins.get(&claimed.ticket).cloned(), waiting.count())
         };
         if let Some(before) = before {
-            let again = self.asked_before(before, request.envelope(), ticket.expiry);
+            let again = self.asked_before(before, &request, ticket.expiry);
             return again.await.map_err(refused);
         }
         if now >= ticket.expiry {
@@ -145,13 +145,11 @@ impl<W: World> Node<W> {
     async fn asked_before(
         &self,
         before: Join,
-        request: &Envelope,
+        request: &Signed<JoinRequest>,
         expiry: Timestamp,
     ) -> Result<Join, Code> {
-        let asked = request
-            .claims::<JoinRequest>()
-            .map_err(|_| Code::MessageMalformed)?;
-        if !before.record.is_of_same_applicant(request) {
+        let asked = request.value();
+        if !before.record.is_of_same_applicant(request.envelope()) {
             let recorded = self.record_reuse(&before, asked.member).await;
             return Err(recorded.map_or(Code::StorageFailed, |()| Code::TicketUsed));
         }
@@ -165,7 +163,7 @@ impl<W: World> Node<W> {
         if first.is_ok_and(|first| first.id() == asked.id()) {
             return Ok(before);
         }
-        self.record_other_keys(before, request).await
+        self.record_other_keys(before, request.envelope()).await
     }
 
     /// Its sealing keys have changed while it waits: both ends must show the same six words.
@@ -175,17 +173,12 @@ impl<W: World> Node<W> {
         }
         let record = JoinRecord {
             request: request.clone(),
+            // With a time it would say that the ticket was used again, and nothing else.
+            reused: None,
             ..before.record.clone()
         };
         let mut batch = Batch::default();
-        batch.push(
-            RecordKind::Join,
-            Scope::Store,
-            wire::encode_join(&JoinRecord {
-                reused: None,
-                ..record.clone()
-            }),
-        );
+        batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
         self.commit(batch).await.map_err(|_| Code::StorageFailed)?;
         Ok(Join { record, ..before })
     }
