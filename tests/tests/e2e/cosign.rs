@@ -2,19 +2,12 @@
 
 use crate::{
     node::{Node, PATIENCE, text},
-    world::{World, invite, join, lines},
+    world::{World, active, invite, join, lines},
 };
 
 fn path(node: &Node, name: &str) -> String {
     let folder = node.dir.parent().expect("nodes lie in a scratch directory");
     folder.join(name).to_string_lossy().into_owned()
-}
-
-fn active(node: &Node) -> usize {
-    let members = node.run(&["network", "members"]);
-    lines(&members.json["members"])
-        .filter(|member| member["status"] == "active")
-        .count()
 }
 
 /// Three nodes that founded a network by files, two of three signing, and run; told beside that are more

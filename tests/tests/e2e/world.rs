@@ -112,9 +112,15 @@ pub(crate) fn admit(inviter: &Node, newcomer: &Node) {
     let ticket = invite(inviter);
     let asked = join(newcomer, &ticket).expect(0).json;
     approve(inviter, &text(&asked["id"]));
-    newcomer.wait("is a member", PATIENCE, || {
-        newcomer.run(&["network", "members"]).exit == 0
-    });
+    newcomer.wait("is a member", PATIENCE, || active(newcomer) > 0);
+}
+
+/// How many active members a node knows; none where it is no member itself.
+pub(crate) fn active(node: &Node) -> usize {
+    let members = node.run(&["network", "members"]);
+    lines(&members.json["members"])
+        .filter(|member| member["status"] == "active")
+        .count()
 }
 
 /// A ticket of an inviter.
