@@ -8,7 +8,7 @@ use chartmesh_core::{
     flows::Wanted,
     membership::{Credential, HpkeKey, KeySet, Known, Subject, capability},
     ports::{CallError, Clock, Journal as _, Rpc},
-    records::{Batch, RecordKind, Scope},
+    records::{Batch, Disk, RecordKind, Scope},
     types::{
         Code, Handle, Kind, MemberId, NetworkId, NodeKey, PeerCode, Purpose, Timestamp,
         limits::{
@@ -522,4 +522,47 @@ async fn taking_over_a_list_of_members_ends_after_call_time_max() {
     assert_eq!(heard, Ok(2));
     urgent.world().set_fsync(3);
     assert_eq!(urgent.sync_members(hospital.member()).await, Ok(3));
+}
+
+/// Two members tell of the same third at once, while the disk is slow.
+#[tokio::test(start_paused = true)]
+async fn what_two_members_say_of_a_third_at_once_is_written_once() {
+    let Scene { world, .. } = three().await;
+    let (clinic, hospital, urgent) = (&world.clinic, &world.hospital, &world.urgent);
+    let network = clinic.current_network().unwrap().id;
+    let told = |seed: u8| {
+        let start = start(seed, &format!("Organisation {seed}"), Kind::Clinic);
+        let new = SimNode::start(&world.net, &SimDisk::default(), start);
+        let credential = credential_of(clinic, &new, 1);
+        bare(clinic.identity().authority.sign(&network, &credential))
+    };
+    let liar = Liar::at(&world.net, hospital, 2);
+    let journal_bytes = || {
+        let len = urgent.disk().len("journal/00000000000000000001").unwrap();
+        len.unwrap()
+    };
+    let heard = async |of_clinic: Known, of_hospital: Known| {
+        let mut batch = Batch::default();
+        let body = wire::encode_member(&of_clinic);
+        batch.push(RecordKind::Member, Scope::Store, body);
+        assert!(clinic.world().commit(batch).await.is_ok());
+        liar.says(Rpc::Members, move |answer: &mut MembersAnswer| {
+            answer.known = vec![of_hospital.clone()];
+            answer.more = false;
+        });
+        let before = journal_bytes();
+        let (one, two) = futures::join!(
+            urgent.sync_members(clinic.member()),
+            urgent.sync_members(hospital.member()),
+        );
+        (one.unwrap() + two.unwrap(), journal_bytes() - before)
+    };
+    urgent.world().set_fsync(50);
+    let (different, two_records) = heard(told(20), told(21)).await;
+
+    let same = told(22);
+    let (once, one_record) = heard(same.clone(), same).await;
+
+    assert_eq!((different, once), (2, 1));
+    assert_eq!(one_record * 2, two_records);
 }

@@ -878,3 +878,29 @@ async fn a_patient_is_added_alone() {
     assert!(told.is_err());
     assert_eq!(clinic.counts(), before);
 }
+
+/// The caller goes away while the disk is still at it, and somebody sends the same again at once.
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_is_dropped_in_its_commit_hands_its_turn_on_when_it_took_effect() {
+    const SYNC_MS: u64 = 50;
+    for gives_up_after_ms in [SYNC_MS - 1, SYNC_MS + 1] {
+        let Scene { world, .. } = three().await;
+        let clinic = &world.clinic;
+        let before = clinic.counts();
+        let again = human("1", "Ana", "Diaz", "2015-01-01", "");
+        clinic.world().set_fsync(SYNC_MS);
+
+        let patience = std::time::Duration::from_millis(gives_up_after_ms);
+        let first = tokio::time::timeout(patience, async {
+            clinic.add_patient(&admin(), again.clone().into()).await
+        });
+        let first = first.await;
+        let second = clinic.add_patient(&admin(), again.into()).await.unwrap();
+
+        assert_eq!(first.is_ok(), gives_up_after_ms > SYNC_MS);
+        if let Ok(first) = first {
+            assert_eq!(first.unwrap(), second);
+        }
+        assert_eq!(clinic.counts().patients, before.patients + 1);
+    }
+}

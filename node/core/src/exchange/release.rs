@@ -1,10 +1,9 @@
 //! The last stage: what it takes for a content key to leave.
 
-use super::TurnGuard;
 use crate::{
     crypto::SecretKey,
     policy::Permit,
-    records::{Record, RecordKind, Recorded, Scope},
+    records::{Matter, Record, RecordKind, Recorded, Scope},
 };
 
 /// A decision that still stands and is on the disk, made in the patient's turn.
@@ -32,14 +31,9 @@ pub struct Release {
 }
 
 impl Release {
-    /// Joins a permit with its record; none where the turn is another patient's, or what was recorded
-    /// last is no audit entry of the patient.
-    pub(crate) fn new(
-        permit: Permit,
-        recorded: &Recorded,
-        turn: &TurnGuard,
-        key: SecretKey,
-    ) -> Option<Self> {
+    /// Joins a permit with its record; none where it was not decided in the patient's turn, or what was
+    /// recorded last is no audit entry of the patient.
+    pub(crate) fn new(permit: Permit, recorded: &Recorded, key: SecretKey) -> Option<Self> {
         let Record {
             leaf,
             position,
@@ -48,8 +42,9 @@ impl Release {
             ..
         } = recorded.records().last()?;
         let patient = permit.patient();
-        let recorded = *kind == RecordKind::Audit && *scope == Scope::Patient(patient);
-        (recorded && turn.patient() == patient).then_some(Self {
+        let in_turn = recorded.is_within(Matter::Patient(patient));
+        let audited = *kind == RecordKind::Audit && *scope == Scope::Patient(patient);
+        (in_turn && audited).then_some(Self {
             permit,
             key,
             leaf: *leaf,

@@ -16,7 +16,7 @@ use crate::{
         differences,
     },
     ports::{CallError, Rpc, World},
-    records::{Batch, RecordKind, Scope},
+    records::{Batch, RecordKind, Scope, TurnGuard},
     session::SessionError,
     types::{
         Code, NodeKey, PeerCode, Timestamp,
@@ -91,11 +91,11 @@ impl<W: World> Node<W> {
         actor: &Actor,
         amendment: &Amendment,
     ) -> Result<ProposalView, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.undisputed()?;
         let charter = self.amended(network.chain.in_force(), amendment)?;
         let proposal = Proposal::unsigned(ProposalKind::Charter, &charter);
-        self.propose(actor, proposal, &network).await
+        self.propose(actor, proposal, &network, &registration).await
     }
 
     /// Proposes other authorities in the name of the recovery keys of the genesis. Once enough of them
@@ -109,7 +109,7 @@ impl<W: World> Node<W> {
         amendment: &Amendment,
         keys: &[SigningKey],
     ) -> Result<ProposalView, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.undisputed()?;
         let link = network.chain.in_force();
         let charter = self.amended(link, amendment)?;
@@ -127,7 +127,8 @@ impl<W: World> Node<W> {
                 .sign(&self.identity().authority, link)
                 .map_err(|error| super::cosign::refused(&error))?;
         }
-        self.record_proposal(Some(actor), proposal, &network).await
+        self.record_proposal(Some(actor), proposal, &network, &registration)
+            .await
     }
 
     fn amended(&self, link: &Link, amendment: &Amendment) -> Result<Charter, FlowError> {
@@ -192,7 +193,7 @@ impl<W: World> Node<W> {
     /// # Errors
     /// [`Code::ProposalUnknown`] where no fork has a charter of that hash, [`FlowError::Store`].
     pub async fn adopt(&self, actor: &Actor, hash: [u8; 32]) -> Result<Vec<Line>, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let before = self.network()?.charter;
         let known = self.disputed_charters().into_iter().any(|disputed| {
             disputed.standing == Standing::Fork
@@ -203,7 +204,7 @@ impl<W: World> Node<W> {
                 code: Code::ProposalUnknown,
             });
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         batch.push(
             RecordKind::CharterAdopted,
             Scope::Store,
@@ -227,7 +228,7 @@ impl<W: World> Node<W> {
     /// # Errors
     /// [`FlowError::Store`].
     pub async fn settle_recovery(&self) -> Result<bool, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let now = self.now();
         let due = {
             let state = self.state();
@@ -240,12 +241,18 @@ impl<W: World> Node<W> {
         let Some(envelope) = due.filter(|_| !self.state().is_forked()) else {
             return Ok(false);
         };
-        self.record_charter(RecordKind::Charter, &envelope).await?;
+        self.record_charter(RecordKind::Charter, &envelope, &registration)
+            .await?;
         Ok(true)
     }
 
-    async fn record_charter(&self, kind: RecordKind, envelope: &Envelope) -> Result<(), FlowError> {
-        let mut batch = Batch::default();
+    async fn record_charter(
+        &self,
+        kind: RecordKind,
+        envelope: &Envelope,
+        registration: &TurnGuard,
+    ) -> Result<(), FlowError> {
+        let mut batch = Batch::within(registration);
         let (body, entry) = if kind == RecordKind::Charter {
             (
                 wire::encode_charter(envelope),
@@ -273,7 +280,7 @@ impl<W: World> Node<W> {
         &self,
         envelope: &Envelope,
     ) -> Result<Considered, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.network()?;
         let (job, chain) = (envelope.clone(), network.chain.clone());
         let (standing, link) = self
@@ -293,11 +300,12 @@ impl<W: World> Node<W> {
         };
         match standing {
             Standing::Next if !forked && !seen => {
-                self.record_charter(RecordKind::Charter, envelope).await?;
+                self.record_charter(RecordKind::Charter, envelope, &registration)
+                    .await?;
                 Ok(Considered::InForce)
             }
             Standing::Recovery | Standing::Fork if !seen && !full => {
-                self.record_charter(RecordKind::CharterSeen, envelope)
+                self.record_charter(RecordKind::CharterSeen, envelope, &registration)
                     .await?;
                 Ok(Considered::Seen)
             }

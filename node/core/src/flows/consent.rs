@@ -9,8 +9,8 @@ use crate::{
     policy::{self, Ask, Asker, Explanation, Facts, InForce},
     ports::World,
     records::{
-        Batch, Class, Consent, ConsentForm, Evidence, Provision, RecordKind, RevokeRecord, Scope,
-        Target,
+        Batch, Class, Consent, ConsentForm, Evidence, Matter, Provision, RecordKind, RevokeRecord,
+        Scope, Target,
     },
     session::Peer,
     types::{Code, ConsentId, PatientId, Purpose, Role, Timestamp},
@@ -100,8 +100,8 @@ impl<W: World> Node<W> {
             recorded_at: now,
             revoked: None,
         };
-        let _turn = self.turn(patient).await;
-        let mut batch = Batch::default();
+        let turn = self.turn(Matter::Patient(patient)).await;
+        let mut batch = Batch::within(&turn);
         batch.push(
             RecordKind::Consent,
             Scope::Patient(patient),
@@ -145,7 +145,7 @@ impl<W: World> Node<W> {
             state.consent_of.get(&consent).copied()
         };
         let patient = patient.ok_or_else(unknown)?;
-        let _turn = self.turn(patient).await;
+        let turn = self.turn(Matter::Patient(patient)).await;
         let (target, purpose) = {
             let state = self.state();
             state
@@ -159,7 +159,7 @@ impl<W: World> Node<W> {
                 })
                 .ok_or_else(unknown)?
         };
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&turn);
         batch.push(
             RecordKind::Revoke,
             Scope::Patient(patient),

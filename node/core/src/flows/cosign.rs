@@ -14,7 +14,7 @@ use crate::{
         describe,
     },
     ports::World,
-    records::{Batch, RecordKind, Scope},
+    records::{Batch, Matter, RecordKind, Scope, TurnGuard},
     types::{
         Code, MemberId, ProposalId, Timestamp,
         limits::{PROPOSAL_LIFE, PROPOSALS_PER_AUTHORITY_MAX},
@@ -101,7 +101,7 @@ impl<W: World> Node<W> {
     /// [`Code::ProposalUnknown`], [`Code::NotAuthority`], [`Code::OrganizationActive`],
     /// [`Code::ProposalConflict`], [`Code::CharterFork`], [`FlowError::Store`].
     pub async fn cosign(&self, actor: &Actor, id: ProposalId) -> Result<ProposalView, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.undisputed()?;
         let mut proposal = {
             let now = self.now();
@@ -113,7 +113,8 @@ impl<W: World> Node<W> {
             })?
         };
         self.sign_proposal(&mut proposal, &network)?;
-        self.record_proposal(Some(actor), proposal, &network).await
+        self.record_proposal(Some(actor), proposal, &network, &registration)
+            .await
     }
 
     /// Makes a proposal, signs it and records it; complete at once where one signature is enough.
@@ -122,9 +123,11 @@ impl<W: World> Node<W> {
         actor: &Actor,
         mut proposal: Proposal,
         network: &Network,
+        registration: &TurnGuard,
     ) -> Result<ProposalView, FlowError> {
         self.sign_proposal(&mut proposal, network)?;
-        self.record_proposal(Some(actor), proposal, network).await
+        self.record_proposal(Some(actor), proposal, network, registration)
+            .await
     }
 
     /// The network, where nobody has to decide between two charters first.
@@ -173,6 +176,7 @@ impl<W: World> Node<W> {
         actor: Option<&Actor>,
         proposal: Proposal,
         network: &Network,
+        registration: &TurnGuard,
     ) -> Result<ProposalView, FlowError> {
         let link = network.chain.in_force().clone();
         let (verified, job_link) = (proposal.clone(), link.clone());
@@ -184,7 +188,7 @@ impl<W: World> Node<W> {
         let view = self.viewed(&proposal, &link).ok_or(FlowError::Usage {
             code: Code::ProposalRefused,
         })?;
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(registration);
         batch.push(
             RecordKind::Proposal,
             Scope::Store,
@@ -205,6 +209,10 @@ impl<W: World> Node<W> {
             );
         }
         let mut thrown_out = Vec::new();
+        if let Proposed::Credential(credential) = &proposed {
+            let turn = self.turn(Matter::Member(credential.member)).await;
+            batch.also_within(&turn);
+        }
         if view.complete {
             thrown_out = self.push_effect(&mut batch, &proposal, &proposed, network)?;
         }
@@ -330,7 +338,7 @@ impl<W: World> Node<W> {
             .run(move || job.verify(&link))
             .await
             .map_err(|error| refused(&error))?;
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         // While its signatures were checked somebody else may have brought it, or what outdates it.
         let network = self.undisputed()?;
         if self.state().outdates(&proposed) {
@@ -357,7 +365,9 @@ impl<W: World> Node<W> {
             }
             merged
         };
-        let view = self.record_proposal(None, merged, &network).await?;
+        let view = self
+            .record_proposal(None, merged, &network, &registration)
+            .await?;
         Ok(Some(view.proposal))
     }
 }

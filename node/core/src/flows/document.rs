@@ -18,7 +18,10 @@ use crate::{
     },
     formats,
     ports::{Rng, Table, World},
-    records::{Batch, Coding, Document, KeyId, Manifest, RecordKind, Recorded, Scope, StoreError},
+    records::{
+        Batch, Coding, Document, KeyId, Manifest, Matter, RecordKind, Recorded, Scope, StoreError,
+        TurnGuard,
+    },
     types::{Code, DocumentId, FileId, PatientId, Timestamp, limits::DOCUMENT_MAX_BYTES},
     wire,
 };
@@ -80,7 +83,7 @@ impl<W: World> Node<W> {
         let manifest = manifest_of(&document)?;
         let (file, size, sha256) = (manifest.file, manifest.size, manifest.plain_sha256);
         // Only from here on does anybody else wait: the content may come slowly.
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         if let Some(document) = self.with_content(patient, &document.content) {
             self.discard(&[file]).await;
             return Ok(Added {
@@ -90,7 +93,7 @@ impl<W: World> Node<W> {
             });
         }
         let id = document.id;
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         batch.push(
             RecordKind::Document,
             Scope::Patient(patient),
@@ -117,8 +120,8 @@ impl<W: World> Node<W> {
 
     /// The turn of everything that registers patients or adds to their records, so that the same
     /// content arriving twice at once is stored once.
-    pub(super) async fn registration(&self) -> crate::exchange::TurnGuard {
-        self.turn(PatientId([0; 16])).await
+    pub(super) async fn registration(&self) -> TurnGuard {
+        self.turn(Matter::Registration).await
     }
 
     pub(super) fn patient_key(&self, patient: PatientId) -> Result<SecretKey, FlowError> {

@@ -15,7 +15,7 @@ use crate::{
         ProposalKind, Proposed, majority,
     },
     ports::World,
-    records::{Batch, RecordKind, Scope},
+    records::{Batch, RecordKind, Scope, TurnGuard},
     types::Code,
     wire,
 };
@@ -36,13 +36,14 @@ impl<W: World> Node<W> {
     /// # Errors
     /// [`Code::AlreadyInNetwork`], or [`FlowError::Store`].
     pub async fn found(&self, actor: &Actor, founding: Founding) -> Result<Network, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let alone = Founding {
             threshold: 1,
             ..founding
         };
         let file = self.founding_proposals(alone, &[], Vec::new())?;
-        self.begin_network(actor, &file.proposals).await
+        self.begin_network(actor, &file.proposals, &registration)
+            .await
     }
 
     /// Proposes a network of several authorities: its charter and their credentials, signed by this
@@ -218,24 +219,25 @@ impl<W: World> Node<W> {
         actor: &Actor,
         proposals: &[Proposal],
     ) -> Result<Network, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         for view in self.read_file(proposals)? {
             need_complete(&view)?;
         }
-        self.begin_network(actor, proposals).await
+        self.begin_network(actor, proposals, &registration).await
     }
 
     async fn begin_network(
         &self,
         actor: &Actor,
         proposals: &[Proposal],
+        registration: &TurnGuard,
     ) -> Result<Network, FlowError> {
         self.need_no_network()?;
         let (genesis, credentials) = proposals.split_first().ok_or(FlowError::Usage {
             code: Code::ProposalRefused,
         })?;
         let chain = Chain::found(&genesis.signed).map_err(|error| unusable(&error))?;
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(registration);
         batch.push(
             RecordKind::Charter,
             Scope::Store,

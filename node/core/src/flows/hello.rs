@@ -12,7 +12,7 @@ use crate::{
     crypto::{Envelope, Signed},
     membership::{self, Credential, Known, MembershipError, Offered, Status},
     ports::{CallError, Rpc, World},
-    records::{Batch, RecordKind, Scope},
+    records::{Batch, Matter, RecordKind, Scope},
     session::{Peer, SessionError, check_head},
     types::{
         Code, MemberId, NodeKey, PeerCode, Span, Timestamp,
@@ -261,6 +261,9 @@ impl<W: World> Node<W> {
     /// # Errors
     /// [`FlowError::Membership`] or [`FlowError::Store`]; then nothing has changed.
     pub(super) async fn take_over(&self, known: &Known) -> Result<Offered, FlowError> {
+        let claimed = known.claimed()?;
+        // Two statements of one member that come at once are compared with each other too.
+        let turn = self.turn(Matter::Member(claimed.member)).await;
         let now = self.now();
         let (network, part) = {
             let state = self.state();
@@ -281,7 +284,7 @@ impl<W: World> Node<W> {
             .ok()
             .is_some_and(|credential| self.state().owes_member(&credential, &after, now));
         if due {
-            let mut batch = Batch::default();
+            let mut batch = Batch::within(&turn);
             batch.push(
                 RecordKind::Member,
                 Scope::Store,

@@ -135,8 +135,11 @@ impl<W: World> Node<W> {
             .world
             .run(move || lines.iter().map(formats::read).collect::<Vec<_>>())
             .await;
-        let _registration = self.registration().await;
-        let mut work = Work::default();
+        let registration = self.registration().await;
+        let mut work = Work {
+            batch: Batch::within(&registration),
+            ..Work::default()
+        };
         let planned = self.plan_lines(plans, mode, met, &mut work).await;
         if mode == Mode::Store {
             // What is committed is in the node's state; what is not must not be taken for known.

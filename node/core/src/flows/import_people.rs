@@ -279,11 +279,11 @@ impl<W: World> Node<W> {
                 code: Code::FhirType,
             });
         }
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let planned = self.plan_patient(patient, &mut Met::default()).await?;
         let id = planned.id;
         if let Some((record, is_new)) = planned.record {
-            let mut batch = Batch::default();
+            let mut batch = Batch::within(&registration);
             if is_new {
                 batch.keys.push((id.into(), planned.key));
             }

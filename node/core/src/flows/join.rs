@@ -25,7 +25,7 @@ impl<W: World> Node<W> {
     /// # Errors
     /// [`Code::AlreadyInNetwork`], [`Code::TicketExpired`], [`FlowError::Store`].
     pub async fn join(&self, actor: &Actor, ticket: &Ticket) -> Result<(), FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         if self.state().network.is_some() {
             return Err(FlowError::State {
                 code: Code::AlreadyInNetwork,
@@ -39,7 +39,7 @@ impl<W: World> Node<W> {
         let text = ticket.to_text().map_err(|_| FlowError::Usage {
             code: Code::TicketMalformed,
         })?;
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         batch.push(
             RecordKind::JoinAsked,
             Scope::Store,
@@ -161,12 +161,12 @@ impl<W: World> Node<W> {
 
     /// Forgets a ticket that the inviter refused, so that another network can be joined or founded.
     async fn give_up_joining(&self, ticket: &Ticket) -> Result<(), FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         // Another ticket may have taken its place while the inviter was asked.
         if self.pending_ticket().map(|pending| pending.name()) != Some(ticket.name()) {
             return Ok(());
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         batch.push(
             RecordKind::JoinAsked,
             Scope::Store,
@@ -184,7 +184,7 @@ impl<W: World> Node<W> {
     }
 
     async fn become_member(&self, ticket: &Ticket, answer: JoinAnswer) -> Result<(), FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         if self.state().network.is_some() {
             // Two answers may arrive together; the first made us a member.
             return Ok(());
@@ -198,7 +198,7 @@ impl<W: World> Node<W> {
         let admission = answer
             .admission(&ticket.network, applicant, self.now())
             .map_err(|_| forged(Code::Signature))?;
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         for version in 0..=admission.chain.in_force().charter.version {
             if let Some(link) = admission.chain.version(version) {
                 batch.push(

@@ -15,7 +15,7 @@ use crate::{
         Ticket, capability,
     },
     ports::World,
-    records::{Batch, RecordKind, Scope, TicketIssued},
+    records::{Batch, RecordKind, Scope, TicketIssued, TurnGuard},
     types::{Code, MemberId, NetworkId, Span, Timestamp, limits::TICKETS_MAX},
     wire,
 };
@@ -148,7 +148,7 @@ impl<W: World> Node<W> {
     /// [`Code::RequestUnknown`], [`Code::NotAuthority`], [`Code::OrganizationActive`],
     /// [`Code::ProposalConflict`], [`Code::CharterFork`], [`FlowError::Store`].
     pub async fn approve(&self, actor: &Actor, words: &str) -> Result<Approval, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.undisputed()?;
         self.need_authority(&network)?;
         let request = self.waiting_request(|request| request.id() == words)?;
@@ -158,8 +158,13 @@ impl<W: World> Node<W> {
             });
         }
         let subject = request.subject();
-        self.propose_credential(actor, (subject, request.organization, 1), &network)
-            .await
+        self.propose_credential(
+            actor,
+            (subject, request.organization, 1),
+            &network,
+            &registration,
+        )
+        .await
     }
 
     pub(super) fn need_authority(&self, network: &Network) -> Result<(), FlowError> {
@@ -196,6 +201,7 @@ impl<W: World> Node<W> {
         actor: &Actor,
         (subject, organization, sequence): (Subject, Organization, u64),
         network: &Network,
+        registration: &TurnGuard,
     ) -> Result<Approval, FlowError> {
         let credential = self.credential_for(network.id, subject, organization, sequence)?;
         let proposal = Proposal::unsigned(ProposalKind::Credential, &credential);
@@ -204,10 +210,11 @@ impl<W: World> Node<W> {
         let view = match signed {
             // Since it was signed, a charter has come that asks for fewer signatures.
             Some(view) if view.complete => {
-                self.record_proposal(None, view.proposal, network).await?
+                self.record_proposal(None, view.proposal, network, registration)
+                    .await?
             }
             Some(view) => view,
-            None => self.propose(actor, proposal, network).await?,
+            None => self.propose(actor, proposal, network, registration).await?,
         };
         Ok(Approval { credential, view })
     }

@@ -12,7 +12,7 @@ use crate::{
     membership::{Organization, Template},
     policy::{Discoverability, Facts},
     ports::World,
-    records::{Batch, RecordKind, Recorded, Scope, StoreError},
+    records::{Batch, Matter, RecordKind, Recorded, Scope, StoreError, TurnGuard},
     session::Peer,
     types::{Code, MemberId, NetworkId, NodeKey, PatientId, Role, Timestamp, UserId},
     wire,
@@ -187,9 +187,9 @@ impl<W: World> Node<W> {
         }
     }
 
-    /// The turn of a patient, taken by release, revoke, and whatever must not interleave with them.
-    pub(super) async fn turn(&self, patient: PatientId) -> crate::exchange::TurnGuard {
-        let turn = self.state().turns.of(patient);
+    /// The turn of a matter, taken by whatever must not interleave with others of the same.
+    pub(super) async fn turn(&self, matter: Matter) -> TurnGuard {
+        let turn = self.state().turns.of(matter);
         turn.take().await
     }
 

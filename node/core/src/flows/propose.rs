@@ -104,7 +104,7 @@ impl<W: World> Node<W> {
     /// # Errors
     /// [`FlowError::Store`].
     pub async fn settle_proposals(&self) -> Result<usize, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let mut looked_at = BTreeSet::new();
         let mut made_true = 0;
         loop {
@@ -120,7 +120,10 @@ impl<W: World> Node<W> {
             if !proposed.is_ok_and(|proposed| !self.state().outdates(&proposed)) {
                 continue;
             }
-            match self.record_proposal(None, view.proposal, &network).await {
+            match self
+                .record_proposal(None, view.proposal, &network, &registration)
+                .await
+            {
                 Ok(_) => made_true += 1,
                 Err(FlowError::Store(error)) => return Err(FlowError::Store(error)),
                 // It waits until it lapses, as one that lacks signatures does.

@@ -30,7 +30,7 @@ impl<W: World> Node<W> {
         member: MemberId,
         change: Option<&Envelope>,
     ) -> Result<Approval, FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.undisputed()?;
         self.need_authority(&network)?;
         let (held, organization) = {
@@ -61,8 +61,13 @@ impl<W: World> Node<W> {
                 }
             };
         let sequence = held.sequence + 1;
-        self.propose_credential(actor, (subject, organization, sequence), &network)
-            .await
+        self.propose_credential(
+            actor,
+            (subject, organization, sequence),
+            &network,
+            &registration,
+        )
+        .await
     }
 
     /// Says that this member goes over to another node key, signed by both; an authority is given it.

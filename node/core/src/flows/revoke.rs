@@ -67,7 +67,7 @@ impl<W: World> Node<W> {
         if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
             return Err(FlowError::Usage { code: Code::Usage });
         }
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.undisputed()?;
         self.need_authority(&network)?;
         let (list, mut revoked) = self.list_with(member, &network)?;
@@ -80,7 +80,7 @@ impl<W: World> Node<W> {
         };
         if network.charter.threshold == 1 {
             let signed = self.identity().authority.sign(&network.id, &list);
-            let mut batch = Batch::default();
+            let mut batch = Batch::within(&registration);
             self.push_revocation(&mut batch, &signed, &list, &network);
             push_audit(&mut batch, &entry);
             self.commit(batch).await?;
@@ -88,8 +88,10 @@ impl<W: World> Node<W> {
             return Ok(revoked);
         }
         let proposal = Proposal::unsigned(ProposalKind::RevocationList, &list);
-        let view = self.propose(actor, proposal, &network).await?;
-        let mut batch = Batch::default();
+        let view = self
+            .propose(actor, proposal, &network, &registration)
+            .await?;
+        let mut batch = Batch::within(&registration);
         push_audit(
             &mut batch,
             &audit::Entry {
@@ -216,7 +218,7 @@ impl<W: World> Node<W> {
         let Some(beaten) = self.gather_beat(&network, list, now).await else {
             return Ok(());
         };
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         // The list or the charter may have changed while the others were asked.
         let holds = {
             let state = self.state();
@@ -230,7 +232,7 @@ impl<W: World> Node<W> {
         if !holds {
             return Ok(());
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         push_heartbeat(&mut batch, &beaten);
         self.commit(batch).await?;
         self.state().news.tell(Audience::All);

@@ -20,7 +20,7 @@ use crate::{
     locator::Issued,
     policy::Permit,
     ports::{FetchPart, Stage, World},
-    records::{Batch, Disclosure, Document, Manifest},
+    records::{Batch, Disclosure, Document, Manifest, Matter, TurnGuard},
     session::Authenticated,
     types::{
         DisclosureId, DocumentId, FileId, NodeKey, PatientId, PeerCode,
@@ -342,7 +342,7 @@ impl<W: World> Node<W> {
             return Ok(self.deny(&question, &request, &claim, &refusal).await);
         };
         let _step = self.world.step(Stage::Release);
-        let turn = self.turn(patient).await;
+        let turn = self.turn(Matter::Patient(patient)).await;
         let _leaving = self.leaving(request.peer().member);
         let (issued, permit) = match self.decide(&request, &claim) {
             Ok(decided) => decided,
@@ -366,7 +366,7 @@ impl<W: World> Node<W> {
         request: &Authenticated<ReleaseRequest>,
         issued: &Issued,
         permit: Permit,
-        turn: &crate::exchange::TurnGuard,
+        turn: &TurnGuard,
     ) -> Result<(Release, Envelope), Refusal> {
         let body = request.body();
         let network = self.network_id().ok_or(Refusal::Unavailable)?;
@@ -386,7 +386,7 @@ impl<W: World> Node<W> {
             .map_err(|_| Refusal::Unavailable)?;
         let salt = self.random();
         let receipt = crypto::receipt(&salt, &body.manifest_hash);
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(turn);
         push_audit(
             &mut batch,
             &audit::Entry {
@@ -401,7 +401,7 @@ impl<W: World> Node<W> {
             .describe(&manifest.content_type, &manifest.coding),
         );
         let recorded = self.commit(batch).await.map_err(|_| Refusal::Unavailable)?;
-        let release = Release::new(permit, &recorded, turn, key).ok_or(Refusal::Unavailable)?;
+        let release = Release::new(permit, &recorded, key).ok_or(Refusal::Unavailable)?;
         let (audit_index, issued_at) = {
             let mut state = self.state();
             state.pending.remove(&body.disclosure);

@@ -12,7 +12,7 @@ use crate::{
     crypto::{Envelope, SecretKey, Signed},
     membership::{self, JoinAnswer, JoinError, JoinRecord, JoinRequest, JoinState},
     ports::World,
-    records::{Batch, RecordKind, Scope},
+    records::{Batch, RecordKind, Scope, TurnGuard},
     session::SessionError,
     types::{
         Code, MemberId, NodeKey, PeerCode, Timestamp,
@@ -103,7 +103,7 @@ impl<W: World> Node<W> {
             return Err(refused(Code::KeyRevoked));
         }
         // Two applicants with one ticket must not both find it unused.
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let (before, waiting) = {
             let state = self.state();
             let waiting = state.joins.values();
@@ -111,7 +111,7 @@ impl<W: World> Node<W> {
             (state.joins.get(&claimed.ticket).cloned(), waiting.count())
         };
         if let Some(before) = before {
-            let again = self.asked_before(before, &request, ticket.expiry);
+            let again = self.asked_before(before, &request, ticket.expiry, &registration);
             return again.await.map_err(refused);
         }
         if now >= ticket.expiry {
@@ -127,7 +127,7 @@ impl<W: World> Node<W> {
             credential: None,
             reused: None,
         };
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
         // The ticket is marked used before it is answered.
         self.commit(batch)
@@ -147,10 +147,11 @@ impl<W: World> Node<W> {
         before: Join,
         request: &Signed<JoinRequest>,
         expiry: Timestamp,
+        registration: &TurnGuard,
     ) -> Result<Join, Code> {
         let asked = request.value();
         if !before.record.is_of_same_applicant(request.envelope()) {
-            let recorded = self.record_reuse(&before, asked.member).await;
+            let recorded = self.record_reuse(&before, asked.member, registration).await;
             return Err(recorded.map_or(Code::StorageFailed, |()| Code::TicketUsed));
         }
         if before.record.state != JoinState::Pending {
@@ -163,11 +164,17 @@ impl<W: World> Node<W> {
         if first.is_ok_and(|first| first.id() == asked.id()) {
             return Ok(before);
         }
-        self.record_other_keys(before, request.envelope()).await
+        self.record_other_keys(before, request.envelope(), registration)
+            .await
     }
 
     /// Its sealing keys have changed while it waits: both ends must show the same six words.
-    async fn record_other_keys(&self, before: Join, request: &Envelope) -> Result<Join, Code> {
+    async fn record_other_keys(
+        &self,
+        before: Join,
+        request: &Envelope,
+        registration: &TurnGuard,
+    ) -> Result<Join, Code> {
         if before.keys_changed >= JOIN_KEYS_CHANGED_MAX {
             return Err(Code::Usage);
         }
@@ -177,7 +184,7 @@ impl<W: World> Node<W> {
             reused: None,
             ..before.record.clone()
         };
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(registration);
         batch.push(RecordKind::Join, Scope::Store, wire::encode_join(&record));
         self.commit(batch).await.map_err(|_| Code::StorageFailed)?;
         Ok(Join { record, ..before })
@@ -185,11 +192,16 @@ impl<W: World> Node<W> {
 
     /// A ticket is for one: a second use says that it was stolen, or the first was no friend. Recorded
     /// once a ticket, so that nobody fills the journal with it.
-    async fn record_reuse(&self, before: &Join, by: MemberId) -> Result<(), FlowError> {
+    async fn record_reuse(
+        &self,
+        before: &Join,
+        by: MemberId,
+        registration: &TurnGuard,
+    ) -> Result<(), FlowError> {
         if before.record.reused.is_some() {
             return Ok(());
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(registration);
         let record = JoinRecord {
             reused: Some(self.now()),
             ..before.record.clone()

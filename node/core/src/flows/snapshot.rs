@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ports::World,
-    records::{Batch, Document, RecordKind, Scope},
+    records::{Batch, Document, Matter, RecordKind, Scope},
     types::{
         DocumentId, FileId, PatientId, Timestamp,
         limits::{RELEASE_WAIT_MAX, SNAPSHOT_LIFE, SNAPSHOTS_MAX},
@@ -27,9 +27,8 @@ impl<W: World> Node<W> {
     /// [`FlowError::NotFound`], [`FlowError::Store`].
     pub(super) async fn snapshot(&self, patient: PatientId) -> Result<Document, FlowError> {
         let summary = self.patient(patient)?.summary;
-        // A turn of its own, named by the summary's random id: two fetches make one snapshot, and
-        // neither waits for an import nor keeps a revocation waiting.
-        let _making = self.turn(PatientId(summary.0)).await;
+        // A turn of its own: two fetches make one snapshot, and neither waits for an import nor keeps a revocation waiting.
+        let making = self.turn(Matter::Snapshot(summary)).await;
         let now = self.now();
         let known = self.patient(patient)?;
         let (have, over) = {
@@ -58,7 +57,7 @@ impl<W: World> Node<W> {
             .seal_document(patient, &key, in_memory(bytes), description, shows)
             .await?;
         let before = kept(&self.state());
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&making);
         batch.push(
             RecordKind::Document,
             Scope::Patient(patient),

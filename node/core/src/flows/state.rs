@@ -12,7 +12,7 @@ use super::{news::News, revoke::UnderWay};
 use crate::{
     audit::FloodCounter,
     crypto::{Envelope, OpeningKey, SecretKey, Tree},
-    exchange::{Leaves, Turns},
+    exchange::Leaves,
     locator::Handles,
     membership::{
         Chain, Charter, JoinRecord, Link, Member, Members, Proposal, Standing, Status, Trust,
@@ -20,6 +20,7 @@ use crate::{
     policy::{Discoverability, Permit},
     records::{
         Consent, Consents, Demographics, Document, KeyId, Place, Record, StoreError, TicketIssued,
+        Turns,
     },
     session::{Outbound, Peer, SessionError, Sessions},
     types::{

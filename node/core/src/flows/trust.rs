@@ -167,7 +167,7 @@ impl<W: World> Node<W> {
         list: Option<&Envelope>,
         heartbeat: Option<&Envelope>,
     ) -> Result<(), FlowError> {
-        let _registration = self.registration().await;
+        let registration = self.registration().await;
         let network = self.network()?;
         let now = self.now();
         let trust = self.state().trust.clone();
@@ -192,7 +192,7 @@ impl<W: World> Node<W> {
                 return Err(FlowError::State { code });
             }
         };
-        let mut batch = Batch::default();
+        let mut batch = Batch::within(&registration);
         let takes = matches!(
             judged.list,
             Some(ListOffered::Newer | ListOffered::Fork | ListOffered::Rival)

@@ -153,6 +153,17 @@ pub struct Members {
     revoked: BTreeSet<MemberId>,
 }
 
+impl Known {
+    /// What its credential claims, of whomever it is.
+    ///
+    /// # Errors
+    /// [`MembershipError::Statement`] where it cannot be read.
+    pub fn claimed(&self) -> Result<Credential, MembershipError> {
+        let claimed = self.credential.claims::<Credential>();
+        Ok(claimed.map_err(|error| StatementError::from(SignatureError::from(error)))?)
+    }
+}
+
 impl Members {
     /// Judges what a peer offers, at a time, and changes nothing: how it compares, and what would be
     /// known afterwards, to be committed and then given to [`Self::restore`].
@@ -179,10 +190,7 @@ impl Members {
     /// [`MembershipError::Full`] where there is no room for another member, or
     /// [`MembershipError::Statement`] where nobody can tell whom the offer is about.
     pub fn concerning(&self, offered: &Known) -> Result<Self, MembershipError> {
-        let claimed = offered
-            .credential
-            .claims::<Credential>()
-            .map_err(|error| StatementError::from(SignatureError::from(error)))?;
+        let claimed = offered.claimed()?;
         let held = self.members.get(&claimed.member);
         if held.is_none() && self.members.len() >= limits::MEMBERS_MAX {
             return Err(MembershipError::Full);
@@ -308,10 +316,7 @@ impl Members {
         chain: &Chain,
         now: Option<Timestamp>,
     ) -> Result<(Offered, Member), MembershipError> {
-        let claimed = offered
-            .credential
-            .claims::<Credential>()
-            .map_err(|error| StatementError::from(SignatureError::from(error)))?;
+        let claimed = offered.claimed()?;
         let member = claimed.member;
         // What the journal says of a member that was thrown out is history, to be shown.
         if now.is_some() && self.revoked.contains(&member) {

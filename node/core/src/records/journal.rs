@@ -1,5 +1,6 @@
 //! Records of the journal, before and after they are on the disk.
 
+use super::{Matter, TurnGuard};
 use crate::{
     crypto::SecretKey,
     types::{PatientId, Timestamp},
@@ -129,9 +130,23 @@ pub struct Batch {
     pub drafts: Vec<Draft>,
     /// Keys of new patients; in the keyring, durably, before the records that they seal.
     pub keys: Vec<(KeyId, SecretKey)>,
+    pub(super) turns: Vec<TurnGuard>,
 }
 
 impl Batch {
+    /// A batch that was decided on in a turn, which does not end before the batch has taken effect.
+    pub fn within(turn: &TurnGuard) -> Self {
+        Self {
+            turns: vec![turn.clone()],
+            ..Self::default()
+        }
+    }
+
+    /// As [`Self::within`], in another turn too.
+    pub fn also_within(&mut self, turn: &TurnGuard) {
+        self.turns.push(turn.clone());
+    }
+
     /// Adds a record.
     pub fn push(&mut self, kind: RecordKind, scope: Scope, body: impl Into<Bytes>) {
         self.drafts.push(Draft {
@@ -176,12 +191,26 @@ pub struct Record {
 pub struct Recorded {
     records: Vec<Record>,
     keys: Vec<(KeyId, SecretKey)>,
+    turns: Vec<TurnGuard>,
 }
 
 impl Recorded {
     /// Made by [`super::Log::sync`] and by nothing else.
-    pub(super) fn new(records: Vec<Record>, keys: Vec<(KeyId, SecretKey)>) -> Self {
-        Self { records, keys }
+    pub(super) fn new(
+        records: Vec<Record>,
+        keys: Vec<(KeyId, SecretKey)>,
+        turns: Vec<TurnGuard>,
+    ) -> Self {
+        Self {
+            records,
+            keys,
+            turns,
+        }
+    }
+
+    /// Whether it was decided on in the turn of a matter, which lasts at least as long as this.
+    pub fn is_within(&self, matter: Matter) -> bool {
+        self.turns.iter().any(|turn| turn.matter() == matter)
     }
 
     /// The records in order, for [`crate::flows`] to apply.

@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    Batch, Disk, KeyId, Keyring, Place, Record, Recorded, StoreError,
+    Batch, Disk, KeyId, Keyring, Place, Record, Recorded, StoreError, TurnGuard,
     frame::{self, FILE_HEADER_BYTES, FrameWriter, Head},
     replay::{Replay, Verified, read_record, verify},
     scan::{Flaw, Scan},
@@ -59,6 +59,7 @@ pub struct Pending {
 struct Written {
     records: Vec<Record>,
     keys: Vec<(KeyId, SecretKey)>,
+    turns: Vec<TurnGuard>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -272,6 +273,7 @@ impl<D: Disk> Log<D> {
             written.push(Written {
                 records,
                 keys: batch.keys,
+                turns: batch.turns,
             });
         }
         let (bytes, after) = frame.finish();
@@ -315,7 +317,7 @@ impl<D: Disk> Log<D> {
         Ok(pending
             .batches
             .into_iter()
-            .map(|written| Recorded::new(written.records, written.keys))
+            .map(|written| Recorded::new(written.records, written.keys, written.turns))
             .collect())
     }
 

@@ -14,6 +14,7 @@ mod replay;
 mod row;
 mod scan;
 mod stored;
+mod turn;
 
 pub use consent::{
     Class, Consent, ConsentForm, ConsentStatus, Consents, Evidence, Filing, ParseTargetError,
@@ -32,3 +33,4 @@ pub use stored::{
     AuditFields, HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord,
     TicketIssued,
 };
+pub use turn::{Matter, Turn, TurnGuard, Turns};
