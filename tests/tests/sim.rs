@@ -34,6 +34,8 @@ mod locate;
 mod order;
 #[path = "sim/quorum.rs"]
 mod quorum;
+#[path = "sim/renew.rs"]
+mod renew;
 #[path = "sim/replay.rs"]
 mod replay;
 #[path = "sim/revoke.rs"]

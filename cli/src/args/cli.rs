@@ -178,6 +178,7 @@ mod tests {
             "network adopt 00",
             "network rekey",
             "network reissue mem_a --change f",
+            "network reissue mem_a --renew",
             "init --name M --kind hospital --member mem_a",
             "status --output json",
             "peers --quiet",

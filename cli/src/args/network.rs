@@ -165,9 +165,11 @@ pub(crate) struct RecoverArgs {
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  chartmesh network reissue mem_mrtq4clcmnygsz3jmvxhi33smu --change maple.key-change\n  \
+        chartmesh network reissue mem_mrtq4clcmnygsz3jmvxhi33smu --renew\n  \
         chartmesh network reissue mem_mrtq4clcmnygsz3jmvxhi33smu\n\n\
-        Without --change the member has lost its key: it made a node anew with init --member, and asked to \
-        join with a ticket. Verify by other means that it is the same organisation, and compare the six words."
+        With --renew the member keeps its key for another year: a credential ends after 365 days, and counts no \
+        longer where network adopt gave up the charter that it rests on. Without either the member has lost its \
+        key: it made a node anew with init --member, and asked to join with a ticket. Verify by other means that it is the same organisation, and compare the six words."
 )]
 pub(crate) struct ReissueArgs {
     /// The member id.
@@ -175,6 +177,9 @@ pub(crate) struct ReissueArgs {
     /// What `network rekey` printed at the member, signed by its old key and its new one.
     #[arg(long, value_name = "FILE")]
     pub(crate) change: Option<PathBuf>,
+    /// Sign for the same node key anew, for another year.
+    #[arg(long, conflicts_with = "change")]
+    pub(crate) renew: bool,
 }
 
 /// Words of `network recovery-key`.

@@ -86,6 +86,7 @@ pub(crate) async fn run(
             let request = ReissueRequest {
                 member: args.member,
                 change: change.unwrap_or_default(),
+                renew: args.renew,
             };
             let reply = node
                 .call(async |mut admin| Ok(admin.network_reissue(request).await?.into_inner()))

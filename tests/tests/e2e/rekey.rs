@@ -87,7 +87,13 @@ fn a_member_goes_over_to_a_new_node_key_and_whoever_has_the_old_one_is_refused()
         "match",
         "nobody takes the thief for it"
     );
-    // What it took survives a restart.
+    // What it took survives a restart, and is good for another year.
+    let renewed = clinic.ok(&["network", "reissue", &member, "--renew"]);
+    assert_eq!(renewed["state"], "approved", "{renewed}");
+    let both = [
+        "network", "reissue", &member, "--renew", "--change", &change,
+    ];
+    clinic.run(&both).expect(2);
     hospital.stop();
     hospital.start();
     assert_eq!(hospital.ok(&["status"])["node"], hospital.id.as_str());

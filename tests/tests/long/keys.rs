@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chartmesh_core::{
     audit::{Entry, Kind as Audited},
     crypto::{Envelope, OpeningKey, SecretKey, SigningKey, sha256},
-    membership::{Credential, NodeKeyChange, StoredIdentity},
+    membership::{Credential, NodeKeyChange, Reissue, StoredIdentity},
     ports::{Clock, Rpc},
     types::{Code, MemberId, NodeKey, limits::KEY_SET_LIFE},
     wire,
@@ -332,7 +332,10 @@ impl Doer {
         let (member, old) = (self.node.member(), self.node.node_key());
         authority.begin();
         let actor = admin(&self.label);
-        let reissued = authority.node.reissue(&actor, member, Some(&change)).await;
+        let reissued = authority
+            .node
+            .reissue(&actor, member, &Reissue::Change(change))
+            .await;
         authority.note_governed("rekey", word(&reissued), |holder, position| {
             let out = holder.out_since(member);
             if holder.rules(position).is_none() {

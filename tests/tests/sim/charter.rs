@@ -2,11 +2,11 @@
 
 use chartmesh_core::{
     audit::Kind as Audited,
-    crypto::{SecretKey, SigningKey},
+    crypto::{Envelope, SecretKey, SigningKey},
     flows::{CharterBy, ProposalView},
     membership::{
-        Amendment, AuthorityClaim, JoinState, Proposal, ProposalKind, Rules, Standing, Template,
-        Ticket, capability,
+        Amendment, AuthorityClaim, JoinState, Proposal, ProposalKind, Reissue, Rules, Standing,
+        Template, Ticket, capability,
     },
     ports::{CallError, Clock as _, Journal as _, Rpc},
     records::{Batch, RecordKind, Scope},
@@ -629,7 +629,7 @@ async fn a_charter_of_the_authorities_makes_a_fork_of_a_recovery_that_waits() {
 }
 
 /// Admits an applicant by two of three.
-async fn admitted(trio: &Trio, applicant: &SimNode) {
+pub(crate) async fn admitted(trio: &Trio, applicant: &SimNode) {
     let ticket = asked(&trio.a, applicant).await;
     let words = applicant.own_words(&ticket);
     let approval = trio.a.approve(&admin(), &words).await.unwrap();
@@ -654,7 +654,7 @@ async fn after_a_loss_two_of_three_reissue_and_the_old_key_is_refused_at_its_nex
     let somebody = node(&trio.net, 12);
     asked(a, &somebody).await;
     assert_eq!(
-        code(a.reissue(&admin(), old.member(), None).await),
+        code(a.reissue(&admin(), old.member(), &Reissue::Loss).await),
         Some(Code::RequestUnknown)
     );
     let ticket = asked(a, &new).await;
@@ -665,7 +665,10 @@ async fn after_a_loss_two_of_three_reissue_and_the_old_key_is_refused_at_its_nex
         "a member is not admitted twice"
     );
 
-    let approval = a.reissue(&admin(), old.member(), None).await.unwrap();
+    let approval = a
+        .reissue(&admin(), old.member(), &Reissue::Loss)
+        .await
+        .unwrap();
     assert!(!approval.view.complete);
     meet(&[a, b]).await;
     let seen = b.proposals();
@@ -691,9 +694,9 @@ async fn a_new_node_key_is_signed_by_the_old_one_and_by_a_quorum() {
     let change = member.change_node_key(&next).unwrap();
     let mut forged = change.clone();
     forged.signatures.remove(0);
-    let reissued = async |change| {
+    let reissued = async |change: &Envelope| {
         trio.a
-            .reissue(&admin(), member.member(), Some(change))
+            .reissue(&admin(), member.member(), &Reissue::Change(change.clone()))
             .await
     };
     assert_eq!(code(reissued(&forged).await), Some(Code::ProposalRefused));
@@ -720,7 +723,7 @@ async fn a_new_node_key_is_signed_by_the_old_one_and_by_a_quorum() {
     assert_eq!(
         code(
             trio.a
-                .reissue(&admin(), member.member(), Some(&change))
+                .reissue(&admin(), member.member(), &Reissue::Change(change))
                 .await
         ),
         Some(Code::ProposalRefused),
@@ -773,7 +776,8 @@ async fn who_signed_one_charter_or_credential_signs_no_rival_and_may_propose_one
     let reissued = async |seed: u8| {
         let next = SigningKey::from_seed(&SecretKey::new([seed; 32]));
         let change = member.change_node_key(&next).unwrap();
-        a.reissue(&admin(), member.member(), Some(&change)).await
+        a.reissue(&admin(), member.member(), &Reissue::Change(change))
+            .await
     };
     let id = reissued(77).await.unwrap().view.id;
     pass(1_000).await;
@@ -1262,7 +1266,9 @@ async fn of_credentials_that_come_with_the_charters_only_an_own_newer_one_is_tak
     let Trio { net, a, b, c } = &trio;
     assert_eq!(member.pull_charters(b.node_key()).await, Ok(false));
     let change = member.change_node_key(&member.next_node_key()).unwrap();
-    let reissued = a.reissue(&admin(), member.member(), Some(&change)).await;
+    let reissued = a
+        .reissue(&admin(), member.member(), &Reissue::Change(change))
+        .await;
     let id = reissued.unwrap().view.id;
     a.send_proposal(b.member(), id).await.unwrap();
     let signed = b.cosign(&admin(), id).await.unwrap().proposal.signed;
@@ -1295,7 +1301,8 @@ async fn of_credentials_that_come_with_the_charters_only_an_own_newer_one_is_tak
 async fn a_node_that_is_no_authority_reissues_for_nobody_known_or_not() {
     let Scene { world, .. } = three().await;
     let (clinic, hospital) = (&world.clinic, &world.hospital);
-    let reissued = async |by: &SimNode, member| code(by.reissue(&admin(), member, None).await);
+    let reissued =
+        async |by: &SimNode, member| code(by.reissue(&admin(), member, &Reissue::Loss).await);
     let unknown = MemberId([9; 16]);
     let told = reissued(clinic, unknown).await;
     assert_eq!(told, Some(Code::MemberUnknown));

@@ -4,7 +4,7 @@ use chartmesh_core::{
     audit::Kind as Audited,
     crypto::Envelope,
     flows::Node,
-    membership::{Amendment, Heartbeat, JoinState, Status},
+    membership::{Amendment, Heartbeat, JoinState, Reissue, Status},
     ports::Rpc,
     types::{
         Code, PeerCode, Span, Timestamp,
@@ -296,7 +296,9 @@ async fn a_credential_that_waits_is_signed_and_taken_no_more_once_its_member_was
     let mut waiting = Vec::new();
     for member in [&kept, &gone] {
         let change = member.change_node_key(&member.next_node_key()).unwrap();
-        let reissued = a.reissue(&admin(), member.member(), Some(&change)).await;
+        let reissued = a
+            .reissue(&admin(), member.member(), &Reissue::Change(change))
+            .await;
         let id = reissued.unwrap().view.id;
         a.send_proposal(b.member(), id).await.unwrap();
         waiting.push(id);

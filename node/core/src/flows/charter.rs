@@ -1,5 +1,7 @@
 //! Versions of the charter: proposed, exchanged, disputed, decided.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{
@@ -13,13 +15,13 @@ use crate::{
     crypto::{Envelope, SigningKey},
     membership::{
         Amendment, Chain, Charter, Credential, Known, Line, Link, Proposal, ProposalKind, Standing,
-        differences,
+        Status, differences,
     },
     ports::{CallError, Rpc, World},
     records::{Batch, RecordKind, Scope, TurnGuard},
     session::SessionError,
     types::{
-        Code, NodeKey, PeerCode, Timestamp,
+        Code, MemberId, NodeKey, PeerCode, Timestamp,
         limits::{CALL_TIME_MAX, CHARTERS_SEEN_MAX, RECOVERY_WAIT},
     },
     wire::{self, CharterAnswer, CharterRequest},
@@ -194,7 +196,7 @@ impl<W: World> Node<W> {
     /// [`Code::ProposalUnknown`] where no fork has a charter of that hash, [`FlowError::Store`].
     pub async fn adopt(&self, actor: &Actor, hash: [u8; 32]) -> Result<Vec<Line>, FlowError> {
         let registration = self.registration().await;
-        let before = self.network()?.charter;
+        let (before, members) = (self.network()?.charter, self.active_members());
         let known = self.disputed_charters().into_iter().any(|disputed| {
             disputed.standing == Standing::Fork
                 && (disputed.hash == hash || disputed.rival == Some(hash))
@@ -220,7 +222,22 @@ impl<W: World> Node<W> {
         );
         self.commit(batch).await?;
         self.refresh_statements();
-        Ok(differences(&before, &self.network()?.charter))
+        let mut changes = differences(&before, &self.network()?.charter);
+        let still = self.active_members();
+        let out = members.iter().filter(|(id, _)| !still.contains_key(*id));
+        changes.extend(out.map(|(_, name)| Line {
+            name: "member no more, until reissued".to_owned(),
+            value: name.clone(),
+        }));
+        Ok(changes)
+    }
+
+    fn active_members(&self) -> BTreeMap<MemberId, String> {
+        let (now, state) = (self.now(), self.state());
+        let members = state.members.iter();
+        let active = members.filter(|member| member.status(now) == Status::Active);
+        let named = active.map(|member| (member.id(), member.organization().name.clone()));
+        named.collect()
     }
 
     /// Puts a recovery in force whose time has come. Returns whether it did.

@@ -1,4 +1,5 @@
-//! Another node key for a member: in routine, signed by the old key; after a loss, vouched for by people.
+//! Another credential for a member: with another node key, signed by the old one or, after a loss,
+//! vouched for by people; or with the same, for another year.
 
 use std::sync::Arc;
 
@@ -10,15 +11,14 @@ use super::{
 };
 use crate::{
     crypto::{Envelope, SigningKey},
-    membership::{Line, NodeKeyChange, Proposal, Proposed, Subject},
+    membership::{Line, NodeKeyChange, Proposal, Proposed, Reissue, Subject},
     ports::World,
     types::{Code, MemberId, NodeKey},
 };
 
 impl<W: World> Node<W> {
-    /// Proposes a credential with another node key for a member: the key of a change that the old key
-    /// signed, or after a loss the key of a request to join that names the member. That the organisation
-    /// is the same is for people to verify, at each authority that signs.
+    /// Proposes the next credential of a member. That the organisation is still the same is for people
+    /// to verify, at each authority that signs.
     ///
     /// # Errors
     /// [`Code::MemberUnknown`]; [`Code::RequestUnknown`] where nobody asked to join as that member with
@@ -28,7 +28,7 @@ impl<W: World> Node<W> {
         &self,
         actor: &Actor,
         member: MemberId,
-        change: Option<&Envelope>,
+        reissue: &Reissue,
     ) -> Result<Approval, FlowError> {
         let registration = self.registration().await;
         let network = self.undisputed()?;
@@ -40,26 +40,26 @@ impl<W: World> Node<W> {
             })?;
             (held.credential().clone(), held.organization().clone())
         };
-        let (subject, organization) =
-            match change {
-                Some(change) => {
-                    let change = NodeKeyChange::verify(change, &network.id, held.subject())
-                        .map_err(|_| FlowError::Usage {
-                            code: Code::ProposalRefused,
-                        })?;
-                    let subject = Subject {
-                        member,
-                        node_key: change.new_key,
-                    };
-                    (subject, organization)
-                }
-                None => {
-                    let request = self.waiting_request(|request| {
-                        request.member == member && request.node_key != held.node_key
-                    })?;
-                    (request.subject(), request.organization)
-                }
-            };
+        let (subject, organization) = match reissue {
+            Reissue::Change(change) => {
+                let change = NodeKeyChange::verify(change, &network.id, held.subject());
+                let change = change.map_err(|_| FlowError::Usage {
+                    code: Code::ProposalRefused,
+                })?;
+                let subject = Subject {
+                    member,
+                    node_key: change.new_key,
+                };
+                (subject, organization)
+            }
+            Reissue::Loss => {
+                let request = self.waiting_request(|request| {
+                    request.member == member && request.node_key != held.node_key
+                })?;
+                (request.subject(), request.organization)
+            }
+            Reissue::Renewal => (held.subject(), organization),
+        };
         let sequence = held.sequence + 1;
         self.propose_credential(
             actor,

@@ -44,7 +44,7 @@ pub use organization::{
     NodeRecord, Organization, Rules, Template,
 };
 pub use proposal::{Proposal, ProposalError, ProposalKind, Proposed};
-pub use rekey::NodeKeyChange;
+pub use rekey::{NodeKeyChange, Reissue};
 pub use revocation::{ListHead, ListOffered, RevocationError, RevocationList, Revocations};
 pub use statement::{StatementError, Subject};
 pub use template::{RuleLine, RulesError};

@@ -20,6 +20,16 @@ pub struct NodeKeyChange {
     pub new_key: NodeKey,
 }
 
+/// Why a member is given another credential.
+pub enum Reissue {
+    /// It goes over to another node key, which the old one has signed: a signed [`NodeKeyChange`].
+    Change(Envelope),
+    /// It lost its node key, and asked to join as the member that it was.
+    Loss,
+    /// It keeps its node key: its credential ends, or was signed by authorities that count no longer.
+    Renewal,
+}
+
 impl NodeKeyChange {
     /// The statement, signed by both keys.
     pub fn signed(

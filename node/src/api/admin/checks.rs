@@ -225,7 +225,7 @@ fn of_the_network(daemon: &Daemon) -> Vec<Check> {
 }
 
 fn credential(mine: Option<&MemberView>, now: Timestamp) -> Check {
-    let hint = "ask an authority of the network to admit this node again";
+    let hint = "let an authority run chartmesh network reissue MEMBER --renew for this member";
     let Some(mine) = mine else {
         return check(
             "credential",

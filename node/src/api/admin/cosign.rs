@@ -5,7 +5,9 @@ use std::sync::Arc;
 use chartmesh_core::{
     crypto::{SecretKey, SigningKey},
     flows::ProposalView,
-    membership::{Amendment, AuthorityOffer, Founding, Line, Proposal, key_words, majority},
+    membership::{
+        Amendment, AuthorityOffer, Founding, Line, Proposal, Reissue, key_words, majority,
+    },
     types::{Code, MemberId, NodeKey, ProposalId},
     wire,
 };
@@ -186,18 +188,20 @@ impl Admin {
             .trim()
             .parse()
             .map_err(|_| usage(Code::MemberUnknown, "this is no member id"))?;
-        let change = (!request.change.is_empty())
-            .then(|| wire::parse_node_key(&request.change))
-            .transpose()
-            .map_err(|_| {
+        let reissue = match (request.change.as_str(), request.renew) {
+            ("", true) => Reissue::Renewal,
+            ("", false) => Reissue::Loss,
+            (_, true) => return Err(usage(Code::Usage, "a renewal keeps the node key")),
+            (change, false) => Reissue::Change(wire::parse_node_key(change).map_err(|_| {
                 usage(
                     Code::ProposalRefused,
                     "the file holds no change of node key",
                 )
-            })?;
+            })?),
+        };
         let node = daemon.node.clone();
         let approval = self
-            .spawned(async move { node.reissue(&actor, member, change.as_ref()).await })
+            .spawned(async move { node.reissue(&actor, member, &reissue).await })
             .await?;
         self.approved(&daemon, approval).await
     }
