@@ -8,14 +8,15 @@ use std::{
 };
 
 use chartmesh_proto::admin::{
-    AccountingReply, AdoptRequest, AmendRequest, ApproveReply, ApproveRequest, AuditListReply,
-    AuditListRequest, AuthorityReply, CheckpointReply, ConfigReply, ConsentListReply, ConsentReply,
-    ConsentRequest, ConsentRevokeRequest, CosignRequest, DoctorReply, DoctorRequest,
-    DocumentAddReply, DocumentPart, DocumentsReply, DocumentsRequest, Empty, ExplainReply,
-    ExplainRequest, FetchEvent, FetchReply, FetchRequest, ImportEvent, ImportPart, ImportReply,
-    ImportReport, InForceReply, InitReply, InitRequest, InviteReply, InviteRequest,
-    JoinNetworkRequest, JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine,
-    MembersReply, NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
+    AccountingReply, AdoptRequest, AmendRequest, ApproveReply, ApproveRequest, AuditKeyReply,
+    AuditKeyRequest, AuditListReply, AuditListRequest, AuditProveReply, AuditProveRequest,
+    AuthorityReply, CheckpointReply, ConfigReply, ConsentListReply, ConsentReply, ConsentRequest,
+    ConsentRevokeRequest, CosignRequest, DoctorReply, DoctorRequest, DocumentAddReply,
+    DocumentPart, DocumentsReply, DocumentsRequest, Empty, ExplainReply, ExplainRequest,
+    FetchEvent, FetchReply, FetchRequest, ImportEvent, ImportPart, ImportReply, ImportReport,
+    InForceReply, InitReply, InitRequest, InviteReply, InviteRequest, JoinNetworkRequest,
+    JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine, MembersReply,
+    NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
     PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary, PeersReply,
     ProposalsReply, RecoveryKeyReply, ReissueRequest, RekeyReply, RequestsReply, RevokeMemberReply,
     RevokeMemberRequest, RulesReply, StatusReply, VerifyReply,
@@ -633,6 +634,12 @@ impl Admin for Canned {
         absent()
     }
     async fn audit_checkpoint(&self, _: Request<Empty>) -> Reply<CheckpointReply> {
+        absent()
+    }
+    async fn audit_prove(&self, _: Request<AuditProveRequest>) -> Reply<AuditProveReply> {
+        absent()
+    }
+    async fn audit_key(&self, _: Request<AuditKeyRequest>) -> Reply<AuditKeyReply> {
         absent()
     }
     async fn config_show(&self, _: Request<Empty>) -> Reply<ConfigReply> {

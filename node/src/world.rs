@@ -14,7 +14,7 @@ use chartmesh_core::{
         CallError, Clock, Dice, FetchPart, Journal, Peers, Records, Row, Rpc, Stage, Table, Watch,
         Work,
     },
-    records::{Batch, Place, Record, Recorded, StoreError},
+    records::{Batch, Head, Place, Record, Recorded, StoreError},
     types::{FileId, NodeKey, Timestamp, limits::WORK_QUEUE_MAX},
 };
 use futures::{Stream, StreamExt};
@@ -210,6 +210,11 @@ impl Records for RealWorld {
         self.store.records(places).await
     }
 
+    async fn record_bytes(&self, place: Place) -> Result<Bytes, StoreError> {
+        let _step = self.step(Stage::Store);
+        self.store.record_bytes(place).await
+    }
+
     async fn append_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
         let _step = self.step(Stage::Store);
         self.store.append_file(file, bytes).await
@@ -256,6 +261,10 @@ impl Journal for RealWorld {
         let _step = self.step(Stage::Journal);
         // One clock: what a decision compares with the time of a record is the time it was stamped by.
         self.store.commit_at(self.now(), batch).await
+    }
+
+    async fn head(&self) -> Head {
+        self.store.head()
     }
 }
 

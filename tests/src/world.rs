@@ -17,7 +17,8 @@ use chartmesh_core::{
     membership::Organization,
     ports::{CallError, Clock, Dice, Journal, Peers, Records, Row, Rpc, Stage, Table, Watch, Work},
     records::{
-        Batch, Disk, Keyring, Log, Opened, Place, Record, Recorded, StoreError, read_record,
+        Batch, Disk, Head, Keyring, Log, Opened, Place, Record, Recorded, StoreError, read_record,
+        read_record_bytes,
     },
     types::{FileId, MemberId, NodeKey, Timestamp},
 };
@@ -263,6 +264,10 @@ impl Records for SimWorld {
         places.into_iter().map(read).collect()
     }
 
+    async fn record_bytes(&self, place: Place) -> Result<Bytes, StoreError> {
+        read_record_bytes(&self.store.disk, place)
+    }
+
     async fn append_file(&self, file: FileId, bytes: Bytes) -> Result<(), StoreError> {
         let appended = self.disk().append(&named("files", &file.0), &bytes);
         self.need_power().await;
@@ -323,6 +328,10 @@ impl Journal for SimWorld {
         // On a task of its own, like the daemon's thread: a caller that goes away ends no commit.
         let committing = tokio::spawn(self.store.clone().commit(batch));
         committing.await.map_err(|_| StoreError::Failed)?
+    }
+
+    async fn head(&self) -> Head {
+        self.store.log.lock().await.head()
     }
 }
 

@@ -32,6 +32,8 @@ mod liar;
 mod locate;
 #[path = "sim/order.rs"]
 mod order;
+#[path = "sim/proof.rs"]
+mod proof;
 #[path = "sim/quorum.rs"]
 mod quorum;
 #[path = "sim/renew.rs"]

@@ -27,9 +27,19 @@ pub(crate) enum AuditCommand {
         after_help = "Example:\n  chartmesh audit verify\n\nExit 6 if anything does not hold; each problem names its record or document.\nWorks without a running daemon."
     )]
     Verify(PassphraseFd),
-    /// Prints a signed checkpoint of the log.
+    /// Prints the newest checkpoint of the log; one is signed every ten minutes.
     #[command(after_help = "Example:\n  chartmesh audit checkpoint > checkpoint.txt")]
     Checkpoint,
+    /// Proves that an entry stands in the log, or with --from that the log only grew, to whoever has the audit key.
+    #[command(
+        after_help = "Examples:\n  chartmesh audit prove 41 --out disclosure.tlog-proof\n  chartmesh audit prove --from 128 --out growth.txt\n\nThe file (c2sp.org/tlog-proof) has the entry's number, its sealed record, the path to the root, and the checkpoint it is under.\ntests/peers/python/verify_audit.py verifies it with that file and the line audit key prints, and nothing else.\nThe sealed record's head names the patient by this node's own id; leave it out for somebody who holds the leaf already.\nExit 4 while the entry is under no checkpoint yet."
+    )]
+    Prove(ProveArgs),
+    /// Prints the line by which others verify this node's log, or another member's.
+    #[command(
+        after_help = "Examples:\n  chartmesh audit key > log.vkey\n  chartmesh audit key --of 12D3KooW… > theirs.vkey\n\nName, key id and Ed25519 key (c2sp.org/signed-note). A member publishes its own in the key set that its node key signs."
+    )]
+    Key(KeyArgs),
 }
 
 /// Words of `audit list`.
@@ -46,6 +56,31 @@ pub(crate) struct AuditListArgs {
     /// At most so many; 0 for all [default: 0].
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) limit: u32,
+}
+
+/// Words of `audit prove`.
+#[derive(Args)]
+pub(crate) struct ProveArgs {
+    /// Number of the entry, as audit list shows it.
+    #[arg(value_name = "ENTRY", required_unless_present = "from")]
+    pub(crate) entry: Option<u64>,
+    /// Proves instead that the log grew out of the one that had so many entries.
+    #[arg(long, value_name = "SIZE", conflicts_with = "entry", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) from: Option<u64>,
+    /// Leaves out the sealed record, for whoever holds the entry's leaf hash.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) without_record: bool,
+    /// Where the proof goes, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Words of `audit key`.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// Node or member id of another member.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) of: Option<String>,
 }
 
 /// Words of `audit accounting`.

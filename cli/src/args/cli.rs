@@ -208,6 +208,10 @@ mod tests {
             "audit accounting --patient pat_a",
             "audit verify",
             "audit checkpoint",
+            "audit prove 7 --without-record --out f",
+            "audit prove --from 64",
+            "audit key",
+            "audit key --of n",
             "doctor --repair --accept-clock",
             "config show --origin",
         ] {

@@ -10,7 +10,7 @@ mod node;
 mod records;
 mod value;
 
-pub(crate) use audit::{AccountingArgs, AuditCommand, AuditListArgs};
+pub(crate) use audit::{AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, ProveArgs};
 pub(crate) use cli::{Cli, Command, Globals, Output};
 pub(crate) use consent::{
     ConsentCommand, ExplainArgs, OptInArgs, OptOutArgs, RevokeArgs, StatementArgs,

@@ -1,14 +1,17 @@
 //! `audit`.
 
 use chartmesh_proto::admin::{
-    AccountingReply, AuditListReply, AuditListRequest, CheckpointReply, Empty, PatientShowRequest,
-    VerifyReply,
+    AccountingReply, AuditKeyReply, AuditKeyRequest, AuditListReply, AuditListRequest,
+    AuditProveReply, AuditProveRequest, CheckpointReply, Empty, PatientShowRequest, VerifyReply,
 };
 
 use crate::{
-    args::{AccountingArgs, AuditCommand, AuditListArgs, PassphraseFd, PatientId},
+    args::{
+        AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, PassphraseFd, PatientId, ProveArgs,
+    },
     connect::Node,
     exit::{Exit, Failure},
+    out_file::OutFile,
     print::Screen,
     text::{self, Table},
 };
@@ -31,16 +34,55 @@ pub(crate) async fn run(
             let reply = node
                 .call(async |mut admin| Ok(admin.audit_checkpoint(Empty {}).await?.into_inner()))
                 .await?;
-            screen.reply(&reply, |reply: &CheckpointReply| {
-                // A checkpoint is several lines; each is escaped by itself.
-                reply
-                    .checkpoint
-                    .lines()
-                    .map(|line| format!("{}\n", text::escape(line)))
-                    .collect()
-            })
+            screen.reply(&reply, |reply: &CheckpointReply| plain(&reply.checkpoint))
         }
+        AuditCommand::Prove(args) => prove(args, node, screen).await,
+        AuditCommand::Key(args) => key(args, node, screen).await,
     }
+}
+
+async fn prove(args: ProveArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let request = AuditProveRequest {
+        entry: args.entry.unwrap_or_default(),
+        from: args.from.unwrap_or_default(),
+        without_record: args.without_record,
+    };
+    let file = args
+        .out
+        .map(|path| OutFile::new(path, screen))
+        .transpose()?;
+    let reply = node
+        .call(async |mut admin| Ok(admin.audit_prove(request).await?.into_inner()))
+        .await?;
+    let Some(mut file) = file else {
+        return screen.reply(&reply, |reply: &AuditProveReply| plain(&reply.proof));
+    };
+    file.write(reply.proof.as_bytes())?;
+    file.keep()?;
+    screen.reply(&reply, |reply: &AuditProveReply| {
+        text::lines([
+            ("entries", reply.size.to_string().as_str()),
+            ("leaf", &reply.leaf),
+        ])
+    })
+}
+
+async fn key(args: KeyArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let request = AuditKeyRequest {
+        of: args.of.unwrap_or_default(),
+    };
+    let reply = node
+        .call(async |mut admin| Ok(admin.audit_key(request).await?.into_inner()))
+        .await?;
+    screen.reply(&reply, |reply: &AuditKeyReply| plain(&reply.key))
+}
+
+/// Several lines, each escaped by itself.
+fn plain(lines: &str) -> String {
+    lines
+        .lines()
+        .map(|line| format!("{}\n", text::escape(line)))
+        .collect()
 }
 
 async fn list(args: &AuditListArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {

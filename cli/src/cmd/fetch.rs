@@ -1,19 +1,14 @@
 //! `fetch`.
 
-use std::{
-    fs::File,
-    io::{IsTerminal, Write},
-    path::{Path, PathBuf},
-};
+use std::io::IsTerminal;
 
 use chartmesh_proto::admin::{FetchReply, FetchRequest, fetch_event::Event};
-use tempfile::NamedTempFile;
 
 use crate::{
     args::FetchArgs,
-    ask,
     connect::{Admin, Node},
     exit::Failure,
+    out_file::OutFile,
     print::{Bar, Screen, write_out},
     text,
 };
@@ -114,57 +109,6 @@ fn readable(data: &[u8]) -> String {
     let text = String::from_utf8_lossy(data);
     let lines: Vec<String> = text.split('\n').map(text::escape).collect();
     lines.join("\n")
-}
-
-/// A file that appears whole, mode 0600, or not at all.
-struct OutFile {
-    path: PathBuf,
-    temporary: NamedTempFile,
-}
-
-impl OutFile {
-    fn new(path: PathBuf, screen: &Screen) -> Result<Self, Failure> {
-        if path.is_dir() {
-            return Err(Failure::usage(
-                format!("{} is a folder", path.display()),
-                "name a file in it",
-            ));
-        }
-        if path.exists() {
-            let question = format!("{} exists. Replace it?", path.display());
-            ask::confirm(screen, "", &question)?;
-        }
-        let temporary = tempfile::Builder::new()
-            .prefix(".chartmesh-")
-            .tempfile_in(folder(&path))
-            .map_err(|error| Failure::file("written", &path, &error))?;
-        Ok(Self { path, temporary })
-    }
-
-    fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
-        self.temporary
-            .write_all(data)
-            .map_err(|error| Failure::file("written", &self.path, &error))
-    }
-
-    fn keep(self) -> Result<(), Failure> {
-        let path = self.path;
-        let done = self
-            .temporary
-            .as_file()
-            .sync_all()
-            .and_then(|()| self.temporary.persist(&path).map_err(|error| error.error))
-            .and_then(|_| File::open(folder(&path)))
-            .and_then(|folder| folder.sync_all());
-        done.map_err(|error| Failure::file("written", &path, &error))
-    }
-}
-
-fn folder(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        Some(_) | None => PathBuf::from("."),
-    }
 }
 
 fn table(reply: &FetchReply) -> String {

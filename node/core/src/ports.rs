@@ -10,7 +10,7 @@ use futures::Stream;
 
 pub use crate::records::{Disk, StoreError};
 use crate::{
-    records::{Batch, Place, Record, Recorded},
+    records::{Batch, Head, Place, Record, Recorded},
     types::{FileId, NodeKey, PeerCode, Timestamp},
 };
 
@@ -231,6 +231,9 @@ pub trait Records {
         places: Vec<Place>,
     ) -> impl Future<Output = Result<Vec<Record>, StoreError>> + Send;
 
+    /// A record of the journal by its place, sealed as it lies.
+    fn record_bytes(&self, place: Place) -> impl Future<Output = Result<Bytes, StoreError>> + Send;
+
     /// Adds to a sealed document file under its random name.
     fn append_file(
         &self,
@@ -283,6 +286,9 @@ pub trait Journal {
     ///
     /// Not cancel-safe towards the caller's state: a flow that commits is spawned by its adapter.
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<Recorded, StoreError>> + Send;
+
+    /// The last record that is on the disk, and the chain behind it.
+    fn head(&self) -> impl Future<Output = Head> + Send;
 }
 
 /// CPU-heavy work: a bounded pool in the daemon, inline in the simulation.

@@ -100,6 +100,11 @@ impl Daemon {
         if let Err(error) = self.node.write_counted().await {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
         }
+        match self.node.keep_checkpoint().await {
+            Ok(_) => {}
+            Err(error) if error.code() == Code::NoNetwork => {}
+            Err(error) => tracing::warn!(code = %error.code(), "no checkpoint can be kept"),
+        }
         let _one_change = self.changing.lock().await;
         let mut identity = self
             .identity

@@ -249,11 +249,6 @@ impl Store {
         self.inner.journal.commit(at, batch).await
     }
 
-    #[cfg(test)]
-    async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
-        self.commit_at(Timestamp(1), batch).await
-    }
-
     /// See [`chartmesh_core::ports::Records::rows`].
     ///
     /// # Errors
@@ -286,6 +281,15 @@ impl Store {
             places.into_iter().map(read).collect()
         })
         .await
+    }
+
+    /// See [`chartmesh_core::ports::Records::record_bytes`].
+    ///
+    /// # Errors
+    /// [`StoreError::Integrity`], [`StoreError::Missing`], [`StoreError::Failed`].
+    pub async fn record_bytes(&self, place: Place) -> Result<Bytes, StoreError> {
+        self.blocking(move |inner| records::read_record_bytes(&inner.disk, place))
+            .await
     }
 
     /// See [`chartmesh_core::ports::Records::append_file`].
@@ -505,6 +509,12 @@ mod tests {
     use data_encoding::HEXLOWER;
 
     use super::*;
+
+    impl Store {
+        async fn commit(&self, batch: Batch) -> Result<Recorded, StoreError> {
+            self.commit_at(Timestamp(1), batch).await
+        }
+    }
 
     const FILE: &str = "journal/00000000000000000001";
 

@@ -172,6 +172,8 @@ pub(crate) const CALLS: &[&str] = &[
     "AuditAccounting",
     "AuditVerify",
     "AuditCheckpoint",
+    "AuditProve",
+    "AuditKey",
     "ConfigShow",
 ];
 

@@ -1,9 +1,9 @@
-"""Runs everything: the vectors, the way of a member against real daemons, and what must be refused."""
+"""Runs everything: the vectors, the proofs of an audit log, the way of a member against real daemons, and what must be refused."""
 
 import pathlib
 import sys
 
-from chartmesh_peer import negative, story, vectors
+from chartmesh_peer import audit, negative, story, vectors
 from chartmesh_peer.cases import Cases
 from chartmesh_peer.daemons import Daemons
 from chartmesh_peer.transport import Host
@@ -18,6 +18,7 @@ def main() -> int:
         return hosts[-1]
 
     vectors.run(cases)
+    audit.judge(cases, pathlib.Path(sys.argv[2]))
     with Daemons(binaries) as daemons:
         world = story.prepare(daemons)
         spoken = story.run(cases, world, host_of)

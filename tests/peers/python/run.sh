@@ -3,6 +3,8 @@
 #
 #   CHARTMESH_PEERS_VENV=DIR   keeps the Python packages there for the next run; else they go with this one
 #   CHARTMESH_BIN=DIR          takes chartmesh and chartmeshd from there; else they are built
+#
+# What is proved of the audit log comes from the simulation, which is built in any case.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
@@ -30,4 +32,7 @@ if [[ -z $bin ]]; then
   cargo build --locked --bins --manifest-path "$root/Cargo.toml"
   bin=${CARGO_TARGET_DIR:-$root/target}/debug
 fi
-"$venv/bin/python" "$here/run.py" "$bin"
+# The simulation makes a thousand disclosures and exports what both ends prove of them.
+target=${CARGO_TARGET_DIR:-$root/target}
+cargo test --locked --manifest-path "$root/Cargo.toml" --workspace --test sim proof::a_thousand_disclosures_are_proved_at_both_ends -- --exact
+"$venv/bin/python" "$here/run.py" "$bin" "$target/tmp/audit-proofs"

@@ -269,7 +269,8 @@ impl Holder {
             RecordKind::TicketIssued
             | RecordKind::Join
             | RecordKind::JoinAsked
-            | RecordKind::Proposal => {}
+            | RecordKind::Proposal
+            | RecordKind::Checkpoint => {}
         }
         Some(())
     }

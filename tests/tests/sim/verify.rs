@@ -1,7 +1,6 @@
 //! What the node that keeps records can prove of them: its files, its log, and whose they are.
 
 use chartmesh_core::{
-    audit::{Checkpoint, JournalHead},
     flows::FilesVerified,
     membership::{Rules, Template},
     ports::{Clock as _, Journal as _, Records as _},
@@ -195,32 +194,6 @@ async fn the_file_of_the_oldest_of_more_than_snapshots_max_goes() {
         stored.len() + 2,
         "the second, and the one asked for"
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_checkpoint_is_of_the_log_as_it_stands_and_earlier_roots_are_remembered() {
-    let Scene { world, rosa, .. } = three().await;
-    let clinic = &world.clinic;
-    let (size, root) = clinic.audit_head();
-    assert!(size > 3);
-    grant(clinic, rosa, &world.urgent).await;
-    let journal = JournalHead {
-        position: clinic.counts().position,
-        chain: [7; 32],
-    };
-
-    let note = clinic.checkpoint(journal).unwrap();
-
-    let network = clinic.current_network().unwrap().id;
-    let key = clinic.identity().audit.public();
-    let checkpoint = Checkpoint::verify(&note, &network, &clinic.member(), &key).unwrap();
-    let now = (checkpoint.size, checkpoint.root);
-    assert_eq!(now, clinic.audit_head());
-    assert_eq!(now.0, size + 1);
-    assert_eq!(checkpoint.journal, Some(journal));
-    assert_eq!(clinic.audit_root_at(size), Some(root));
-    assert_eq!(clinic.audit_root_at(now.0), Some(now.1));
-    assert_eq!(clinic.audit_root_at(now.0 + 1), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Checkpoints of an audit log in the form of c2sp.org/tlog-checkpoint, signed as notes
 //! (c2sp.org/signed-note).
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 
 use crate::{
     crypto::{SigningKey, sha256, verify_signature},
@@ -111,6 +111,24 @@ impl Checkpoint {
         verify_signature(public, text.as_bytes(), &signature)
             .map_err(|_| CheckpointError::Forged)?;
         Ok(checkpoint)
+    }
+
+    /// Size and root that a note names, unverified: what this node itself signed is read back by it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Malformed`].
+    pub fn claims(note: &str) -> Result<(u64, [u8; 32]), CheckpointError> {
+        let mut lines = note.lines().skip(1);
+        Ok((number(lines.next())?, hash(lines.next())?))
+    }
+
+    /// Name, key id and key as one line, by which others verify the log (c2sp.org/signed-note: verifier
+    /// key).
+    pub fn verifier_key(network: &NetworkId, member: &MemberId, public: &[u8; 32]) -> String {
+        let name = Self::origin(network, member);
+        let id = HEXLOWER.encode(&key_hash(&name, public));
+        let key = BASE64.encode(&[&[ED25519][..], public].concat());
+        format!("{name}+{id}+{key}")
     }
 
     fn parse(

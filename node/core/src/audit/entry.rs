@@ -89,6 +89,8 @@ kinds!(
     TrustConflict = 51, "trust-conflict";
     /// Somebody used a ticket that somebody else had used.
     TicketReused = 52, "ticket-reused";
+    /// Says nothing: fills the log up before a checkpoint, so that its size does not tell how much happened.
+    Padding = 70, "padding";
 );
 
 impl Kind {

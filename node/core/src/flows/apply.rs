@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use super::{
     standing,
-    state::{AuditPlace, Join, Patient, Received, State},
+    state::{AuditPlace, Join, KeptCheckpoint, Patient, Received, State},
 };
 use crate::{
+    audit::{Checkpoint, Kind},
     formats,
     locator::Issued,
     matching,
@@ -31,6 +32,7 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
                 position: record.position,
                 place: record.place,
                 patient: None,
+                is_padding: false,
             });
         }
         return Ok(());
@@ -83,9 +85,11 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
                 position: record.position,
                 place: record.place,
                 patient: entry.patient,
+                is_padding: Kind::from_number(entry.kind) == Some(Kind::Padding),
             });
             Ok(())
         }
+        RecordKind::Checkpoint => apply_checkpoint(state, body),
         RecordKind::Handle => {
             let handle = wire::decode_handle(body)?;
             state.handles.issue(
@@ -121,6 +125,20 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
             Ok(())
         }
     }
+}
+
+/// A checkpoint is true of the log before it, or the log is not the one that was signed.
+fn apply_checkpoint(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+    let note = wire::decode_checkpoint(body)?;
+    let (size, root) = Checkpoint::claims(&note).map_err(|_| WireError::Encoding)?;
+    if state.tree.root_at(size) != Some(root) {
+        return Err(WireError::Contradiction);
+    }
+    state.checkpoint = Some(KeptCheckpoint {
+        size,
+        note: note.into(),
+    });
+    Ok(())
 }
 
 fn apply_join(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
@@ -320,7 +338,8 @@ pub fn rows(record: &Record) -> Result<Vec<Row>, WireError> {
         | RecordKind::Revoke
         | RecordKind::HandleReceived
         | RecordKind::Revocations
-        | RecordKind::Heartbeat => Vec::new(),
+        | RecordKind::Heartbeat
+        | RecordKind::Checkpoint => Vec::new(),
     })
 }
 

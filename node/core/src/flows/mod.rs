@@ -4,7 +4,7 @@
 //! changes state by committing batches alone; one that commits is spawned by its adapter and awaited.
 
 mod apply;
-mod audit_log;
+mod audit;
 mod call;
 mod charter;
 mod consent;
@@ -40,7 +40,7 @@ mod trust;
 mod view;
 
 pub use apply::rows;
-pub use audit_log::{FilesVerified, Shown};
+pub use audit::{Enclosed, FilesVerified, Shown};
 pub use charter::{CharterBy, CharterInForce, DisputedCharter};
 pub use consent::{Stated, Statement};
 pub use cosign::ProposalView;

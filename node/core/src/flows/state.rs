@@ -111,6 +111,17 @@ pub(super) struct AuditPlace {
     pub place: Place,
     /// About whom.
     pub patient: Option<PatientId>,
+    /// Whether it says nothing and only fills the log up.
+    pub is_padding: bool,
+}
+
+/// The newest checkpoint of the own log.
+#[derive(Clone)]
+pub(super) struct KeptCheckpoint {
+    /// Leaves it covers.
+    pub size: u64,
+    /// As signed.
+    pub note: Arc<str>,
 }
 
 /// A fetch that was answered and whose release may be asked for.
@@ -185,6 +196,7 @@ pub(super) struct State {
     pub(super) received: BTreeMap<Handle, Received>,
     pub(super) tree: Tree,
     pub(super) audit: Vec<AuditPlace>,
+    pub(super) checkpoint: Option<KeptCheckpoint>,
     // ---- what a restart forgets
     pub(super) sessions: Sessions,
     pub(super) outbound: BTreeMap<MemberId, Outbound>,
@@ -197,6 +209,7 @@ pub(super) struct State {
     pub(super) capabilities: Vec<u32>,
     pub(super) turns: Turns,
     pub(super) flood: FloodCounter,
+    pub(super) checkpoint_slot: Option<u64>,
     pub(super) pending: BTreeMap<DisclosureId, Pending>,
     pub(super) fetching: BTreeSet<[u8; 32]>,
     pub(super) leaves: Leaves,
@@ -360,6 +373,7 @@ impl Fold {
             received: BTreeMap::new(),
             tree: Tree::default(),
             audit: Vec::new(),
+            checkpoint: None,
             sessions: Sessions::new(me, boot),
             outbound: BTreeMap::new(),
             challenges: BTreeMap::new(),
@@ -371,6 +385,7 @@ impl Fold {
             capabilities: Vec::new(),
             turns: Turns::default(),
             flood: FloodCounter::default(),
+            checkpoint_slot: None,
             pending: BTreeMap::new(),
             fetching: BTreeSet::new(),
             leaves: Leaves::default(),

@@ -81,11 +81,13 @@ pub enum RecordKind {
     Revocations = 17,
     /// A heartbeat.
     Heartbeat = 18,
+    /// A checkpoint of this node's audit log.
+    Checkpoint = 30,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Charter,
         Self::Member,
         Self::TicketIssued,
@@ -104,6 +106,7 @@ impl RecordKind {
         Self::CharterAdopted,
         Self::Revocations,
         Self::Heartbeat,
+        Self::Checkpoint,
     ];
 
     /// Reads the number.

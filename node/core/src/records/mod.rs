@@ -27,7 +27,7 @@ pub use journal::{Batch, Draft, KeyId, Place, Record, RecordKind, Recorded, Scop
 pub use keyring::Keyring;
 pub use log::{Log, Opened, Pending, Tail};
 pub use patient::{Address, Demographics, Identifier, Name};
-pub use replay::{Verified, read_record, verify};
+pub use replay::{Verified, read_record, read_record_bytes, verify};
 pub use row::RowSeal;
 pub use stored::{
     AuditFields, HandleReceived, HandleRecord, PatientRecord, ResourceRecord, RevokeRecord,

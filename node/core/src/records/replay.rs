@@ -1,5 +1,7 @@
 //! Reads what the journal has: one record by its place, or everything anew.
 
+use bytes::Bytes;
+
 use super::{
     Disk, Keyring, Place, Record, RecordKind, StoreError,
     frame::{self, Head, RawRecord},
@@ -42,6 +44,22 @@ pub fn read_record<D: Disk>(
         .ok_or(flaw)?;
     let key = keyring.key(raw.scope.key_id());
     raw.open(&keyring.store_id(), key.as_ref(), place.file, place.offset)
+}
+
+/// Reads one record by its place, sealed as it lies: what its leaf hash is of.
+///
+/// # Errors
+/// [`StoreError::Integrity`] where no record of that length lies there; what the disk says.
+pub fn read_record_bytes<D: Disk>(disk: &D, place: Place) -> Result<Bytes, StoreError> {
+    let name = frame::file_name(place.file);
+    let bytes = disk.read(&name, place.offset, place.len as usize)?;
+    let is_whole = RawRecord::read(&bytes).is_some_and(|raw| raw.bytes.len() == bytes.len());
+    if !is_whole || bytes.len() != place.len as usize {
+        return Err(StoreError::Integrity {
+            position: place.offset,
+        });
+    }
+    Ok(bytes.into())
 }
 
 /// Reads the journal anew up to a head that is known to be on the disk, opens every record whose key

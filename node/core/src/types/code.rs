@@ -178,6 +178,10 @@ codes!(
         Signature = "SIGNATURE",
         /// Bytes differ from what was signed or sealed.
         Integrity = "INTEGRITY",
+        /// The audit log has no entry of this number.
+        EntryUnknown = "ENTRY_UNKNOWN",
+        /// The entry is not under a checkpoint yet; one is made every ten minutes.
+        CheckpointPending = "CHECKPOINT_PENDING",
         /// The input is not JSON.
         JsonMalformed = "JSON_MALFORMED",
         /// The input passes a limit on size, depth or count.

@@ -36,10 +36,10 @@ pub use proposal::{
     parse_node_key, parse_proposals, proposals_text,
 };
 pub use store::{
-    decode_charter, decode_document, decode_handle, decode_handle_received, decode_heartbeat,
-    decode_join, decode_join_asked, decode_member, decode_patient, decode_resource,
-    decode_revocations, decode_revoke, decode_ticket_issued, encode_charter, encode_document,
-    encode_handle, encode_handle_received, encode_heartbeat, encode_join, encode_join_asked,
-    encode_member, encode_patient, encode_resource, encode_revocations, encode_revoke,
-    encode_ticket_issued,
+    decode_charter, decode_checkpoint, decode_document, decode_handle, decode_handle_received,
+    decode_heartbeat, decode_join, decode_join_asked, decode_member, decode_patient,
+    decode_resource, decode_revocations, decode_revoke, decode_ticket_issued, encode_charter,
+    encode_checkpoint, encode_document, encode_handle, encode_handle_received, encode_heartbeat,
+    encode_join, encode_join_asked, encode_member, encode_patient, encode_resource,
+    encode_revocations, encode_revoke, encode_ticket_issued,
 };

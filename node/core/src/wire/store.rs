@@ -115,6 +115,22 @@ pub fn decode_heartbeat(bytes: &[u8]) -> Result<Envelope, WireError> {
     required(record.heartbeat)
 }
 
+/// The journal body of a checkpoint of this node's audit log.
+pub fn encode_checkpoint(note: &str) -> Vec<u8> {
+    prost::Message::encode_to_vec(&store::CheckpointRecord {
+        note: note.to_owned(),
+    })
+}
+
+/// Reads the journal body of a checkpoint.
+///
+/// # Errors
+/// [`WireError`] where the bytes are no such body.
+pub fn decode_checkpoint(bytes: &[u8]) -> Result<String, WireError> {
+    let record: store::CheckpointRecord = read(bytes)?;
+    Ok(record.note)
+}
+
 /// The journal body of *this node asked to join*: the ticket's text.
 pub fn encode_join_asked(ticket: &str) -> Vec<u8> {
     prost::Message::encode_to_vec(&store::JoinAsked {

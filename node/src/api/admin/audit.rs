@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use chartmesh_core::{
-    audit::JournalHead,
-    flows::Shown,
+    audit::Checkpoint,
+    flows::{Enclosed, Shown},
     records::StoreError,
     types::{DocumentId, MemberId, PatientId},
 };
 use chartmesh_proto::admin::{
-    AccountingReply, AuditListReply, AuditListRequest, AuditView, Check, CheckpointReply,
-    DisclosureView, Recipient, VerifyReply,
+    AccountingReply, AuditKeyReply, AuditListReply, AuditListRequest, AuditProveReply,
+    AuditProveRequest, AuditView, Check, CheckpointReply, DisclosureView, Recipient, VerifyReply,
 };
 use data_encoding::HEXLOWER;
 use tonic::Status;
 
-use super::{Admin, error::flow, text};
+use super::{Admin, error::flow, exchange::members, text};
 use crate::{daemon::Daemon, store::Leaves};
 
 /// What members are called: (node, organisation, address).
@@ -140,15 +140,50 @@ impl Admin {
     }
 
     pub(super) fn checkpoint(&self) -> Result<CheckpointReply, Status> {
-        let daemon = self.daemon()?;
-        let head = daemon.node.world().store().head();
-        let journal = JournalHead {
-            position: head.position,
-            chain: head.chain,
-        };
-        let checkpoint = daemon.node.checkpoint(journal).map_err(flow)?;
+        let checkpoint = self.daemon()?.node.checkpoint().map_err(flow)?;
         Ok(CheckpointReply { checkpoint })
     }
+
+    pub(super) async fn prove(
+        &self,
+        request: AuditProveRequest,
+    ) -> Result<AuditProveReply, Status> {
+        let node = &self.daemon()?.node;
+        if request.from > 0 {
+            let proof = node.prove_growth(request.from).map_err(flow)?;
+            return Ok(AuditProveReply {
+                size: size_of(&proof.checkpoint),
+                proof: proof.text(),
+                leaf: String::new(),
+            });
+        }
+        let enclosed = if request.without_record {
+            Enclosed::Nothing
+        } else {
+            Enclosed::Record
+        };
+        let proved = node.prove(request.entry, enclosed).await.map_err(flow)?;
+        Ok(AuditProveReply {
+            size: size_of(&proved.checkpoint),
+            leaf: HEXLOWER.encode(&node.audit_leaf(request.entry).unwrap_or_default()),
+            proof: proved.text(),
+        })
+    }
+
+    pub(super) fn audit_key(&self, of: &str) -> Result<AuditKeyReply, Status> {
+        let daemon = self.daemon()?;
+        let of = match of {
+            "" => None,
+            of => members(&daemon, &[of.to_owned()])?.pop(),
+        };
+        let key = daemon.node.audit_key(of).map_err(flow)?;
+        Ok(AuditKeyReply { key })
+    }
+}
+
+/// How many entries a checkpoint of this node covers.
+fn size_of(checkpoint: &str) -> u64 {
+    Checkpoint::claims(checkpoint).map_or(0, |(size, _)| size)
 }
 
 /// What is wrong with the file of a document.

@@ -160,7 +160,7 @@ fn hint(code: Code) -> &'static str {
     }
 }
 
-/// What to do next, where the network and its authorities are concerned.
+/// What to do next, where the network, its authorities or the audit log are concerned.
 fn network_hint(code: Code) -> &'static str {
     match code {
         Code::QuorumRequired => {
@@ -180,6 +180,10 @@ fn network_hint(code: Code) -> &'static str {
         }
         Code::VersionTooOld => {
             "the older program must be renewed: chartmesh doctor shows the version of this one"
+        }
+        Code::EntryUnknown => "see chartmesh audit list for the numbers of entries",
+        Code::CheckpointPending => {
+            "try again in ten minutes; chartmesh audit checkpoint shows the newest"
         }
         _ => "run chartmesh doctor",
     }

@@ -279,7 +279,7 @@ fn said(request: &LocateRequest) -> Result<Demographics, Status> {
 }
 
 /// The members that were named, by node or member id.
-fn members(daemon: &Daemon, named: &[String]) -> Result<Vec<MemberId>, Status> {
+pub(super) fn members(daemon: &Daemon, named: &[String]) -> Result<Vec<MemberId>, Status> {
     let views = daemon.node.member_views();
     named
         .iter()

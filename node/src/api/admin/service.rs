@@ -424,6 +424,20 @@ impl AdminService for Admin {
         self.checkpoint().map(Response::new)
     }
 
+    async fn audit_prove(
+        &self,
+        request: Request<proto::AuditProveRequest>,
+    ) -> Reply<proto::AuditProveReply> {
+        self.prove(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn audit_key(
+        &self,
+        request: Request<proto::AuditKeyRequest>,
+    ) -> Reply<proto::AuditKeyReply> {
+        self.audit_key(&request.into_inner().of).map(Response::new)
+    }
+
     async fn config_show(&self, _: Request<proto::Empty>) -> Reply<proto::ConfigReply> {
         self.config().map(Response::new)
     }

@@ -1,9 +1,9 @@
 //! Reading the audit log: for administrators, for the patient, for the law; and whether the files its
 //! disclosures are about are still what was stored.
 
-use super::{error::FlowError, node::Node, state::AuditPlace};
+use super::super::{error::FlowError, node::Node, state::AuditPlace};
 use crate::{
-    audit::{self, AccountingLine, Checkpoint, Entry, JournalHead, Kind, Logged},
+    audit::{self, AccountingLine, Entry, Kind, Logged},
     crypto,
     ports::World,
     records::{Document, Manifest, StoreError},
@@ -29,7 +29,7 @@ pub struct Shown {
 }
 
 impl<W: World> Node<W> {
-    /// Entries from an index on.
+    /// Entries from an index on, but for those that only fill the log up.
     ///
     /// # Errors
     /// [`FlowError::Store`].
@@ -41,6 +41,7 @@ impl<W: World> Node<W> {
                 .iter()
                 .enumerate()
                 .skip(usize::try_from(from).unwrap_or(usize::MAX))
+                .filter(|(_, place)| !place.is_padding)
                 .take(limit)
                 .map(|(index, place)| (index as u64, *place))
                 .collect()
@@ -160,25 +161,13 @@ impl<W: World> Node<W> {
         (state.tree.len(), state.tree.root())
     }
 
+    /// Leaf hash of one entry.
+    pub fn audit_leaf(&self, index: u64) -> Option<[u8; 32]> {
+        self.state().tree.leaf(index)
+    }
+
     /// Root of the log as it was at an earlier size.
     pub fn audit_root_at(&self, size: u64) -> Option<[u8; 32]> {
         self.state().tree.root_at(size)
-    }
-
-    /// A checkpoint of the log, signed with the audit key (c2sp.org/tlog-checkpoint).
-    ///
-    /// # Errors
-    /// [`Code::NoNetwork`].
-    pub fn checkpoint(&self, journal: JournalHead) -> Result<String, FlowError> {
-        let network = self.network()?.id;
-        let (size, root) = self.audit_head();
-        let checkpoint = Checkpoint {
-            network,
-            member: self.member(),
-            size,
-            root,
-            journal: Some(journal),
-        };
-        Ok(checkpoint.sign(&self.identity().audit))
     }
 }

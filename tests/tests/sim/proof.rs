@@ -1,0 +1,211 @@
+//! What leaves a node about its audit log: checkpoints, and proofs under them.
+
+use std::{fs, path::PathBuf};
+
+use chartmesh_core::{
+    audit::{Checkpoint, Kind as Audited},
+    flows::{Enclosed, FlowError},
+    ports::{Clock as _, Journal as _},
+    records::{Batch, RecordKind, Scope, StoreError},
+    types::{Code, Span},
+    wire,
+};
+use chartmesh_tests::SimNode;
+
+use crate::scenario::*;
+
+const EVERY: Span = Span::minutes(10);
+
+/// Waits for the next ten minutes of a node's clock.
+async fn next_slot(node: &SimNode) {
+    let now = node.world().now().0;
+    pass(EVERY.0 - now % EVERY.0).await;
+}
+
+fn read(node: &SimNode, note: &str) -> Checkpoint {
+    let network = node.current_network().unwrap().id;
+    let key = node.identity().audit.public();
+    Checkpoint::verify(note, &network, &node.member(), &key).unwrap()
+}
+
+/// Hard case: the log stands between two multiples, and grows again before the ten minutes are over.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_is_made_every_ten_minutes_and_only_then_and_tells_no_size() {
+    let Scene { world, rosa, .. } = three().await;
+    let clinic = &world.clinic;
+    assert_eq!(code(clinic.checkpoint()), Some(Code::CheckpointPending));
+    assert_ne!(clinic.audit_head().0 % 64, 0);
+
+    assert!(clinic.keep_checkpoint().await.unwrap());
+
+    let first = clinic.checkpoint().unwrap();
+    assert_eq!(read(clinic, &first).size, 64);
+    assert_eq!(clinic.audit_head().0, 64);
+    grant(clinic, rosa, &world.urgent).await;
+    assert!(!clinic.keep_checkpoint().await.unwrap());
+    assert_eq!(clinic.checkpoint().unwrap(), first);
+
+    next_slot(clinic).await;
+    assert!(clinic.keep_checkpoint().await.unwrap());
+    let second = read(clinic, &clinic.checkpoint().unwrap());
+    assert_eq!((second.size, second.root), clinic.audit_head());
+    assert_eq!(second.size, 128);
+
+    next_slot(clinic).await;
+    assert!(
+        !clinic.keep_checkpoint().await.unwrap(),
+        "nothing was logged"
+    );
+    let shown = clinic.audit_entries(0, usize::MAX).await.unwrap();
+    let padding = |entry: &Audited| *entry == Audited::Padding;
+    assert!(shown.iter().all(|shown| !padding(&shown.logged.entry.kind)));
+    assert!(shown.iter().any(|shown| shown.logged.index >= 64));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_checkpoint_covers_is_not_proved_yet() {
+    let Scene { world, rosa, .. } = three().await;
+    let clinic = &world.clinic;
+    clinic.keep_checkpoint().await.unwrap();
+    let covered = clinic.prove(0, Enclosed::Record).await.unwrap();
+    assert!(covered.text().contains("\nindex 0\n"));
+    grant(clinic, rosa, &world.urgent).await;
+
+    let last = clinic.audit_head().0 - 1;
+    let pending = clinic.prove(last, Enclosed::Record).await;
+    let unknown = clinic.prove(last + 1, Enclosed::Record).await;
+
+    assert_eq!(code(pending), Some(Code::CheckpointPending));
+    assert_eq!(code(unknown), Some(Code::EntryUnknown));
+    assert_eq!(code(clinic.prove_growth(65)), Some(Code::EntryUnknown));
+    assert!(clinic.prove_growth(64).is_ok());
+}
+
+/// A node that starts again goes on with the checkpoints it signed, and refuses a journal that is not
+/// the one it signed them for.
+#[tokio::test(start_paused = true)]
+async fn checkpoints_outlive_a_restart() {
+    let Scene { world, .. } = three().await;
+    let mut clinic = world.clinic;
+    clinic.keep_checkpoint().await.unwrap();
+    let note = clinic.checkpoint().unwrap();
+
+    clinic = clinic.restarted();
+
+    assert_eq!(clinic.checkpoint().unwrap(), note);
+    assert!(clinic.prove(3, Enclosed::Record).await.is_ok());
+    assert!(clinic.fold().problem().is_none());
+}
+
+/// Hard case: it was signed, by the log's own key, and the log is another.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_is_not_true_of_the_log_stops_the_node() {
+    for (is_true, halted) in [(true, false), (false, true)] {
+        let Scene { world, .. } = three().await;
+        let clinic = &world.clinic;
+        clinic.keep_checkpoint().await.unwrap();
+        let mut checkpoint = read(clinic, &clinic.checkpoint().unwrap());
+        if !is_true {
+            checkpoint.root[0] ^= 1;
+        }
+        let note = checkpoint.sign(&clinic.identity().audit);
+        let mut batch = Batch::default();
+        batch.push(
+            RecordKind::Checkpoint,
+            Scope::Store,
+            wire::encode_checkpoint(&note),
+        );
+
+        assert!(clinic.world().commit(batch).await.is_ok());
+
+        let problem = clinic.fold().problem();
+        assert_eq!(problem.is_some(), halted);
+        assert_eq!(clinic.restarted().fold().problem().is_some(), halted);
+    }
+}
+
+/// Hard case: the change is in the ciphertext, so that the record still looks like one.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_was_changed_on_the_disk_is_not_proved() {
+    let Scene { world, .. } = three().await;
+    let clinic = &world.clinic;
+    clinic.keep_checkpoint().await.unwrap();
+    let record = clinic.prove(2, Enclosed::Record).await.unwrap().record;
+    let record = record.unwrap();
+
+    clinic
+        .disk()
+        .tamper("journal/00000000000000000001", |bytes| {
+            let found = bytes.windows(record.len()).position(|at| at == record);
+            bytes[found.unwrap() + record.len() - 1] ^= 1;
+        });
+
+    let refused = clinic.prove(2, Enclosed::Record).await;
+    assert!(matches!(
+        refused,
+        Err(FlowError::Store(StoreError::Integrity { .. }))
+    ));
+    assert!(clinic.prove(2, Enclosed::Nothing).await.is_ok());
+    assert!(clinic.prove(3, Enclosed::Record).await.is_ok());
+}
+
+/// Where the independent verifier looks for what it is to judge (`tests/peers/python`).
+fn exported() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("audit-proofs")
+}
+
+/// The files are those the command line writes: what the flows give, byte for byte.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_disclosures_are_proved_at_both_ends() {
+    let Scene {
+        world,
+        rosa,
+        document,
+    } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    world.net.set_latency(0);
+    grant(clinic, rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    for node in [clinic, urgent] {
+        node.keep_checkpoint().await.unwrap();
+    }
+    let earlier = [clinic, urgent].map(|node| node.checkpoint().unwrap());
+    for _ in 0..1_000 {
+        fetch(urgent, handle, document).await.unwrap();
+    }
+    next_slot(clinic).await;
+    let folder = exported();
+    let _none_before = fs::remove_dir_all(&folder);
+
+    let ends = [
+        (clinic, "holder", Audited::Disclosed),
+        (urgent, "asker", Audited::Received),
+    ];
+    for ((node, end, kind), earlier) in ends.into_iter().zip(earlier) {
+        node.keep_checkpoint().await.unwrap();
+        let folder = folder.join(end);
+        fs::create_dir_all(&folder).unwrap();
+        let key = node.audit_key(None).unwrap() + "\n";
+        fs::write(folder.join("log.vkey"), key).unwrap();
+        fs::write(folder.join("earlier.txt"), &earlier).unwrap();
+        let growth = node.prove_growth(read(node, &earlier).size).unwrap();
+        fs::write(folder.join("growth.txt"), growth.text()).unwrap();
+        let shown = node.audit_entries(0, usize::MAX).await.unwrap();
+        let disclosures = shown.iter().filter(|shown| shown.logged.entry.kind == kind);
+        let mut proved = 0;
+        for shown in disclosures {
+            let index = shown.logged.index;
+            let proof = node.prove(index, Enclosed::Record).await.unwrap();
+            let network = node.current_network().unwrap().id;
+            let key = node.identity().audit.public();
+            let verified = proof.verify(&network, &node.member(), &key, &shown.leaf);
+            assert!(verified.is_ok(), "{end} {index}");
+            let name = format!("{index:06}.tlog-proof");
+            fs::write(folder.join(name), proof.text()).unwrap();
+            proved += 1;
+        }
+        assert_eq!(proved, 1_000, "{end}");
+    }
+    let known = urgent.audit_key(Some(clinic.member())).unwrap();
+    assert_eq!(known, clinic.audit_key(None).unwrap());
+}
