@@ -39,6 +39,8 @@ mod outage;
 mod patients;
 #[path = "e2e/people.rs"]
 mod people;
+#[path = "e2e/power.rs"]
+mod power;
 #[path = "e2e/reach.rs"]
 mod reach;
 #[path = "e2e/readme.rs"]

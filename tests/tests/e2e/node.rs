@@ -152,7 +152,8 @@ impl Node {
         status.and_then(|status| status.code()).unwrap_or(-1)
     }
 
-    fn start_daemon(&mut self) {
+    /// Starts the daemon and waits for nothing.
+    pub(crate) fn start_daemon(&mut self) {
         assert!(self.daemon.is_none(), "one daemon at a time");
         self.daemon = Some(Daemon::start(
             &self.dir,
