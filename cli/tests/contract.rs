@@ -9,17 +9,17 @@ use std::{
 
 use chartmesh_proto::admin::{
     AccountingReply, AdoptRequest, AmendRequest, ApproveReply, ApproveRequest, AuditKeyReply,
-    AuditKeyRequest, AuditListReply, AuditListRequest, AuditProveReply, AuditProveRequest,
-    AuthorityReply, CheckpointReply, ConfigReply, ConsentListReply, ConsentReply, ConsentRequest,
-    ConsentRevokeRequest, CosignRequest, DoctorReply, DoctorRequest, DocumentAddReply,
-    DocumentPart, DocumentsReply, DocumentsRequest, Empty, ExplainReply, ExplainRequest,
-    FetchEvent, FetchReply, FetchRequest, ImportEvent, ImportPart, ImportReply, ImportReport,
-    InForceReply, InitReply, InitRequest, InviteReply, InviteRequest, JoinNetworkRequest,
-    JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine, MembersReply,
-    NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
-    PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary, PeersReply,
-    ProposalsReply, RecoveryKeyReply, ReissueRequest, RekeyReply, RequestsReply, RevokeMemberReply,
-    RevokeMemberRequest, RulesReply, StatusReply, VerifyReply,
+    AuditKeyRequest, AuditListReply, AuditListRequest, AuditPromiseReply, AuditPromiseRequest,
+    AuditProveReply, AuditProveRequest, AuthorityReply, CheckpointReply, ConfigReply,
+    ConsentListReply, ConsentReply, ConsentRequest, ConsentRevokeRequest, CosignRequest,
+    DoctorReply, DoctorRequest, DocumentAddReply, DocumentPart, DocumentsReply, DocumentsRequest,
+    Empty, ExplainReply, ExplainRequest, FetchEvent, FetchReply, FetchRequest, ImportEvent,
+    ImportPart, ImportReply, ImportReport, InForceReply, InitReply, InitRequest, InviteReply,
+    InviteRequest, JoinNetworkRequest, JoinReply, LedgerLine, LocateReply, LocateRequest,
+    MemberLine, MembersReply, NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest,
+    PatientDetail, PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary,
+    PeersReply, ProposalsReply, RecoveryKeyReply, ReissueRequest, RekeyReply, RequestsReply,
+    RevokeMemberReply, RevokeMemberRequest, RulesReply, StatusReply, VerifyReply,
     admin_server::{Admin, AdminServer},
     fetch_event, import_event, import_part,
 };
@@ -637,6 +637,9 @@ impl Admin for Canned {
         absent()
     }
     async fn audit_prove(&self, _: Request<AuditProveRequest>) -> Reply<AuditProveReply> {
+        absent()
+    }
+    async fn audit_promise(&self, _: Request<AuditPromiseRequest>) -> Reply<AuditPromiseReply> {
         absent()
     }
     async fn audit_key(&self, _: Request<AuditKeyRequest>) -> Reply<AuditKeyReply> {

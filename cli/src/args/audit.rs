@@ -35,6 +35,11 @@ pub(crate) enum AuditCommand {
         after_help = "Examples:\n  chartmesh audit prove 41 --out disclosure.tlog-proof\n  chartmesh audit prove --from 128 --out growth.txt\n\nThe file (c2sp.org/tlog-proof) has the entry's number, its sealed record, the path to the root, and the checkpoint it is under.\ntests/peers/python/verify_audit.py verifies it with that file and the line audit key prints, and nothing else.\nThe sealed record's head names the patient by this node's own id; leave it out for somebody who holds the leaf already.\nExit 4 while the entry is under no checkpoint yet."
     )]
     Prove(ProveArgs),
+    /// Prints what the other end's log promised when it gave a document: keep it to prove that an entry was removed there.
+    #[command(
+        after_help = "Example:\n  chartmesh audit promise 41 --out disclosure.promise\n\nENTRY is a received entry of this node. The holder has to show its own entry under a later checkpoint (audit prove there);\nverify_audit.py promise says whether it kept the promise, and a promise that was broken is a proof for anybody."
+    )]
+    Promise(PromiseArgs),
     /// Prints the line by which others verify this node's log, or another member's.
     #[command(
         after_help = "Examples:\n  chartmesh audit key > log.vkey\n  chartmesh audit key --of 12D3KooW… > theirs.vkey\n\nName, key id and Ed25519 key (c2sp.org/signed-note). A member publishes its own in the key set that its node key signs."
@@ -71,6 +76,17 @@ pub(crate) struct ProveArgs {
     #[arg(long, conflicts_with = "from")]
     pub(crate) without_record: bool,
     /// Where the proof goes, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Words of `audit promise`.
+#[derive(Args)]
+pub(crate) struct PromiseArgs {
+    /// Number of the entry, as audit list shows it.
+    #[arg(value_name = "ENTRY")]
+    pub(crate) entry: u64,
+    /// Where the promise goes, instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -210,6 +210,7 @@ mod tests {
             "audit checkpoint",
             "audit prove 7 --without-record --out f",
             "audit prove --from 64",
+            "audit promise 7 --out f",
             "audit key",
             "audit key --of n",
             "doctor --repair --accept-clock",

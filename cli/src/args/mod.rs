@@ -10,7 +10,9 @@ mod node;
 mod records;
 mod value;
 
-pub(crate) use audit::{AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, ProveArgs};
+pub(crate) use audit::{
+    AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, PromiseArgs, ProveArgs,
+};
 pub(crate) use cli::{Cli, Command, Globals, Output};
 pub(crate) use consent::{
     ConsentCommand, ExplainArgs, OptInArgs, OptOutArgs, RevokeArgs, StatementArgs,

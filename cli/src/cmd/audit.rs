@@ -2,12 +2,14 @@
 
 use chartmesh_proto::admin::{
     AccountingReply, AuditKeyReply, AuditKeyRequest, AuditListReply, AuditListRequest,
-    AuditProveReply, AuditProveRequest, CheckpointReply, Empty, PatientShowRequest, VerifyReply,
+    AuditPromiseReply, AuditPromiseRequest, AuditProveReply, AuditProveRequest, CheckpointReply,
+    Empty, PatientShowRequest, VerifyReply,
 };
 
 use crate::{
     args::{
-        AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, PassphraseFd, PatientId, ProveArgs,
+        AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, PassphraseFd, PatientId, PromiseArgs,
+        ProveArgs,
     },
     connect::Node,
     exit::{Exit, Failure},
@@ -37,6 +39,7 @@ pub(crate) async fn run(
             screen.reply(&reply, |reply: &CheckpointReply| plain(&reply.checkpoint))
         }
         AuditCommand::Prove(args) => prove(args, node, screen).await,
+        AuditCommand::Promise(args) => promise(args, node, screen).await,
         AuditCommand::Key(args) => key(args, node, screen).await,
     }
 }
@@ -63,6 +66,28 @@ async fn prove(args: ProveArgs, node: &Node, screen: &Screen) -> Result<(), Fail
         text::lines([
             ("entries", reply.size.to_string().as_str()),
             ("leaf", &reply.leaf),
+        ])
+    })
+}
+
+async fn promise(args: PromiseArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let request = AuditPromiseRequest { entry: args.entry };
+    let file = args
+        .out
+        .map(|path| OutFile::new(path, screen))
+        .transpose()?;
+    let reply = node
+        .call(async |mut admin| Ok(admin.audit_promise(request).await?.into_inner()))
+        .await?;
+    let Some(mut file) = file else {
+        return screen.reply(&reply, |reply: &AuditPromiseReply| plain(&reply.promise));
+    };
+    file.write(reply.promise.as_bytes())?;
+    file.keep()?;
+    screen.reply(&reply, |reply: &AuditPromiseReply| {
+        text::lines([
+            ("organization", reply.organization.as_str()),
+            ("node", &reply.node),
         ])
     })
 }

@@ -129,7 +129,7 @@ fn receive(sent: Sent) -> Result<Vec<u8>, ReceiveError> {
     for (index, data) in &sent.chunks {
         receive.handle_chunk(*index, data)?;
     }
-    let opening = receive.finish(ASKER, sent.key.clone(), sent.statement)?;
+    let opening = receive.finish(ASKER, sent.key.clone(), (sent.statement, String::new()))?;
     let mut chunks = sent.chunks.iter().map(|(_, data)| data);
     let mut opener = opening.open(chunks.next().unwrap())?;
     let mut opened = Sha256::default();

@@ -634,7 +634,7 @@ impl<'a> Talk<'a> {
             receive.handle_chunk(index, chunk).unwrap();
         }
         let key = SecretKey::new(CONTENT_KEY);
-        let opening = receive.finish(network.asker.member, key, statement);
+        let opening = receive.finish(network.asker.member, key, (statement, String::new()));
         let opening = opening.ok().unwrap();
         let opened = opening.open(&chunks[0]).ok().unwrap().open(&chunks[1]);
         let mut hash = Sha256::default();
@@ -703,6 +703,7 @@ impl<'a> Talk<'a> {
                 head,
                 content_key: SecretKey::new(CONTENT_KEY),
                 release: statement,
+                promise: String::new(),
             },
         )
     }

@@ -173,6 +173,7 @@ pub(crate) const CALLS: &[&str] = &[
     "AuditVerify",
     "AuditCheckpoint",
     "AuditProve",
+    "AuditPromise",
     "AuditKey",
     "ConfigShow",
 ];

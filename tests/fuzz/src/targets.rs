@@ -394,7 +394,8 @@ fn receive(data: &[u8]) {
         audit_index: 0,
         issued_at: Timestamp(6),
     };
-    let Ok(opening) = receive.finish(OTHER, key.clone(), statement) else {
+    let said = (statement, String::new());
+    let Ok(opening) = receive.finish(OTHER, key.clone(), said) else {
         return;
     };
     let Ok(mut opener) = opening.open(&kept[0]) else {

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Verifies what an audit log proves of itself, with exported files and nothing else.
 
-  verify_audit.py entry  --key LOG.vkey [--leaf HEX] PROOF...
-  verify_audit.py growth --key LOG.vkey --earlier CHECKPOINT PROOF
+  verify_audit.py entry   --key LOG.vkey [--leaf HEX] PROOF...
+  verify_audit.py growth  --key LOG.vkey --earlier CHECKPOINT PROOF
+  verify_audit.py promise --key LOG.vkey --promise PROMISE PROOF
+  verify_audit.py fork    --key LOG.vkey CHECKPOINT CHECKPOINT
 
 LOG.vkey is what `chartmesh audit key` prints, CHECKPOINT what `chartmesh audit checkpoint` prints, PROOF what
-`chartmesh audit prove` writes. Prints a line a proof; ends with 0 if all hold, 1 if one does not, 2 for wrong usage.
+`chartmesh audit prove` writes, PROMISE what `chartmesh audit promise` writes at whoever received a document. Prints a line a
+proof; ends with 0 if all hold, 1 if one proves nothing, 2 for wrong usage, 3 if it is proved that the log broke a promise or
+has two states.
 
 Written from c2sp.org/tlog-proof, tlog-checkpoint, tlog-witness and signed-note, RFC 9162 and proto/README.md alone; needs PyNaCl
 for Ed25519.
@@ -24,6 +28,7 @@ from nacl.signing import VerifyKey
 
 ED25519 = b"\x01"
 DASH = "— "
+PROMISE = "chartmesh-promise/1"
 NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -65,8 +70,8 @@ class Log:
         self.key_id, self.key = digest[:4], VerifyKey(value[1:])
         need(self.key_id.hex() == key_id, "the key id is another key's")
 
-    def checkpoint(self, note):
-        """Size and root of a checkpoint that this log signed."""
+    def note(self, note):
+        """The lines of a text that this log signed."""
         text, gap, signatures = note.rpartition("\n\n")
         need(gap and signatures.endswith("\n"), "not a signed note")
         text += "\n"
@@ -83,9 +88,20 @@ class Log:
             self.key.verify(text.encode(), own[0])
         except BadSignatureError:
             raise Rejected("the signature does not hold") from None
-        lines = text[:-1].split("\n")
+        return text[:-1].split("\n")
+
+    def checkpoint(self, note):
+        """Size and root of a checkpoint that this log signed."""
+        lines = self.note(note)
         need(len(lines) >= 3 and lines[0] == self.name, "the checkpoint of another log")
         return number(lines[1]), decoded(lines[2], 32)
+
+    def promise(self, note):
+        """Index and leaf of an entry that this log promised."""
+        lines = self.note(note)
+        need(len(lines) == 5 and lines[:2] == [PROMISE, self.name], "no promise of this log")
+        number(lines[4])
+        return number(lines[2]), decoded(lines[3], 32)
 
 
 def leaf_hash(record):
@@ -184,6 +200,21 @@ def growth(log, data, earlier_note):
     return earlier, size
 
 
+def promised(log, data, promise):
+    """Whether a log kept a promise: it is proved to have the promised leaf in the promised place, or another."""
+    wanted, leaf = log.promise(text_of(promise))
+    found, index, _ = entry(log, data)
+    need(index == wanted, "the proof is about another entry than the promise")
+    return found == leaf
+
+
+def forked(log, one, other):
+    """Whether two checkpoints of one size are of two logs."""
+    sizes, roots = zip(*(log.checkpoint(text_of(note)) for note in (one, other)))
+    need(sizes[0] == sizes[1], "two sizes: only a proof of growth can tell")
+    return roots[0] != roots[1]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -191,25 +222,42 @@ def main():
     of_entry.add_argument("--leaf", type=bytes.fromhex)
     of_growth = commands.add_parser("growth")
     of_growth.add_argument("--earlier", type=pathlib.Path, required=True)
-    for command in (of_entry, of_growth):
+    of_promise = commands.add_parser("promise")
+    of_promise.add_argument("--promise", type=pathlib.Path, required=True)
+    of_fork = commands.add_parser("fork")
+    for command in (of_entry, of_growth, of_promise, of_fork):
         command.add_argument("--key", type=pathlib.Path, required=True)
-        command.add_argument("proof", type=pathlib.Path, nargs="+")
+        command.add_argument("proof", type=pathlib.Path, nargs=2 if command is of_fork else "+")
     words = parser.parse_args()
-    failed = 0
-    for path in words.proof:
-        try:
-            log = Log(text_of(words.key.read_bytes()))
-            if words.command == "entry":
-                leaf, index, size = entry(log, path.read_bytes(), words.leaf)
-                said = f"entry {index} of {size}, leaf {leaf.hex()}"
-            else:
-                earlier, size = growth(log, path.read_bytes(), words.earlier.read_bytes())
-                said = f"grew from {earlier} to {size}"
-            print(f"{path}: holds: {said}, log {log.name}")
-        except Rejected as why:
-            failed += 1
-            print(f"{path}: REJECTED: {why}")
-    return 1 if failed else 0
+    files = [words.proof] if words.command == "fork" else [[path] for path in words.proof]
+    return max(judge(words, paths) for paths in files)
+
+
+def judge(words, paths):
+    """Says what one proof comes to: 0, 1 or 3."""
+    name = " ".join(map(str, paths))
+    try:
+        log = Log(text_of(words.key.read_bytes()))
+        data = [path.read_bytes() for path in paths]
+        if words.command == "promise" and not promised(log, data[0], words.promise.read_bytes()):
+            print(f"{name}: BROKEN: the log {log.name} promised another entry in this place")
+            return 3
+        if words.command == "fork" and forked(log, *data):
+            print(f"{name}: FORKED: the log {log.name} signed two states of one size")
+            return 3
+        if words.command == "growth":
+            earlier, size = growth(log, data[0], words.earlier.read_bytes())
+            said = f"grew from {earlier} to {size}"
+        elif words.command == "fork":
+            said = "one state"
+        else:
+            leaf, index, size = entry(log, data[0], getattr(words, "leaf", None))
+            said = f"entry {index} of {size}, leaf {leaf.hex()}"
+        print(f"{name}: holds: {said}, log {log.name}")
+        return 0
+    except Rejected as why:
+        print(f"{name}: REJECTED: {why}")
+        return 1
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
 use std::{fs, path::PathBuf};
 
 use chartmesh_core::{
-    audit::{Checkpoint, Kind as Audited},
+    audit::{Checkpoint, InclusionProof, Kind as Audited, Promise},
+    crypto::{Tree, tree::leaf_hash},
     flows::{Enclosed, FlowError},
-    ports::{Clock as _, Journal as _},
-    records::{Batch, RecordKind, Scope, StoreError},
-    types::{Code, Span},
-    wire,
+    ports::{Clock as _, Journal as _, Rpc},
+    records::{Batch, Disk as _, RecordKind, Scope, StoreError},
+    types::{Code, Kind, Span},
+    wire::{self, ReleaseAnswer},
 };
-use chartmesh_tests::SimNode;
+use chartmesh_tests::{SimDisk, SimNode};
+use data_encoding::BASE64;
 
-use crate::scenario::*;
+use crate::{liar::Liar, scenario::*};
 
 const EVERY: Span = Span::minutes(10);
 
@@ -204,8 +206,169 @@ async fn a_thousand_disclosures_are_proved_at_both_ends() {
             fs::write(folder.join(name), proof.text()).unwrap();
             proved += 1;
         }
+        if end == "asker" {
+            let (holder, folder) = (clinic.member(), folder.join("promises"));
+            fs::create_dir_all(&folder).unwrap();
+            for shown in shown.iter().filter(|shown| shown.logged.entry.kind == kind) {
+                let (member, note) = urgent.promised(shown.logged.index).await.unwrap();
+                assert_eq!(member, holder);
+                // By the entry of the holder's log that it is about.
+                let about: u64 = note.lines().nth(2).unwrap().parse().unwrap();
+                fs::write(folder.join(format!("{about:06}.promise")), note).unwrap();
+            }
+        }
         assert_eq!(proved, 1_000, "{end}");
     }
     let known = urgent.audit_key(Some(clinic.member())).unwrap();
     assert_eq!(known, clinic.audit_key(None).unwrap());
+}
+
+/// What a log gives out whose owner has all its keys and writes what it likes.
+fn rewritten(log: &SimNode, leaves: Vec<[u8; 32]>, index: u64, record: &[u8]) -> InclusionProof {
+    let tree: Tree = leaves.into_iter().collect();
+    let checkpoint = Checkpoint {
+        network: log.current_network().unwrap().id,
+        member: log.member(),
+        size: tree.len(),
+        root: tree.root(),
+        journal: None,
+    };
+    InclusionProof {
+        record: Some(record.to_vec()),
+        index,
+        path: tree.inclusion_proof(index, tree.len()).unwrap(),
+        checkpoint: checkpoint.sign(&log.identity().audit),
+    }
+}
+
+/// The same files on a disk of their own.
+fn copied(disk: &SimDisk) -> SimDisk {
+    let mut copy = SimDisk::default();
+    for (name, bytes) in disk.files() {
+        copy.replace(&name, &bytes).unwrap();
+    }
+    copy
+}
+
+/// The asker holds a promise, the other log another entry in that place. Hard case: an older state of the
+/// whole directory was put back, so that nothing on the disk contradicts it.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_cut_changed_or_reordered_breaks_a_promise_that_the_asker_holds() {
+    let Scene {
+        world,
+        rosa,
+        document,
+    } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    grant(clinic, rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    let before = copied(clinic.disk());
+    fetch(urgent, handle, document).await.unwrap();
+    let shown = urgent.audit_entries(0, usize::MAX).await.unwrap();
+    let entry = shown.last().unwrap().logged.index;
+    let (_, promise) = urgent.promised(entry).await.unwrap();
+    let index: u64 = promise.lines().nth(2).unwrap().parse().unwrap();
+    clinic.keep_checkpoint().await.unwrap();
+    let kept = clinic.prove(index, Enclosed::Record).await.unwrap();
+    let size = clinic.audit_head().0;
+    let leaves: Vec<[u8; 32]> = (0..size).map(|n| clinic.audit_leaf(n).unwrap()).collect();
+
+    let record = clinic.prove(index - 1, Enclosed::Record).await.unwrap();
+    let mut reordered = leaves.clone();
+    reordered.swap(index as usize, index as usize - 1);
+    let reordered = rewritten(clinic, reordered, index, &record.record.unwrap());
+    let mut changed = leaves;
+    changed[index as usize] = leaf_hash(b"other");
+    let changed = rewritten(clinic, changed, index, b"other");
+    let key = clinic.audit_key(None).unwrap() + "\n";
+    let older = SimNode::start(&world.net, &before, start(1, "Clinic", Kind::Clinic));
+    assert!(
+        older.fold().problem().is_none(),
+        "nothing on the disk tells"
+    );
+    older.keep_checkpoint().await.unwrap();
+    let cut = older.prove(index, Enclosed::Record).await.unwrap();
+
+    let folder = exported().with_file_name("audit-evidence");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("log.vkey"), key).unwrap();
+    fs::write(folder.join("disclosure.promise"), &promise).unwrap();
+    fs::write(folder.join("whole.checkpoint"), &kept.checkpoint).unwrap();
+    fs::write(folder.join("forked.checkpoint"), &cut.checkpoint).unwrap();
+    let network = clinic.current_network().unwrap().id;
+    let public = clinic.identity().audit.public();
+    let promised = promise.lines().nth(3).unwrap();
+    let all = [
+        ("kept", kept),
+        ("reordered", reordered),
+        ("changed", changed),
+        ("cut", cut),
+    ];
+    for (name, proof) in all {
+        let leaf = leaf_hash(proof.record.as_ref().unwrap());
+        let held = proof.verify(&network, &clinic.member(), &public, &leaf);
+        assert!(held.is_ok(), "{name}: each log is proved by its own key");
+        assert_eq!(BASE64.encode(&leaf) == promised, name == "kept", "{name}");
+        fs::write(folder.join(format!("{name}.tlog-proof")), proof.text()).unwrap();
+    }
+}
+
+/// Hard case: the promise is signed by the log's own key, and is about another entry.
+#[tokio::test(start_paused = true)]
+async fn a_promise_that_is_not_what_was_signed_of_the_disclosure_is_refused() {
+    type Change = fn(&mut String);
+    let cases: [(Change, Option<Code>); 4] = [
+        (|_| (), None),
+        // A node of an older version promises nothing.
+        (String::clear, None),
+        (
+            |note| *note = note.replacen("\u{2014}", "-", 1),
+            Some(Code::Signature),
+        ),
+        (|note| note.push(' '), Some(Code::Signature)),
+    ];
+    for (change, refused) in cases {
+        let Scene {
+            world,
+            rosa,
+            document,
+        } = three().await;
+        grant(&world.clinic, rosa, &world.urgent).await;
+        let (clinic, urgent) = (&world.clinic.restarted(), &world.urgent);
+        let liar = Liar::at(&world.net, clinic, 1);
+        liar.says(Rpc::Release, move |answer: &mut ReleaseAnswer| {
+            change(&mut answer.promise);
+        });
+
+        let handle = located(urgent, clinic).await;
+        let fetched = fetch(urgent, handle, document).await;
+
+        assert_eq!(code(fetched), refused);
+    }
+    let Scene {
+        world,
+        rosa,
+        document,
+    } = three().await;
+    grant(&world.clinic, rosa, &world.urgent).await;
+    let (clinic, urgent) = (&world.clinic.restarted(), &world.urgent);
+    let liar = Liar::at(&world.net, clinic, 1);
+    let other = Promise {
+        network: clinic.current_network().unwrap().id,
+        member: clinic.member(),
+        index: 3,
+        leaf: clinic.audit_leaf(3).unwrap(),
+        at: clinic.world().now(),
+    };
+    let note = other.sign(&clinic.identity().audit);
+    liar.says(Rpc::Release, move |answer: &mut ReleaseAnswer| {
+        answer.promise.clone_from(&note);
+    });
+    let handle = located(urgent, clinic).await;
+
+    let fetched = fetch(urgent, handle, document).await;
+
+    assert_eq!(code(fetched), Some(Code::Signature));
+    let received = audited(urgent, Audited::Received).await;
+    assert!(received.iter().all(|entry| entry.promise.is_empty()));
 }

@@ -80,11 +80,8 @@ impl Checkpoint {
 
     /// The signed note.
     pub fn sign(&self, key: &SigningKey) -> String {
-        let text = self.text();
         let name = Self::origin(&self.network, &self.member);
-        let id = key_hash(&name, &key.public());
-        let signature = [&id[..], &key.sign_raw(text.as_bytes())].concat();
-        format!("{text}\n\u{2014} {name} {}\n", BASE64.encode(&signature))
+        signed_by(&self.text(), &name, key)
     }
 
     /// Reads a signed note of one log and verifies the signature of that log's key. Lines of other
@@ -98,18 +95,9 @@ impl Checkpoint {
         member: &MemberId,
         public: &[u8; 32],
     ) -> Result<Self, CheckpointError> {
-        if note.len() > NOTE_MAX_BYTES {
-            return Err(CheckpointError::Length {
-                len_bytes: note.len(),
-            });
-        }
-        let gap = note.rfind("\n\n").ok_or(CheckpointError::Malformed)?;
-        let (text, signatures) = (&note[..=gap], &note[gap + 2..]);
         let name = Self::origin(network, member);
+        let text = split_note(note, &name, public)?;
         let checkpoint = Self::parse(text, &name, *network, *member)?;
-        let signature = own_signature(signatures, &name, public)?;
-        verify_signature(public, text.as_bytes(), &signature)
-            .map_err(|_| CheckpointError::Forged)?;
         Ok(checkpoint)
     }
 
@@ -157,6 +145,31 @@ impl Checkpoint {
         }
         Ok(checkpoint)
     }
+}
+
+/// A text signed as a note by a log's key.
+pub(super) fn signed_by(text: &str, name: &str, key: &SigningKey) -> String {
+    let id = key_hash(name, &key.public());
+    let signature = [&id[..], &key.sign_raw(text.as_bytes())].concat();
+    format!("{text}\n\u{2014} {name} {}\n", BASE64.encode(&signature))
+}
+
+/// The text of a note that a log's key has signed.
+pub(super) fn split_note<'a>(
+    note: &'a str,
+    name: &str,
+    public: &[u8; 32],
+) -> Result<&'a str, CheckpointError> {
+    if note.len() > NOTE_MAX_BYTES {
+        return Err(CheckpointError::Length {
+            len_bytes: note.len(),
+        });
+    }
+    let gap = note.rfind("\n\n").ok_or(CheckpointError::Malformed)?;
+    let (text, signatures) = (&note[..=gap], &note[gap + 2..]);
+    let signature = own_signature(signatures, name, public)?;
+    verify_signature(public, text.as_bytes(), &signature).map_err(|_| CheckpointError::Forged)?;
+    Ok(text)
 }
 
 fn journal_head(line: &str) -> Result<JournalHead, CheckpointError> {

@@ -147,6 +147,8 @@ pub struct Entry {
     pub count: u64,
     /// Content type and code of what was disclosed.
     pub description: String,
+    /// What the counterparty's log promised of its own entry, as signed; empty where it promised nothing.
+    pub promise: String,
 }
 
 impl From<&Entry> for AuditFields {
@@ -171,6 +173,7 @@ impl From<&Entry> for AuditFields {
             peer_leaf: entry.peer_leaf,
             count: entry.count,
             description: entry.description.clone(),
+            promise: entry.promise.clone(),
         }
     }
 }
@@ -204,6 +207,7 @@ impl Entry {
             peer_leaf: fields.peer_leaf,
             count: fields.count,
             description: fields.description,
+            promise: fields.promise,
         })
     }
 
@@ -227,6 +231,7 @@ impl Entry {
             peer_leaf: None,
             count: 0,
             description: String::new(),
+            promise: String::new(),
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Received {
     pub disclosure: DisclosureId,
     /// The holder's statement.
     pub statement: Disclosure,
+    /// What the holder's log promised of it; empty for nothing.
+    pub promise: String,
 }
 
 /// Ciphertext on its way in. Chunks are checked one by one against the root that the holder
@@ -187,7 +189,7 @@ impl Receive {
         )
     }
 
-    /// Takes the key that was released, and what the holder says of it.
+    /// Takes the key that was released, and what the holder says and promises of it.
     ///
     /// # Errors
     /// See [`ReceiveError`].
@@ -195,7 +197,7 @@ impl Receive {
         self,
         asker: MemberId,
         key: SecretKey,
-        statement: Disclosure,
+        (statement, promise): (Disclosure, String),
     ) -> Result<Opening, ReceiveError> {
         self.complete()?;
         let manifest_hash = self.manifest.hash();
@@ -213,6 +215,7 @@ impl Receive {
             manifest_hash,
             disclosure: self.disclosure,
             statement,
+            promise,
         };
         Ok(Opening { received, key })
     }

@@ -99,9 +99,8 @@ struct Arrived {
 
 impl<W: World> Node<W> {
     /// Fetches one document and hands it over only when everything about it was checked and the
-    /// receipt is on our own disk. A fetch that is cut resumes with the next one. One that nobody
-    /// waits for any more ends with the next part, or when the holder is silent, and is recorded as
-    /// any fetch that was cut.
+    /// receipt is on our own disk. A fetch that is cut resumes with the next one. One that nobody waits
+    /// for any more ends with the next part, or when the holder is silent, and is recorded as cut.
     ///
     /// # Errors
     /// [`Code::HandleUnknown`], [`FlowError::Denied`], [`FlowError::Unreachable`],
@@ -433,8 +432,10 @@ impl<W: World> Node<W> {
             .release
             .verify_by::<Disclosure>(&node.0, &network)
             .map_err(|_| forged(node, ReceiveError::Foreign))?;
+        self.check_promise(&answer.promise, node, (network, statement.value()))?;
+        let said = (statement.into_value(), answer.promise);
         receive
-            .finish(self.member(), answer.content_key, statement.into_value())
+            .finish(self.member(), answer.content_key, said)
             .map_err(|error| forged(node, error))
     }
 }
@@ -480,6 +481,7 @@ fn received_entry(outcome: &Result<Arrived, FlowError>) -> audit::Entry {
                 consent: received.statement.consent,
                 query_hash: Some(received.statement.query_hash),
                 peer_leaf: Some(received.statement.audit_leaf),
+                promise: received.promise.clone(),
                 ..entry
             }
             .describe(&received.manifest.content_type, &received.manifest.coding)

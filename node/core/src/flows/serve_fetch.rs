@@ -349,12 +349,13 @@ impl<W: World> Node<W> {
             Err(refusal) => return Ok(self.deny(&question, &request, &claim, &refusal).await),
         };
         match self.disclose(&request, &issued, permit, &turn).await {
-            Ok((release, statement)) => {
+            Ok((release, statement, promise)) => {
                 let content_key = release.into_key();
                 Ok(self.answer(&question, 0, |head| ReleaseAnswer {
                     head,
                     content_key,
                     release: statement,
+                    promise,
                 }))
             }
             Err(refusal) => Ok(self.deny(&question, &request, &claim, &refusal).await),
@@ -367,7 +368,7 @@ impl<W: World> Node<W> {
         issued: &Issued,
         permit: Permit,
         turn: &TurnGuard,
-    ) -> Result<(Release, Envelope), Refusal> {
+    ) -> Result<(Release, Envelope, String), Refusal> {
         let body = request.body();
         let network = self.network_id().ok_or(Refusal::Unavailable)?;
         let document = self
@@ -423,7 +424,8 @@ impl<W: World> Node<W> {
             audit_index,
             issued_at,
         };
+        let promise = self.promise(network, (audit_index, release.leaf()), issued_at);
         let statement = self.identity().node.sign(&network, &statement);
-        Ok((release, statement))
+        Ok((release, statement, promise))
     }
 }

@@ -135,4 +135,6 @@ pub struct AuditFields {
     pub count: u64,
     /// What was disclosed, in terms of type and code.
     pub description: String,
+    /// What the counterparty's log promised, as signed; empty for nothing.
+    pub promise: String,
 }

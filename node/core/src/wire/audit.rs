@@ -28,6 +28,7 @@ pub fn encode_audit(entry: &AuditFields) -> Vec<u8> {
         peer_leaf: optional_bytes(entry.peer_leaf),
         count: entry.count,
         description: entry.description.clone(),
+        promise: entry.promise.clone(),
     };
     prost::Message::encode_to_vec(&record)
 }
@@ -57,6 +58,7 @@ pub fn decode_audit(bytes: &[u8]) -> Result<AuditFields, WireError> {
         peer_leaf: optional_array(&record.peer_leaf)?,
         count: record.count,
         description: record.description,
+        promise: record.promise,
     })
 }
 

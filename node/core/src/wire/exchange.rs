@@ -340,6 +340,7 @@ impl Wire for ReleaseAnswer {
             head: Some(self.head.to_proto()),
             content_key: self.content_key.to_vec(),
             release: Some(self.release.to_proto()),
+            promise: self.promise.clone(),
         }
     }
 
@@ -350,6 +351,7 @@ impl Wire for ReleaseAnswer {
             head: required(proto.head)?,
             content_key: content_key?,
             release: required(proto.release)?,
+            promise: text(proto.promise)?,
         })
     }
 }

@@ -360,6 +360,8 @@ pub struct ReleaseAnswer {
     pub content_key: SecretKey,
     /// A signed [`crate::records::Disclosure`].
     pub release: Envelope,
+    /// What the log promises of its entry, as a signed note; empty from a node that promises nothing.
+    pub promise: String,
 }
 
 /// Refused, told inside the seal.

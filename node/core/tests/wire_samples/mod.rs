@@ -405,6 +405,7 @@ fn audit() -> AuditFields {
         peer_leaf: Some([28; 32]),
         count: 21,
         description: "application/pdf 34133-9".to_owned(),
+        promise: String::new(),
     }
 }
 
@@ -713,6 +714,7 @@ fn release_answer() -> ReleaseAnswer {
         head: head(),
         content_key: SecretKey::new([23; 32]),
         release: sign(&disclosure()),
+        promise: String::new(),
     }
 }
 

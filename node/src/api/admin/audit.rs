@@ -9,8 +9,9 @@ use chartmesh_core::{
     types::{DocumentId, MemberId, PatientId},
 };
 use chartmesh_proto::admin::{
-    AccountingReply, AuditKeyReply, AuditListReply, AuditListRequest, AuditProveReply,
-    AuditProveRequest, AuditView, Check, CheckpointReply, DisclosureView, Recipient, VerifyReply,
+    AccountingReply, AuditKeyReply, AuditListReply, AuditListRequest, AuditPromiseReply,
+    AuditProveReply, AuditProveRequest, AuditView, Check, CheckpointReply, DisclosureView,
+    Recipient, VerifyReply,
 };
 use data_encoding::HEXLOWER;
 use tonic::Status;
@@ -167,6 +168,19 @@ impl Admin {
             size: size_of(&proved.checkpoint),
             leaf: HEXLOWER.encode(&node.audit_leaf(request.entry).unwrap_or_default()),
             proof: proved.text(),
+        })
+    }
+
+    pub(super) async fn promised(&self, entry: u64) -> Result<AuditPromiseReply, Status> {
+        let daemon = self.daemon()?;
+        let (member, promise) = daemon.node.promised(entry).await.map_err(flow)?;
+        let named = names(&daemon).remove(&member);
+        let (node, organization, _) =
+            named.unwrap_or_else(|| (String::new(), member.to_string(), String::new()));
+        Ok(AuditPromiseReply {
+            promise,
+            node,
+            organization,
         })
     }
 

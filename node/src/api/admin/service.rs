@@ -431,6 +431,15 @@ impl AdminService for Admin {
         self.prove(request.into_inner()).await.map(Response::new)
     }
 
+    async fn audit_promise(
+        &self,
+        request: Request<proto::AuditPromiseRequest>,
+    ) -> Reply<proto::AuditPromiseReply> {
+        self.promised(request.into_inner().entry)
+            .await
+            .map(Response::new)
+    }
+
     async fn audit_key(
         &self,
         request: Request<proto::AuditKeyRequest>,

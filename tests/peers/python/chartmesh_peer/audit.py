@@ -94,8 +94,45 @@ def run(folder, key, proofs, bits):
     bad.unlink()
 
 
+def promises(cases, key, holder, asker):
+    log = Log(verify_audit.text_of(key))
+    kept = {path.stem: path.read_bytes() for path in sorted((asker / "promises").glob("*.promise"))}
+    proofs = {path.stem: path.read_bytes() for path in holder.glob("*.tlog-proof")}
+    bits = random.Random(2)
+    with cases.case(f"{DISCLOSURES} promises that the asker holds were kept by the holder"):
+        equal(set(kept), set(proofs))
+        holds(all(verify_audit.promised(log, proofs[name], kept[name]) for name in kept), "a promise was broken")
+    with cases.case(f"{CHANGES} promises with one bit changed are rejected"):
+        for name, promise in kept.items():
+            holds(rejected(verify_audit.promised, log, proofs[name], changed(bits, promise)), f"{name} was accepted")
+
+
+def evidence(cases, folder):
+    log = Log((folder / "log.vkey").read_text())
+    read = lambda name: (folder / name).read_bytes()
+    promise = read("disclosure.promise")
+    with cases.case("a log that was cut, changed or reordered is convicted by the promise it gave"):
+        holds(verify_audit.promised(log, read("kept.tlog-proof"), promise), "the whole log was convicted")
+        for name in ["cut", "changed", "reordered"]:
+            holds(not verify_audit.promised(log, read(f"{name}.tlog-proof"), promise), f"{name} was not convicted")
+    with cases.case("a forked log is convicted by two of its checkpoints"):
+        whole, other = read("whole.checkpoint"), read("forked.checkpoint")
+        holds(not verify_audit.forked(log, whole, whole), "one state was called two")
+        holds(verify_audit.forked(log, whole, other), "two states were called one")
+    with cases.case("the program ends with 3 for a promise that was broken and for a fork"):
+        program = [sys.executable, str(PROGRAM)]
+        key = ["--key", str(folder / "log.vkey")]
+        judged = lambda *words: subprocess.run([*program, *words], capture_output=True, check=False).returncode
+        of = ["promise", *key, "--promise", str(folder / "disclosure.promise")]
+        equal([judged(*of, str(folder / f"{name}.tlog-proof")) for name in ["kept", "cut"]], [0, 3])
+        notes = [str(folder / f"{name}.checkpoint") for name in ["whole", "forked"]]
+        equal([judged("fork", *key, notes[0], notes[0]), judged("fork", *key, *notes)], [0, 3])
+
+
 def judge(cases: Cases, folder: pathlib.Path):
     keys, proofs = zip(*(end(cases, folder / name, seed) for seed, name in enumerate(["holder", "asker"])))
+    promises(cases, keys[0], folder / "holder", folder / "asker")
+    evidence(cases, folder.with_name("audit-evidence"))
     with cases.case("no proof of one end is one of the other's"):
         holds(rejected(judge_entry, keys[0], proofs[1][0]), "the asker's proof holds under the holder's key")
         holds(rejected(judge_entry, keys[1], proofs[0][0]), "the holder's proof holds under the asker's key")

@@ -178,7 +178,7 @@ impl<W: World> Node<W> {
         Ok(Checkpoint::verifier_key(&network, &member, &public))
     }
 
-    fn audit_key_of(&self, member: MemberId) -> Option<[u8; 32]> {
+    pub(super) fn audit_key_of(&self, member: MemberId) -> Option<[u8; 32]> {
         let state = self.state();
         // Also of a set that ran out: what its key signed stays signed.
         let known = state.members.get(&member)?.known().key_set.as_ref()?;
