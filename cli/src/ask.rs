@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, IsTerminal, Read, Write},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
@@ -64,6 +65,49 @@ pub(crate) fn passphrase_from(number: u32) -> Result<String, Failure> {
     let path = format!("/dev/fd/{number}");
     let file = File::open(&path).map_err(|error| Failure::file("read", path.as_ref(), &error))?;
     not_empty(read_line(&mut BufReader::new(file.take(PASSPHRASE_MAX)))?)
+}
+
+/// Asks for the secret of a recovery sheet, without showing it.
+///
+/// # Errors
+/// There is no terminal.
+pub(crate) fn recovery_secret() -> Result<String, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "there is no terminal to ask for the recovery secret",
+            "give --sheet FILE or --sheet-fd N",
+        ));
+    }
+    prompt("Recovery secret, eight groups of five: ")
+}
+
+/// Reads the secret of a recovery sheet from a file that its owner alone may read: the first line that
+/// is not empty.
+///
+/// # Errors
+/// It cannot be read, or others may read it.
+pub(crate) fn recovery_secret_in(path: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::file("read", path, &error);
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Failure::new(
+            Exit::Refused,
+            "PERMISSIONS",
+            format!(
+                "others may read {}: its rights are {mode:o}",
+                path.display()
+            ),
+            "chmod 600, or type the secret",
+        ));
+    }
+    let mut lines = BufReader::new(file.take(PASSPHRASE_MAX));
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line).map_err(failed)? == 0 || !line.trim().is_empty() {
+            return Ok(line.trim().to_owned());
+        }
+    }
 }
 
 /// Reads a whole file, or standard input for `-`, up to a limit.

@@ -10,16 +10,18 @@ use std::{
 use chartmesh_proto::admin::{
     AccountingReply, AdoptRequest, AmendRequest, ApproveReply, ApproveRequest, AuditKeyReply,
     AuditKeyRequest, AuditListReply, AuditListRequest, AuditPromiseReply, AuditPromiseRequest,
-    AuditProveReply, AuditProveRequest, AuthorityReply, CheckpointReply, ConfigReply,
-    ConsentListReply, ConsentReply, ConsentRequest, ConsentRevokeRequest, CosignRequest,
-    DoctorReply, DoctorRequest, DocumentAddReply, DocumentPart, DocumentsReply, DocumentsRequest,
-    Empty, ExplainReply, ExplainRequest, FetchEvent, FetchReply, FetchRequest, ImportEvent,
-    ImportPart, ImportReply, ImportReport, InForceReply, InitReply, InitRequest, InviteReply,
-    InviteRequest, JoinNetworkRequest, JoinReply, LedgerLine, LocateReply, LocateRequest,
-    MemberLine, MembersReply, NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest,
-    PatientDetail, PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary,
-    PeersReply, ProposalsReply, RecoveryKeyReply, ReissueRequest, RekeyReply, RequestsReply,
-    RevokeMemberReply, RevokeMemberRequest, RulesReply, StatusReply, VerifyReply,
+    AuditProveReply, AuditProveRequest, AuthorityReply, BackupReply, BackupRequest,
+    CheckpointReply, ConfigReply, ConsentListReply, ConsentReply, ConsentRequest,
+    ConsentRevokeRequest, CosignRequest, DoctorReply, DoctorRequest, DocumentAddReply,
+    DocumentPart, DocumentsReply, DocumentsRequest, Empty, ExplainReply, ExplainRequest,
+    FetchEvent, FetchReply, FetchRequest, ImportEvent, ImportPart, ImportReply, ImportReport,
+    InForceReply, InitReply, InitRequest, InviteReply, InviteRequest, JoinNetworkRequest,
+    JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine, MembersReply,
+    NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
+    PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary, PeersReply,
+    ProposalsReply, RecoveryKeyReply, RecoverySheetReply, ReissueRequest, RekeyReply,
+    RequestsReply, RestoreReply, RestoreRequest, RevokeMemberReply, RevokeMemberRequest,
+    RulesReply, StatusReply, VerifyReply,
     admin_server::{Admin, AdminServer},
     fetch_event, import_event, import_part,
 };
@@ -186,6 +188,31 @@ fn view_writes_the_document_alone() {
     assert_eq!(ended.status.code(), Some(0));
     assert_eq!(ended.stdout, DOCUMENT);
     assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
+fn a_backup_that_misses_a_document_is_printed_and_ends_with_6() {
+    let room = serve();
+    let words = |folder: &str| format!("backup --to /{folder} --keep 2 --output json");
+
+    let whole = chartmesh(&room, &words("whole"), b"");
+    let damaged = chartmesh(&room, &words("damaged"), b"");
+
+    assert_eq!(whole.status.code(), Some(0));
+    let reply = object(&whole);
+    for field in [
+        "file",
+        "bytes",
+        "sha256",
+        "position",
+        "documents",
+        "verified",
+    ] {
+        assert!(reply.get(field).is_some(), "{field}");
+    }
+    assert_eq!(damaged.status.code(), Some(6));
+    assert_eq!(object(&damaged)["absent"][0], "doc_a");
+    assert_eq!(failure(&damaged)["error"]["code"], "INTEGRITY");
 }
 
 #[test]
@@ -536,6 +563,22 @@ impl Admin for Canned {
         ok(VerifyReply::default())
     }
 
+    async fn backup(&self, request: Request<BackupRequest>) -> Reply<BackupReply> {
+        let request = request.into_inner();
+        let absent = request.folder.ends_with("damaged");
+        ok(BackupReply {
+            file: request.file,
+            verified: true,
+            absent: absent.then(|| "doc_a".to_owned()).into_iter().collect(),
+            ..BackupReply::default()
+        })
+    }
+    async fn recovery_sheet(&self, _: Request<Empty>) -> Reply<RecoverySheetReply> {
+        absent()
+    }
+    async fn restore(&self, _: Request<RestoreRequest>) -> Reply<RestoreReply> {
+        absent()
+    }
     async fn init(&self, _: Request<InitRequest>) -> Reply<InitReply> {
         absent()
     }

@@ -14,7 +14,7 @@ use chartmesh_core::{
     membership::{Organization, StoredIdentity},
     ports::Row,
     records::{KeyId, Keyring, Record, StoreError},
-    types::{Code, MemberId, Span, Timestamp},
+    types::{Code, Incarnation, MemberId, Span, Timestamp},
     wire,
 };
 use zeroize::Zeroizing;
@@ -27,7 +27,9 @@ use crate::{
 };
 
 /// The sealed file that says who the node is.
-const IDENTITY: &str = "identity";
+pub(crate) const IDENTITY: &str = "identity";
+/// Stands in a directory into which a backup is being written.
+pub(crate) const RESTORING: &str = "restoring";
 /// The parameters of a passphrase; where it exists there is no key file.
 const PASSPHRASE: &str = "passphrase";
 /// How far the clock may be behind the last record before peers are refused (`decisions.md` 1).
@@ -50,6 +52,9 @@ pub enum BootError {
     /// The identity cannot be read.
     #[error("the identity of the node cannot be read")]
     Identity,
+    /// A restore was cut short.
+    #[error("a backup was being restored into this directory, and was not finished")]
+    Unfinished,
     /// A file cannot be written.
     #[error("a file of the node cannot be written: {0}")]
     File(std::io::ErrorKind),
@@ -63,6 +68,7 @@ impl BootError {
             Self::Store(error) => error.code(),
             Self::Passphrase => Code::KeyRefused,
             Self::Identity => Code::Integrity,
+            Self::Unfinished => Code::RestoreUnfinished,
             Self::File(_) => Code::StorageFailed,
         }
     }
@@ -116,36 +122,19 @@ pub struct Booted {
 /// # Errors
 /// [`BootError`]; where the directory holds a node already nothing is touched.
 pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
+    need_whole(folder)?;
     let cut = folder.join("keyring").exists() && !folder.join(IDENTITY).exists();
     if !cut && (folder.join("keyring").exists() || folder.join(FILE).exists()) {
         return Err(OpenError::AlreadyInitialised.into());
     }
     Store::prepare(folder)?;
     let mut warnings = Vec::new();
-    let mut rng = rand_core::UnwrapErr(rand::rngs::SysRng);
-    let kek = match &making.passphrase {
-        Some(passphrase) if folder.join(PASSPHRASE).exists() => {
-            key::read_passphrase(&folder.join(PASSPHRASE), passphrase.as_bytes())?
-        }
-        Some(passphrase) => {
-            key::create_passphrase(&folder.join(PASSPHRASE), passphrase.as_bytes(), &mut rng)?
-        }
-        None => {
-            let path = making.key_file.clone().unwrap_or(folder.join("key"));
-            if making.key_file.is_none() {
-                warnings.push(
-                    "the store's key lies in a file beside the data: it protects nothing from whoever \
-                     takes the disk; use --passphrase or --key-file on another disk for real patients"
-                        .to_owned(),
-                );
-            }
-            if path.exists() {
-                key::read_file(&path)?
-            } else {
-                key::create_file(&path, &mut rng)?
-            }
-        }
-    };
+    let kek = first_key(
+        folder,
+        making.passphrase.as_deref(),
+        making.key_file.as_deref(),
+        &mut warnings,
+    )?;
     if !cut {
         Store::create(folder, &kek, rand::random())?;
     }
@@ -177,6 +166,38 @@ pub async fn make(folder: &Path, making: Making) -> Result<Made, BootError> {
     })
 }
 
+/// The key-encryption key of a store that is being made; one that a making before it drew is taken up.
+pub(crate) fn first_key(
+    folder: &Path,
+    passphrase: Option<&String>,
+    key_file: Option<&Path>,
+    warnings: &mut Vec<String>,
+) -> Result<SecretKey, OpenError> {
+    let mut rng = rand_core::UnwrapErr(rand::rngs::SysRng);
+    let parameters = folder.join(PASSPHRASE);
+    match passphrase {
+        Some(passphrase) if parameters.exists() => {
+            key::read_passphrase(&parameters, passphrase.as_bytes())
+        }
+        Some(passphrase) => key::create_passphrase(&parameters, passphrase.as_bytes(), &mut rng),
+        None => {
+            if key_file.is_none() {
+                warnings.push(
+                    "the store's key lies in a file beside the data: it protects nothing from whoever \
+                     takes the disk; use --passphrase or --key-file on another disk for real patients"
+                        .to_owned(),
+                );
+            }
+            let path = key_file.map_or_else(|| folder.join("key"), Path::to_owned);
+            if path.exists() {
+                key::read_file(&path)
+            } else {
+                key::create_file(&path, &mut rng)
+            }
+        }
+    }
+}
+
 fn draw(organization: Organization, member: Option<MemberId>) -> StoredIdentity {
     let secret = || SecretKey::new(rand::random());
     let mut identity = StoredIdentity {
@@ -187,6 +208,7 @@ fn draw(organization: Organization, member: Option<MemberId>) -> StoredIdentity 
         organization,
         opening: Vec::new(),
         next_node_seed: None,
+        incarnation: Incarnation::default(),
     };
     identity.rotate(secret(), system_time());
     identity
@@ -200,6 +222,7 @@ pub async fn open(
     folder: &Path,
     passphrase: Option<Zeroizing<String>>,
 ) -> Result<Booted, BootError> {
+    need_whole(folder)?;
     if !folder.join("keyring").exists() {
         return Err(OpenError::NotInitialised.into());
     }
@@ -255,6 +278,14 @@ pub async fn open(
         last,
         started,
     })
+}
+
+/// Refuses a directory that holds a part of a backup only.
+fn need_whole(folder: &Path) -> Result<(), BootError> {
+    if folder.join(RESTORING).exists() {
+        return Err(BootError::Unfinished);
+    }
+    Ok(())
 }
 
 fn member_of(folder: &Path, kek: &SecretKey) -> Result<MemberId, BootError> {
@@ -340,7 +371,7 @@ fn identity_of(stored: &StoredIdentity) -> Identity {
     }
 }
 
-fn rows(record: &Record) -> Vec<Row> {
+pub(crate) fn rows(record: &Record) -> Vec<Row> {
     // A record that cannot be read is reported by the fold; it has no rows to give.
     flows::rows(record).unwrap_or_default()
 }

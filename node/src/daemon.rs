@@ -57,6 +57,8 @@ pub struct Daemon {
     identity: Mutex<StoredIdentity>,
     /// Held by whoever changes the identity and stores it, so that no change overwrites another.
     changing: tokio::sync::Mutex<()>,
+    /// Held while a backup is made.
+    pub saving: tokio::sync::Mutex<()>,
     running: Mutex<Option<Running>>,
     starting: tokio::sync::Mutex<()>,
     changed: Notify,
@@ -112,6 +114,7 @@ impl Daemon {
             started: (booted.started, since.elapsed()),
             identity: Mutex::new(booted.identity),
             changing: tokio::sync::Mutex::default(),
+            saving: tokio::sync::Mutex::default(),
             running: Mutex::new(None),
             starting: tokio::sync::Mutex::new(()),
             changed: Notify::new(),

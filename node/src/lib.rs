@@ -21,6 +21,8 @@ pub mod world;
 
 pub mod boot;
 
+pub mod restore;
+
 pub mod daemon;
 
 pub mod api;

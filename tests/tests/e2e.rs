@@ -5,6 +5,8 @@
 
 #[path = "e2e/attack.rs"]
 mod attack;
+#[path = "e2e/backup.rs"]
+mod backup;
 #[path = "e2e/canary.rs"]
 mod canary;
 #[path = "e2e/clock.rs"]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    AuditCommand, ConfigCommand, ConsentCommand, DemoArgs, DoctorArgs, DocumentCommand,
+    AuditCommand, BackupArgs, ConfigCommand, ConsentCommand, DemoArgs, DoctorArgs, DocumentCommand,
     DocumentsArgs, FetchArgs, ImportArgs, InitArgs, LocateArgs, NetworkCommand, PatientCommand,
-    SampleArgs,
+    RestoreArgs, SampleArgs, SheetArgs,
 };
 
 /// chartmesh: find a patient's records at other providers, and share ours, without a central server.
@@ -119,6 +119,12 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// Checks the node's own state: rights, lock, keys, space, journal, clock.
     Doctor(DoctorArgs),
+    /// Saves everything that brings the node back into one encrypted file, while the daemon runs.
+    Backup(BackupArgs),
+    /// Prints what opens the backups made from now on, to be kept on paper.
+    RecoverySheet(SheetArgs),
+    /// Brings a node back from a backup and its recovery sheet, into an empty directory.
+    Restore(RestoreArgs),
     /// Shows the configuration in force.
     #[command(subcommand, after_help = "Example:\n  chartmesh config show --origin")]
     Config(ConfigCommand),
@@ -215,6 +221,12 @@ mod tests {
             "audit key --of n",
             "doctor --repair --accept-clock",
             "config show --origin",
+            "backup maple.cmbackup",
+            "backup --to /mnt/backups --keep 14",
+            "recovery-sheet --passphrase-fd 3",
+            "restore maple.cmbackup",
+            "restore maple.cmbackup --sheet-fd 3 --passphrase-fd 4",
+            "restore maple.cmbackup --sheet s --key-file /k",
         ] {
             assert_eq!(refusal(words), None, "{words}");
         }
@@ -253,6 +265,15 @@ mod tests {
             ),
             ("demo --nodes 4", "demo --nodes 3"),
             ("import a", "import"),
+            ("backup f", "backup"),
+            ("backup --to d --keep 2", "backup f --to d --keep 2"),
+            ("backup --to d --keep 2", "backup --to d"),
+            ("backup --to d --keep 2", "backup --to d --keep 0"),
+            ("restore f --sheet s", "restore f --sheet s --sheet-fd 3"),
+            (
+                "restore f --passphrase",
+                "restore f --passphrase --key-file k",
+            ),
             ("sample --patients 1 --out t", "sample --patients 0 --out t"),
         ] {
             assert_eq!(refusal(good), None, "{good}");

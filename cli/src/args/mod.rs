@@ -2,6 +2,7 @@
 //! anything but read words, and no secret is ever among them.
 
 mod audit;
+mod backup;
 mod cli;
 mod consent;
 mod exchange;
@@ -13,6 +14,7 @@ mod value;
 pub(crate) use audit::{
     AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, PromiseArgs, ProveArgs,
 };
+pub(crate) use backup::{BackupArgs, RestoreArgs, SheetArgs};
 pub(crate) use cli::{Cli, Command, Globals, Output};
 pub(crate) use consent::{
     ConsentCommand, ExplainArgs, OptInArgs, OptOutArgs, RevokeArgs, StatementArgs,

@@ -9,8 +9,8 @@ use crate::{
 };
 
 use super::{
-    audit, consent, doctor, document, documents, fetch, import, init, locate, network, patient,
-    sample, status,
+    audit, backup, consent, doctor, document, documents, fetch, import, init, locate, network,
+    patient, sample, status,
 };
 
 /// Runs the command.
@@ -41,6 +41,9 @@ pub(crate) async fn dispatch(cli: Cli, screen: &Screen) -> Result<(), Failure> {
         Command::Consent(command) => consent::run(*command, &node, screen).await,
         Command::Audit(command) => audit::run(command, &node, screen).await,
         Command::Doctor(args) => doctor::run(args, &node, screen).await,
+        Command::Backup(args) => backup::backup(args, &node, screen).await,
+        Command::RecoverySheet(args) => backup::sheet(&args, &node, screen).await,
+        Command::Restore(args) => backup::restore(args, &node, screen).await,
         Command::Config(command) => status::config(&command, &node, screen).await,
     }
 }

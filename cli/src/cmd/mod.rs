@@ -1,6 +1,7 @@
 //! The commands: each turns words into one call and the reply into a table.
 
 mod audit;
+mod backup;
 mod consent;
 mod consent_table;
 mod cosign;

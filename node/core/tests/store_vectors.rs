@@ -22,7 +22,7 @@ use chartmesh_core::{
         Batch, Disk, Head, KeyId, Keyring, Log, Record, RecordKind, Recorded, Scope, StoreError,
         Tail, read_record,
     },
-    types::{Kind, MemberId, PatientId, Timestamp},
+    types::{Incarnation, Kind, MemberId, PatientId, Timestamp},
     wire,
 };
 use data_encoding::HEXLOWER;
@@ -289,6 +289,7 @@ fn identity() -> StoredIdentity {
             })
             .to_vec(),
         next_node_seed: None,
+        incarnation: Incarnation::default(),
     }
 }
 

@@ -43,7 +43,7 @@ impl OpenError {
             Self::Permissions { .. } => Code::Permissions,
             Self::KeyUnreadable => Code::KeyRefused,
             Self::System(_) => Code::StorageFailed,
-            Self::Store(error) => store_code(error),
+            Self::Store(error) => error.code(),
         }
     }
 }
@@ -54,16 +54,5 @@ impl From<std::io::Error> for OpenError {
             StoreError::Full => Self::Store(StoreError::Full),
             _ => Self::System(error.kind()),
         }
-    }
-}
-
-fn store_code(error: StoreError) -> Code {
-    match error {
-        StoreError::Full => Code::StorageFull,
-        StoreError::Failed | StoreError::ReadOnly => Code::StorageFailed,
-        StoreError::Integrity { .. } | StoreError::Missing => Code::Integrity,
-        StoreError::Key => Code::KeyRefused,
-        StoreError::FormatTooNew { .. } => Code::FormatTooNew,
-        StoreError::TooLarge => Code::TooLarge,
     }
 }

@@ -167,7 +167,8 @@ pub(super) fn remove_part(disk: &DirDisk, parts: &Parts, part: [u8; 32]) -> Resu
     removed
 }
 
-fn file_name(file: FileId) -> String {
+/// Where a sealed file lies.
+pub(super) fn file_name(file: FileId) -> String {
     let name = HEXLOWER.encode(file.as_bytes());
     format!("{FOLDER}/{}/{name}", &name[..2])
 }

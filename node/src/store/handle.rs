@@ -73,15 +73,15 @@ pub struct StoreVerified {
 /// An open store; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    journal: JournalHandle,
-    keyring: Keyring,
-    held: files::Held,
+pub(super) struct Inner {
+    pub(super) journal: JournalHandle,
+    pub(super) keyring: Keyring,
+    pub(super) held: files::Held,
     parts: files::Parts,
-    disk: DirDisk,
+    pub(super) disk: DirDisk,
     index: Arc<Index>,
     /// After everything that touches the directory.
     _lock: Arc<Lock>,

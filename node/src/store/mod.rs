@@ -4,6 +4,7 @@
 //! knows what a record means, and nothing here tells the core what it would rather hear: what is not
 //! on the disk is not acknowledged, and what was changed is an error.
 
+mod backup;
 mod dir;
 mod engine;
 mod error;
@@ -16,6 +17,7 @@ pub mod key;
 mod leaves;
 mod lock;
 mod memory;
+mod restore;
 mod sled;
 mod stats;
 mod watch;
@@ -23,6 +25,7 @@ mod watch;
 #[cfg(test)]
 mod suite;
 
+pub use backup::{BackUp, BackedUp, BackupFailure, BackupFile, SavedAt};
 pub use dir::DirDisk;
 pub use engine::{Engine, EngineError, Pair, Write};
 pub use error::OpenError;
@@ -31,5 +34,6 @@ pub use handle::{Store, StoreOpened, StoreVerified};
 pub use index::{RowsOf, SealedIndex};
 pub use leaves::Leaves;
 pub use memory::MemoryEngine;
+pub(crate) use restore::{check_files, write_out};
 pub use stats::Stats;
 pub use watch::IndexState;

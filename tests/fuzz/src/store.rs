@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use chartmesh_core::{
-    crypto::SecretKey,
-    records::{Batch, Disk, Keyring, Log, RecordKind, Scope, StoreError, verify},
-    types::{PatientId, Timestamp},
+    crypto::{RecoverySecret, SecretKey},
+    records::{
+        BACKUP_HEADER_BYTES, Backup, BackupError, BackupSource, Batch, Disk, Keyring, Log,
+        RecordKind, Scope, StoreError, Taking, verify,
+    },
+    types::{MemberId, PatientId, Timestamp},
 };
 use chartmesh_tests::SimDisk;
 use rand_chacha::ChaCha20Rng;
@@ -14,7 +17,11 @@ use rand_core::SeedableRng;
 use crate::targets::Run;
 
 /// The targets of this file.
-pub(crate) const TARGETS: &[Run] = &[("journal", journal), ("keyring", keyring)];
+pub(crate) const TARGETS: &[Run] = &[
+    ("journal", journal),
+    ("keyring", keyring),
+    ("backup", backup),
+];
 
 /// A store of four commits, as its files and as what replaying them gives.
 struct Template {
@@ -136,4 +143,88 @@ fn keyring(data: &[u8]) {
     }
     let stranger = Keyring::load(&disk, &SecretKey::new([8; 32]));
     assert!(stranger.is_err(), "another key opens nothing");
+}
+
+/// A backup of the store, its secret and its key.
+struct Saved {
+    secret: RecoverySecret,
+    key: SecretKey,
+    bytes: Vec<u8>,
+}
+
+static SAVED: LazyLock<Saved> = LazyLock::new(|| {
+    let disk = disk_with("", b"");
+    let keyring = Keyring::load(&disk, &kek()).expect("the store that was made");
+    let (log, _) = Log::open(disk.clone(), &kek(), None, &mut |_| ()).expect("that store");
+    let mut dice = ChaCha20Rng::from_seed([3; 32]);
+    let secret = RecoverySecret::draw(&mut dice);
+    let mut bytes = Vec::new();
+    let taking = Taking {
+        disk: &disk,
+        keyring: &keyring,
+        read_file: &|_, _, _| Err(StoreError::Missing),
+        naming: |_| Ok(None),
+        until: log.head(),
+        member: MemberId([4; 16]),
+        identity: b"seeds",
+        config: b"",
+        now: Timestamp(1_800_000_000_100),
+    };
+    let taken = taking.write(&secret.lock(), &mut dice, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    });
+    Saved {
+        key: taken.expect("a whole store").key,
+        secret,
+        bytes,
+    }
+});
+
+struct Bytes(Vec<u8>);
+
+impl BackupSource for Bytes {
+    fn len_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let from = usize::try_from(offset).map_or(self.0.len(), |from| from.min(self.0.len()));
+        let until = from.saturating_add(len).min(self.0.len());
+        Ok(self.0[from..until].to_vec())
+    }
+}
+
+/// A backup as somebody changed it; and the same bytes typed as a recovery secret.
+fn backup(data: &[u8]) {
+    let saved = &*SAVED;
+    let bytes = changed(&saved.bytes, data);
+    let whole = bytes == saved.bytes;
+    let same_header = bytes.get(..BACKUP_HEADER_BYTES) == saved.bytes.get(..BACKUP_HEADER_BYTES);
+    let opened = Backup::open(Bytes(bytes), |header| {
+        // A decapsulation takes longer than all the rest.
+        if same_header {
+            Ok(saved.key.clone())
+        } else {
+            header.key(&saved.secret)
+        }
+    });
+    match opened {
+        Ok(backup) => {
+            assert!(whole, "nothing but the file that was written opens");
+            assert!(backup.check(|_| Ok(None)).is_ok(), "and it is a store");
+        }
+        Err(error) => {
+            assert!(!whole);
+            assert!(!matches!(
+                error,
+                BackupError::Contents | BackupError::Store(_)
+            ));
+        }
+    }
+    let typed = String::from_utf8_lossy(data);
+    if let Ok(secret) = RecoverySecret::parse(&typed) {
+        let again = RecoverySecret::parse(&secret.to_text());
+        assert!(again.is_ok_and(|again| again.lock().id() == secret.lock().id()));
+    }
 }

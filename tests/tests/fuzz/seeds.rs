@@ -323,6 +323,20 @@ const BYTES: &[(&str, &[&[u8]])] = &[
             b"\0CMKEYS\0\x02",
         ],
     ),
+    (
+        "backup",
+        &[
+            &[],
+            &[0x80],
+            &[0x80, 9, 0, 2, 1],
+            &[0x80, 100, 0, 2, 1],
+            &[0x80, 0x70, 4, 2, 1],
+            &[0x80, 0, 6, 0, 0],
+            &[0x80, 0, 0, 4, 255],
+            b"\0CMBKUP\0\x02",
+            b"2N7Q8-00000-o1il0-ZZZZZ-AAAAA-BBBBB-CCCCC-DDDDD",
+        ],
+    ),
 ];
 
 /// Commands as people write them.
@@ -408,7 +422,7 @@ fn asked() -> Vec<(u8, Vec<Vec<u8>>)> {
     }
     .encode_to_vec();
     let whole = |call, message: Vec<u8>| (call, vec![message]);
-    let mut asked: Vec<_> = (0..41).map(|call| whole(call, Vec::new())).collect();
+    let mut asked: Vec<_> = (0..47).map(|call| whole(call, Vec::new())).collect();
     asked.extend([
         whole(4, found.encode_to_vec()),
         whole(6, admin::InviteRequest { valid_ms: 1_000 }.encode_to_vec()),
@@ -428,6 +442,23 @@ fn asked() -> Vec<(u8, Vec<Vec<u8>>)> {
         whole(27, fetch.encode_to_vec()),
         whole(28, consent.encode_to_vec()),
         whole(33, shown),
+        whole(
+            44,
+            admin::BackupRequest {
+                file: "none/such".to_owned(),
+                ..admin::BackupRequest::default()
+            }
+            .encode_to_vec(),
+        ),
+        whole(
+            46,
+            admin::RestoreRequest {
+                file: "/none/such".to_owned(),
+                secret: "AAAAA-BBBBB".to_owned(),
+                ..admin::RestoreRequest::default()
+            }
+            .encode_to_vec(),
+        ),
     ]);
     asked
 }

@@ -7,7 +7,7 @@ use chartmesh_core::{
     crypto::{Envelope, OpeningKey, SecretKey, SigningKey, sha256},
     membership::{Credential, NodeKeyChange, Reissue, StoredIdentity},
     ports::{Clock, Rpc},
-    types::{Code, MemberId, NodeKey, limits::KEY_SET_LIFE},
+    types::{Code, Incarnation, MemberId, NodeKey, limits::KEY_SET_LIFE},
     wire,
 };
 use chartmesh_tests::{Frame, Kind, SimNode};
@@ -236,6 +236,7 @@ pub(crate) fn stored(node: &SimNode) -> StoredIdentity {
         member: node.member(),
         node_seed: SecretKey::default(),
         next_node_seed: None,
+        incarnation: Incarnation::default(),
         audit_seed: SecretKey::default(),
         authority_seed: SecretKey::default(),
         organization: node.identity().organization.clone(),

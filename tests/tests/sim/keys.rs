@@ -4,7 +4,7 @@ use chartmesh_core::{
     crypto::{OpeningKey, SecretKey},
     membership::StoredIdentity,
     ports::{Clock, Rpc},
-    types::{Code, PeerCode, Span, limits::KEY_SET_LIFE},
+    types::{Code, Incarnation, PeerCode, Span, limits::KEY_SET_LIFE},
 };
 use chartmesh_tests::{Frame, Kind as FrameKind, SimNode};
 
@@ -15,6 +15,7 @@ fn stored(node: &SimNode) -> StoredIdentity {
         member: node.member(),
         node_seed: SecretKey::default(),
         next_node_seed: None,
+        incarnation: Incarnation::default(),
         audit_seed: SecretKey::default(),
         authority_seed: SecretKey::default(),
         organization: node.identity().organization.clone(),

@@ -2,6 +2,7 @@
 
 mod file;
 mod hash;
+mod recovery;
 pub mod row;
 mod sealed;
 mod signed;
@@ -16,6 +17,7 @@ pub use file::{
 pub use hash::{
     KeyedHash, Sha256, derive, keyed_hash, keyed_hash_matches, receipt, sha256, subject_of,
 };
+pub use recovery::{BACKUP_ENC_BYTES, BackupLock, RecoveryError, RecoverySecret};
 pub use row::{RowAad, RowError};
 pub use sealed::{
     ENCAPSULATED_BYTES, OpeningKey, OuterHeader, SEALING_KEY_BYTES, SUITE_XWING, SealContext,

@@ -198,6 +198,43 @@ pub fn accept_session(
     }))
 }
 
+/// Encapsulates to a key and exports one secret, for what is not a session.
+pub(super) fn export_to(
+    rng: &mut impl CryptoRng,
+    key: &SealingKey,
+    info: &[u8],
+) -> (Bytes, SecretKey) {
+    let (enc, exporter) = hpke::setup_sender_with_rng::<aead::ChaCha20Poly1305, HkdfSha256, XWing>(
+        &OpModeS::Base,
+        &key.public,
+        info,
+        rng,
+    )
+    .expect("X-Wing encapsulation to a parsed key cannot fail");
+    let mut secret = SecretKey::default();
+    exporter
+        .export(info, &mut *secret)
+        .expect("HKDF gives up to 255 blocks of 32 bytes");
+    (Bytes::copy_from_slice(&enc.to_bytes()), secret)
+}
+
+/// The other end of [`export_to`].
+///
+/// # Errors
+/// [`SealError::Encapsulated`] where `enc` is no encapsulated key.
+pub(super) fn export_from(
+    key: &OpeningKey,
+    enc: &[u8],
+    info: &[u8],
+) -> Result<SecretKey, SealError> {
+    let exporter = receiver(&key.private, enc, info)?;
+    let mut secret = SecretKey::default();
+    exporter
+        .export(info, &mut *secret)
+        .expect("HKDF gives up to 255 blocks of 32 bytes");
+    Ok(secret)
+}
+
 fn receiver(
     private: &PrivateKey,
     enc: &[u8],

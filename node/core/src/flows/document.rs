@@ -19,8 +19,8 @@ use crate::{
     formats,
     ports::{Rng, Table, World},
     records::{
-        Batch, Coding, Document, KeyId, Manifest, Matter, RecordKind, Recorded, Scope, StoreError,
-        TurnGuard,
+        Batch, Coding, Document, KeyId, Manifest, Matter, NamedFile, Record, RecordKind, Recorded,
+        Scope, StoreError, TurnGuard,
     },
     types::{Code, DocumentId, FileId, PatientId, Timestamp, limits::DOCUMENT_MAX_BYTES},
     wire,
@@ -393,6 +393,29 @@ fn manifest_of(document: &Document) -> Result<Manifest, FlowError> {
     document.manifest.claims().map_err(|_| FlowError::State {
         code: Code::Integrity,
     })
+}
+
+/// The document file that a record names; none where it names none, or where its patient's key is
+/// erased and nobody knows.
+///
+/// # Errors
+/// [`StoreError::Integrity`] where the record cannot be read.
+pub fn file_named_by(record: &Record) -> Result<Option<NamedFile>, StoreError> {
+    let (RecordKind::Document, Some(body)) = (record.kind, &record.body) else {
+        return Ok(None);
+    };
+    let flaw = StoreError::Integrity {
+        position: record.position,
+    };
+    let document = wire::decode_document(body).map_err(|_| flaw)?;
+    let manifest = manifest_of(&document).map_err(|_| flaw)?;
+    Ok(Some(NamedFile {
+        file: manifest.file,
+        document: document.id,
+        sealed_size: manifest.sealed_size,
+        root: manifest.root,
+        until: document.snapshot.map(|(_, until)| until),
+    }))
 }
 
 /// What *same content once* compares: under the patient's key, so that it never crosses patients.

@@ -102,18 +102,7 @@ impl FlowError {
                 Code::QuorumRequired
             }
             Self::Membership(_) => Code::Signature,
-            Self::Store(error) => store_code(*error),
+            Self::Store(error) => error.code(),
         }
-    }
-}
-
-fn store_code(error: StoreError) -> Code {
-    match error {
-        StoreError::Full => Code::StorageFull,
-        StoreError::Failed | StoreError::ReadOnly => Code::StorageFailed,
-        StoreError::Integrity { .. } | StoreError::Missing => Code::Integrity,
-        StoreError::Key => Code::KeyRefused,
-        StoreError::FormatTooNew { .. } => Code::FormatTooNew,
-        StoreError::TooLarge => Code::TooLarge,
     }
 }

@@ -44,7 +44,7 @@ pub use audit::{Enclosed, FilesVerified, Shown};
 pub use charter::{CharterBy, CharterInForce, DisputedCharter};
 pub use consent::{Stated, Statement};
 pub use cosign::ProposalView;
-pub use document::{Added, Description, in_memory};
+pub use document::{Added, Description, file_named_by, in_memory};
 pub use error::FlowError;
 pub use fetch::{Fetch, Fetched, Recipient, Told};
 pub use found::FoundingFile;

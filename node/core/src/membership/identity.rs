@@ -2,7 +2,7 @@
 
 use crate::{
     crypto::{SecretKey, SigningKey},
-    types::{MemberId, NodeKey, Span, Timestamp, limits::KEY_SET_LIFE},
+    types::{Incarnation, MemberId, NodeKey, Span, Timestamp, limits::KEY_SET_LIFE},
 };
 
 use super::Organization;
@@ -39,6 +39,8 @@ pub struct StoredIdentity {
     pub opening: Vec<StoredOpeningKey>,
     /// Seed of the node key that is to follow, once authorities have signed a credential for it.
     pub next_node_seed: Option<SecretKey>,
+    /// Raised by each restore, so that of two copies of a node the later one is known.
+    pub incarnation: Incarnation,
 }
 
 impl StoredIdentity {
@@ -63,6 +65,13 @@ impl StoredIdentity {
                 .is_some_and(|next| now < next.plus(KEY_SET_LIFE).plus(KEEP_AFTER))
         });
         self.opening.len() < before
+    }
+
+    /// Becomes another copy of the node than every one before it: with a higher incarnation, and an
+    /// opening key that no earlier copy has.
+    pub fn reincarnate(&mut self, private: SecretKey, now: Timestamp) {
+        self.incarnation = self.incarnation.next(now);
+        self.rotate(private, now);
     }
 
     /// Goes over to the next node key where a credential names it, and says whether it does.
@@ -136,7 +145,27 @@ mod tests {
             },
             opening: Vec::new(),
             next_node_seed: None,
+            incarnation: Incarnation::default(),
         }
+    }
+
+    #[test]
+    fn a_restored_copy_is_higher_than_every_one_before_it_also_with_a_clock_behind() {
+        let backup = identity();
+        let restored = |from: &StoredIdentity, now| {
+            let mut identity = from.clone();
+            identity.reincarnate(SecretKey::new([7; 32]), Timestamp(now));
+            identity
+        };
+
+        let first = restored(&backup, 1_000);
+        let second = restored(&backup, 2_000);
+        let behind = restored(&second, 500);
+
+        assert!(backup.incarnation < first.incarnation);
+        assert!(first.incarnation < second.incarnation);
+        assert!(second.incarnation < behind.incarnation);
+        assert_eq!(first.opening[0].private[0], 7);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The disk as bytes, and what can go wrong with it.
 
+use crate::types::Code;
+
 /// Why something could not be stored or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -33,6 +35,20 @@ pub enum StoreError {
     /// The store takes no more writes: it stops, or an earlier write failed.
     #[error("the store takes no writes")]
     ReadOnly,
+}
+
+impl StoreError {
+    /// The stable code for our own people.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Full => Code::StorageFull,
+            Self::Failed | Self::ReadOnly => Code::StorageFailed,
+            Self::Integrity { .. } | Self::Missing => Code::Integrity,
+            Self::Key => Code::KeyRefused,
+            Self::FormatTooNew { .. } => Code::FormatTooNew,
+            Self::TooLarge => Code::TooLarge,
+        }
+    }
 }
 
 /// Named byte files under one directory; what both worlds implement and nothing more.

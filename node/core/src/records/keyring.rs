@@ -240,10 +240,45 @@ impl Keyring {
         plain: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<(), StoreError> {
+        disk.replace(name, &self.sealed(name, plain, rng))
+    }
+
+    /// The bytes of a small file sealed under the key-encryption key.
+    pub fn sealed(&self, name: &str, plain: &[u8], rng: &mut impl CryptoRng) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
         let sealed = row::seal(&self.sealing, &nonce, &self.file_binding(name), plain);
-        disk.replace(name, &[&SEALED_MAGIC[..], &nonce, &sealed].concat())
+        [&SEALED_MAGIC[..], &nonce, &sealed].concat()
+    }
+
+    /// The same keys under another key-encryption key, of no disk yet.
+    #[must_use]
+    pub fn rewrapped(&self, kek: &SecretKey, rng: &mut impl CryptoRng) -> Self {
+        let other = Self::empty(self.store_id, kek);
+        let mut entries = BTreeMap::new();
+        for (id, entry) in &*self.read() {
+            entries.insert(*id, other.wrap_entry(*id, &entry.key, rng));
+        }
+        Self {
+            entries: Arc::new(RwLock::new(entries)),
+            ..other
+        }
+    }
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.encode(&self.read())
+    }
+
+    /// Puts the file where there is none, durably.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] where there is one; what the disk says.
+    pub fn put<D: Disk>(&self, disk: &mut D) -> Result<(), StoreError> {
+        if Self::exists(disk)? {
+            return Err(StoreError::ReadOnly);
+        }
+        disk.replace(NAME, &self.to_bytes())
     }
 
     fn empty(store_id: [u8; 16], kek: &SecretKey) -> Self {

@@ -1,5 +1,6 @@
 //! What a node keeps: the journal and its records, patients, documents, consents.
 
+mod backup;
 mod consent;
 mod disk;
 mod document;
@@ -16,6 +17,10 @@ mod scan;
 mod stored;
 mod turn;
 
+pub use backup::{
+    About, BACKUP_HEADER_BYTES, Backup, BackupError, BackupHeader, BackupSource, Contents,
+    NamedFile, Naming, ReadFile, Taken, Taking, check_file,
+};
 pub use consent::{
     Class, Consent, ConsentForm, ConsentStatus, Consents, Evidence, Filing, ParseTargetError,
     Profile, Provision, Target,

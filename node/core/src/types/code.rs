@@ -214,6 +214,20 @@ codes!(
         KeyRefused = "KEY_REFUSED",
         /// The configuration cannot be read.
         ConfigMalformed = "CONFIG_MALFORMED",
+        /// The file is no backup.
+        BackupMalformed = "BACKUP_MALFORMED",
+        /// The backup was altered, or is not whole.
+        BackupAltered = "BACKUP_ALTERED",
+        /// The recovery sheet is of other backups, or was mistyped.
+        RecoverySheet = "RECOVERY_SHEET",
+        /// Nobody could open a backup, since no recovery sheet was made.
+        NoRecoverySheet = "NO_RECOVERY_SHEET",
+        /// The directory holds something already.
+        NotEmpty = "NOT_EMPTY",
+        /// A restore of this directory was cut short.
+        RestoreUnfinished = "RESTORE_UNFINISHED",
+        /// A later incarnation of the same node is known.
+        Superseded = "SUPERSEDED",
         /// A port is taken.
         PortTaken = "PORT_TAKEN",
         /// A file or directory has wider rights than allowed.

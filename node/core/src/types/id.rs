@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 
+use super::Timestamp;
+
 /// Why a text or some bytes are no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseIdError {
@@ -136,6 +138,21 @@ id!(
     /// every use decides anew.
     Handle, 20, "hdl_"
 );
+
+/// Which copy of a node: 0 for the one that `init` made, else when it was restored, in milliseconds.
+///
+/// Of two copies only the higher one is heeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Incarnation(pub u64);
+
+impl Incarnation {
+    /// That of a copy that is restored from this one: higher than it whatever the clock says, and than
+    /// every other copy of it that was restored earlier.
+    #[must_use]
+    pub fn next(self, now: Timestamp) -> Self {
+        Self(now.0.max(self.0.saturating_add(1)))
+    }
+}
 
 /// The SHA-256 of a network's genesis charter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@ mod words;
 
 pub use code::{Code, PeerCode, Sentence};
 pub use id::{
-    ConsentId, DisclosureId, DocumentId, FileId, Handle, MemberId, NetworkId, NodeKey,
+    ConsentId, DisclosureId, DocumentId, FileId, Handle, Incarnation, MemberId, NetworkId, NodeKey,
     ParseIdError, PatientId, ProposalId, QueryId, UserId,
 };
 pub(crate) use letter::turns_direction;

@@ -7,7 +7,7 @@ use super::field::{Wire as _, WireError, array, optional_array, required};
 use crate::{
     crypto::SecretKey,
     membership::{StoredIdentity, StoredOpeningKey},
-    types::{MemberId, Timestamp},
+    types::{Incarnation, MemberId, Timestamp},
 };
 
 /// The body of the `identity` file; wipes itself.
@@ -31,6 +31,7 @@ pub fn encode_identity(identity: &StoredIdentity) -> Zeroizing<Vec<u8>> {
             .as_ref()
             .map(|seed| seed.to_vec())
             .unwrap_or_default(),
+        incarnation: identity.incarnation.0,
     };
     let bytes = Zeroizing::new(prost::Message::encode_to_vec(&record));
     wipe(&mut record);
@@ -65,6 +66,7 @@ fn read(record: &mut store::IdentityRecord) -> Result<StoredIdentity, WireError>
         organization: required(record.organization.take())?,
         opening,
         next_node_seed: optional_array(&record.next_node_seed)?.map(SecretKey::new),
+        incarnation: Incarnation(record.incarnation),
     })
 }
 

@@ -69,6 +69,7 @@ pub(super) async fn checks(daemon: &Arc<Daemon>, accepted: bool) -> Result<Vec<C
             "nothing acknowledged was lost; the files lie in aside/ until you delete them",
         ));
     }
+    checks.extend(super::backup::checks(daemon).await);
     checks.extend(of_the_network(daemon));
     checks.extend(super::cosign::checks(daemon));
     checks.extend(super::trust::checks(daemon));

@@ -185,6 +185,25 @@ fn network_hint(code: Code) -> &'static str {
         Code::CheckpointPending => {
             "try again in ten minutes; chartmesh audit checkpoint shows the newest"
         }
+        _ => backup_hint(code),
+    }
+}
+
+/// What to do next, where backups are concerned.
+fn backup_hint(code: Code) -> &'static str {
+    match code {
+        Code::NoRecoverySheet => {
+            "make one with chartmesh recovery-sheet and keep it away from this machine"
+        }
+        Code::RecoverySheet => {
+            "type the sheet that the backup named when it was made; each sheet opens the backups made after it and before the next"
+        }
+        Code::BackupAltered => {
+            "nothing was written; take an earlier backup, or another copy of this one"
+        }
+        Code::BackupMalformed => "name a file that chartmesh backup made",
+        Code::NotEmpty => "name an empty directory, or one that is not there, with --node",
+        Code::RestoreUnfinished => "run the same chartmesh restore again: it begins anew",
         _ => "run chartmesh doctor",
     }
 }

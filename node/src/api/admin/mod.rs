@@ -1,6 +1,7 @@
 //! The admin service: what the node's own people say to it over a Unix socket.
 
 mod audit;
+mod backup;
 mod checks;
 mod consent;
 mod cosign;

@@ -447,6 +447,18 @@ impl AdminService for Admin {
         self.audit_key(&request.into_inner().of).map(Response::new)
     }
 
+    async fn backup(&self, request: Request<proto::BackupRequest>) -> Reply<proto::BackupReply> {
+        self.backup(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn recovery_sheet(&self, _: Request<proto::Empty>) -> Reply<proto::RecoverySheetReply> {
+        self.recovery_sheet().await.map(Response::new)
+    }
+
+    async fn restore(&self, request: Request<proto::RestoreRequest>) -> Reply<proto::RestoreReply> {
+        self.restore(request.into_inner()).await.map(Response::new)
+    }
+
     async fn config_show(&self, _: Request<proto::Empty>) -> Reply<proto::ConfigReply> {
         self.config().map(Response::new)
     }

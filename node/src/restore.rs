@@ -1,0 +1,321 @@
+//! From a backup and a recovery sheet to a node.
+//!
+//! Nothing is written before all of the backup is found whole. What is then written bears a mark until
+//! it was opened and read again, so that half of a node is never taken for one.
+
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use chartmesh_core::{
+    crypto::{RecoveryError, RecoverySecret, SecretKey, SigningKey},
+    flows::file_named_by,
+    membership::StoredIdentity,
+    records::{About, Backup, BackupError, Contents},
+    types::{Code, DocumentId, NodeKey, Timestamp},
+    wire,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    boot::{self, BootError, IDENTITY, RESTORING},
+    config::{ConfigFile, FILE},
+    store::{BackupFile, OpenError, Store, check_files, write_out},
+    time::system_time,
+};
+
+/// The sealed file with the lock that closes backups.
+pub(crate) const LOCK: &str = "recovery";
+/// Says from which backup a node came back, for `doctor`.
+const RESTORED: &str = "restored";
+/// What a restore may leave behind when it is cut short.
+const OWN: [&str; 14] = [
+    "aside",
+    "audit",
+    FILE,
+    "files",
+    IDENTITY,
+    "index",
+    "journal",
+    "key",
+    "keyring",
+    "lock",
+    "parts",
+    "passphrase",
+    LOCK,
+    RESTORED,
+];
+
+/// Why a node is not brought back.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The directory holds something.
+    #[error("the directory is not empty")]
+    NotEmpty,
+    /// The recovery secret was mistyped.
+    #[error(transparent)]
+    Secret(#[from] RecoveryError),
+    /// The file of the backup cannot be read.
+    #[error("the backup cannot be read: {0}")]
+    File(ErrorKind),
+    /// The backup is refused.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// What was written does not read back.
+    #[error("what was written is not what the backup holds")]
+    Differs,
+    /// The directory cannot be written or opened.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+}
+
+impl RestoreError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotEmpty => Code::NotEmpty,
+            Self::Secret(_) => Code::RecoverySheet,
+            Self::File(_) => Code::BackupMalformed,
+            Self::Backup(error) => error.code(),
+            Self::Differs => Code::Integrity,
+            Self::Boot(error) => error.code(),
+        }
+    }
+}
+
+/// What `restore` is told.
+pub struct Restoring {
+    /// The backup.
+    pub file: PathBuf,
+    /// What was typed of the recovery sheet.
+    pub secret: Zeroizing<String>,
+    /// Passphrase for the store; none for a key file.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// Where the key file goes; none for `key` in the directory.
+    pub key_file: Option<PathBuf>,
+}
+
+/// A node that came back.
+pub struct Restored {
+    /// The node key as text.
+    pub node: String,
+    /// Who it is; with a higher incarnation than before.
+    pub identity: StoredIdentity,
+    /// What the backup was of.
+    pub about: About,
+    /// How many document files.
+    pub files: u64,
+    /// Documents that were damaged or missing when the backup was made.
+    pub absent: Vec<DocumentId>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Brings a node back into an empty directory.
+///
+/// # Errors
+/// [`RestoreError`]. Where the backup is refused the directory is as it was; where writing fails, what
+/// was written is removed again.
+pub async fn restore(folder: &Path, restoring: Restoring) -> Result<Restored, RestoreError> {
+    let leftover = demand_empty(folder)?;
+    let secret = RecoverySecret::parse(&restoring.secret)?;
+    let file = BackupFile::open(&restoring.file).map_err(|e| RestoreError::File(e.kind()))?;
+    let backup = Backup::open(file, |header| header.key(&secret))?;
+    let contents = backup.check(file_named_by)?;
+    let mut identity =
+        wire::decode_identity(&contents.identity).map_err(|_| BackupError::Contents)?;
+    if identity.member != backup.about().member {
+        return Err(BackupError::Contents.into());
+    }
+    // Before the first byte is written: this copy of the node is another than every one before it.
+    identity.reincarnate(SecretKey::new(rand::random()), system_time());
+    let config = configuration(&contents, restoring.key_file.as_deref())?;
+
+    if leftover {
+        clear(folder);
+    }
+    let writing = Writing {
+        folder,
+        backup: &backup,
+        contents: &contents,
+    };
+    let mut warnings = Vec::new();
+    let written = async {
+        let kek = writing.key(&restoring, config, &mut warnings)?;
+        writing.write(&kek, &identity, &secret)?;
+        writing.verify(&kek).await?;
+        writing.finish()
+    };
+    if let Err(error) = written.await {
+        clear(folder);
+        return Err(error);
+    }
+    let node = SigningKey::from_seed(&identity.node_seed).public();
+    Ok(Restored {
+        node: NodeKey(node).to_string(),
+        about: backup.about(),
+        files: contents.files.len() as u64,
+        absent: contents.absent.iter().map(|named| named.document).collect(),
+        identity,
+        warnings,
+    })
+}
+
+/// A backup that was found whole, and where it goes.
+struct Writing<'a> {
+    folder: &'a Path,
+    backup: &'a Backup<BackupFile>,
+    contents: &'a Contents,
+}
+
+impl Writing<'_> {
+    /// Marks the directory, and makes the key under which the store will lie in it.
+    fn key(
+        &self,
+        restoring: &Restoring,
+        config: String,
+        warnings: &mut Vec<String>,
+    ) -> Result<SecretKey, RestoreError> {
+        Store::prepare(self.folder).map_err(BootError::from)?;
+        boot::write_file(&self.folder.join(RESTORING), String::new())?;
+        boot::write_file(&self.folder.join(FILE), config)?;
+        let passphrase = restoring.passphrase.as_deref();
+        let key_file = restoring.key_file.as_deref();
+        let kek = boot::first_key(self.folder, passphrase, key_file, warnings);
+        Ok(kek.map_err(BootError::from)?)
+    }
+
+    fn write(
+        &self,
+        kek: &SecretKey,
+        identity: &StoredIdentity,
+        secret: &RecoverySecret,
+    ) -> Result<(), RestoreError> {
+        let sealed = [
+            (IDENTITY, wire::encode_identity(identity)),
+            (LOCK, secret.lock().to_bytes()),
+        ];
+        write_out(self.folder, kek, self.backup, self.contents, &sealed)
+            .map_err(|error| RestoreError::Boot(error.into()))
+    }
+
+    /// Opens what was written as the daemon will, and reads every document file again.
+    async fn verify(&self, kek: &SecretKey) -> Result<(), RestoreError> {
+        let opened = Store::open(self.folder, kek, boot::rows, &mut |_| {});
+        let (store, opened) = opened.map_err(BootError::from)?;
+        store
+            .close()
+            .await
+            .map_err(OpenError::from)
+            .map_err(BootError::from)?;
+        let same = opened.problem().is_none() && opened.journal.head == self.backup.about().head;
+        if !same || check_files(self.folder, &self.contents.files).is_err() {
+            return Err(RestoreError::Differs);
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), RestoreError> {
+        let note = RestoredNote {
+            position: self.backup.about().head.position,
+            recorded: self.backup.about().recorded,
+            made: self.backup.about().made,
+        };
+        boot::write_file(&self.folder.join(RESTORED), note.to_text())?;
+        let unmarked = fs::remove_file(self.folder.join(RESTORING))
+            .and_then(|()| File::open(self.folder)?.sync_all());
+        unmarked.map_err(|error| BootError::File(error.kind()).into())
+    }
+}
+
+/// From where a node came back, as its directory says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestoredNote {
+    /// The last record of the backup.
+    pub position: u64,
+    /// When that was written.
+    pub recorded: Timestamp,
+    /// When the backup was made.
+    pub made: Timestamp,
+}
+
+impl RestoredNote {
+    /// Reads the note of a directory; none where the node there was never restored.
+    pub fn of(folder: &Path) -> Option<Self> {
+        let text = fs::read_to_string(folder.join(RESTORED)).ok()?;
+        let mut numbers = text.split_whitespace().map(|word| word.parse().ok());
+        Some(Self {
+            position: numbers.next()??,
+            recorded: Timestamp(numbers.next()??),
+            made: Timestamp(numbers.next()??),
+        })
+    }
+
+    fn to_text(self) -> String {
+        format!("{} {} {}\n", self.position, self.recorded.0, self.made.0)
+    }
+}
+
+/// Whether there is a part of a restore that was cut short; an error where there is anything else.
+fn demand_empty(folder: &Path) -> Result<bool, RestoreError> {
+    let failed = |error: std::io::Error| BootError::File(error.kind());
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error).into()),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(failed)?.file_name());
+    }
+    let leftover = names.iter().any(|name| name == RESTORING);
+    let own = |name: &std::ffi::OsString| {
+        name == RESTORING || OWN.iter().any(|known| name == known) || is_temporary(name)
+    };
+    if names.is_empty() || leftover && names.iter().all(own) {
+        return Ok(leftover);
+    }
+    Err(RestoreError::NotEmpty)
+}
+
+fn is_temporary(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') && name.ends_with(".tmp") || name.ends_with(".part")
+}
+
+/// Takes away what a restore wrote, the mark last. What stays keeps the mark beside it.
+fn clear(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    let mut cleared = true;
+    for entry in entries.flatten() {
+        if entry.file_name() == RESTORING {
+            continue;
+        }
+        let path = entry.path();
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        cleared &= removed.is_ok();
+    }
+    if cleared {
+        // A mark that stays is taken for what it is by the next restore.
+        let _stays = fs::remove_file(folder.join(RESTORING));
+    }
+}
+
+/// The configuration of the backup, with the key file that is named for this machine.
+fn configuration(contents: &Contents, key_file: Option<&Path>) -> Result<String, RestoreError> {
+    let text = std::str::from_utf8(&contents.config).map_err(|_| BackupError::Contents)?;
+    let mut file: ConfigFile = toml::from_str(text).map_err(|_| BackupError::Contents)?;
+    if file.key_file.as_deref() == key_file {
+        return Ok(text.to_owned());
+    }
+    file.key_file = key_file.map(Path::to_owned);
+    Ok(toml::to_string(&file).map_err(|_| BackupError::Contents)?)
+}
