@@ -765,6 +765,48 @@ async fn what_waits_for_signatures_waits_proposal_life_in_the_order_in_which_it_
     assert!(net.tape().iter().all(|frame| frame.rpc != Rpc::Propose));
 }
 
+/// Nobody else signed in time, and who signed may sign nothing else of the same.
+#[tokio::test(start_paused = true)]
+async fn what_waited_in_vain_is_proposed_again_with_the_signature_it_has() {
+    let trio = trio().await;
+    let (member, thief) = (node(&trio.net, 10), node(&trio.net, 11));
+    admitted(&trio, &member).await;
+    admitted(&trio, &thief).await;
+    let Trio { a, b, .. } = &trio;
+    let proposed = async || {
+        let renewed = a
+            .reissue(&admin(), member.member(), &Reissue::Renewal)
+            .await;
+        let revoked = a.revoke_member(&admin(), thief.member(), "stolen").await;
+        let amended = a.amend(&admin(), &other_rules(1)).await;
+        [
+            renewed.unwrap().view.id,
+            revoked.unwrap().proposal.unwrap().id,
+            amended.unwrap().id,
+        ]
+    };
+    let first = proposed().await;
+    pass(1_000).await;
+    assert_eq!(proposed().await, first, "it waits");
+    pass(PROPOSAL_LIFE.0).await;
+    assert!(a.proposals().is_empty());
+
+    let again = proposed().await;
+
+    assert_eq!(again, first);
+    let (a, b) = (&a.restarted(), &b.restarted());
+    assert_eq!(a.proposals().len(), 3);
+    meet(&[a, b]).await;
+    for id in again {
+        assert!(b.cosign(&admin(), id).await.unwrap().complete);
+    }
+    let known = b.member_views().into_iter().map(|view| view.credential);
+    let renewed = known.filter(|credential| credential.member == member.member());
+    assert!(renewed.map(|credential| credential.sequence).eq([2]));
+    assert!(!b.is_member(thief.node_key()));
+    assert_eq!(version(b), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_signed_one_charter_or_credential_signs_no_rival_and_may_propose_one_it_did_not_sign() {
     let trio = trio().await;

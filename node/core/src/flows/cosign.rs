@@ -117,19 +117,6 @@ impl<W: World> Node<W> {
             .await
     }
 
-    /// Makes a proposal, signs it and records it; complete at once where one signature is enough.
-    pub(super) async fn propose(
-        &self,
-        actor: &Actor,
-        mut proposal: Proposal,
-        network: &Network,
-        registration: &TurnGuard,
-    ) -> Result<ProposalView, FlowError> {
-        self.sign_proposal(&mut proposal, network)?;
-        self.record_proposal(Some(actor), proposal, network, registration)
-            .await
-    }
-
     /// The network, where nobody has to decide between two charters first.
     ///
     /// # Errors
@@ -145,7 +132,11 @@ impl<W: World> Node<W> {
     }
 
     /// Signs with this node's authority key, unless it has signed something that excludes it.
-    fn sign_proposal(&self, proposal: &mut Proposal, network: &Network) -> Result<(), FlowError> {
+    pub(super) fn sign_proposal(
+        &self,
+        proposal: &mut Proposal,
+        network: &Network,
+    ) -> Result<(), FlowError> {
         let link = network.chain.in_force();
         let proposed = proposal.check(link).map_err(|error| refused(&error))?;
         {

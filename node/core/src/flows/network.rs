@@ -11,8 +11,8 @@ use super::{
 use crate::{
     audit,
     membership::{
-        Credential, JoinRequest, Organization, Proposal, ProposalKind, Proposed, Status, Subject,
-        Ticket, capability,
+        Credential, JoinRequest, Organization, Proposal, ProposalKind, Status, Subject, Ticket,
+        capability,
     },
     ports::World,
     records::{Batch, RecordKind, Scope, TicketIssued, TurnGuard},
@@ -205,30 +205,11 @@ impl<W: World> Node<W> {
     ) -> Result<Approval, FlowError> {
         let credential = self.credential_for(network.id, subject, organization, sequence)?;
         let proposal = Proposal::unsigned(ProposalKind::Credential, &credential);
-        // Asked twice, the proposal that this node signed already is the answer.
-        let signed = self.proposed_credential(&credential);
-        let view = match signed {
-            // Since it was signed, a charter has come that asks for fewer signatures.
-            Some(view) if view.complete => {
-                self.record_proposal(None, view.proposal, network, registration)
-                    .await?
-            }
-            Some(view) => view,
-            None => self.propose(actor, proposal, network, registration).await?,
-        };
-        Ok(Approval { credential, view })
-    }
-
-    /// The proposal of a credential for the same applicant that this node signed.
-    fn proposed_credential(&self, credential: &Credential) -> Option<ProposalView> {
-        self.proposals().into_iter().find(|view| {
-            let same = match view.proposal.proposed() {
-                Ok(Proposed::Credential(other)) => {
-                    other.subject() == credential.subject() && other.sequence == credential.sequence
-                }
-                Ok(Proposed::Charter(_) | Proposed::RevocationList(_)) | Err(_) => false,
-            };
-            same && view.signed_here
+        let view = self.propose(actor, proposal, network, registration).await?;
+        let signed = view.proposal.signed.claims::<Credential>();
+        Ok(Approval {
+            credential: signed.unwrap_or(credential),
+            view,
         })
     }
 

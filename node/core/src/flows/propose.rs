@@ -6,14 +6,16 @@ use bytes::Bytes;
 
 use super::{
     call::AskError,
+    cosign::ProposalView,
     error::FlowError,
-    node::Node,
+    node::{Actor, Node},
     state::{Network, State},
 };
 use crate::{
     crypto::Envelope,
     membership::{AuthorityClaim, Proposal, Proposed, Subject, capability},
     ports::{Rpc, World},
+    records::TurnGuard,
     session::{Peer, SessionError},
     types::{Code, MemberId, NodeKey, PeerCode, ProposalId, limits::CALL_TIME_MAX},
     wire::{Propose, ProposeAnswer},
@@ -96,6 +98,46 @@ impl<W: World> Node<W> {
             Ok(held) => Ok(held.as_ref() != Some(&proposal)),
             Err(_) => Err(PeerCode::Unavailable),
         }
+    }
+
+    /// Makes a proposal, signs it and records it; complete at once where one signature is enough.
+    ///
+    /// What this node has signed before and still waits, or waited in vain, is the answer where it says
+    /// the same: whoever signed it may sign no other, and its signatures are worth as much as ever.
+    pub(super) async fn propose(
+        &self,
+        actor: &Actor,
+        mut proposal: Proposal,
+        network: &Network,
+        registration: &TurnGuard,
+    ) -> Result<ProposalView, FlowError> {
+        let proposed = proposal.proposed().map_err(|_| FlowError::Usage {
+            code: Code::ProposalRefused,
+        })?;
+        let waiting = self.proposals().into_iter();
+        let mut signed = waiting.filter(|view| view.signed_here);
+        let same = |proposal: &Proposal| {
+            let other = proposal.proposed();
+            other.is_ok_and(|other| proposed.says_the_same(&other))
+        };
+        match signed.find(|view| same(&view.proposal)) {
+            // Since it was signed, a charter has come that asks for fewer signatures.
+            Some(view) if view.complete => proposal = view.proposal,
+            Some(view) => return Ok(view),
+            None => {
+                let own = self.identity().authority.public();
+                let lapsed = {
+                    let state = self.state();
+                    let all = state.proposals.values().map(|waiting| &waiting.proposal);
+                    let mut signed = all.filter(|proposal| proposal.is_signed_by(&own));
+                    signed.find(|proposal| same(proposal)).cloned()
+                };
+                proposal = lapsed.unwrap_or(proposal);
+                self.sign_proposal(&mut proposal, network)?;
+            }
+        }
+        self.record_proposal(Some(actor), proposal, network, registration)
+            .await
     }
 
     /// Makes true what waits here and lacks no signature any more: another charter asks for fewer.

@@ -8,7 +8,10 @@ use super::state::{Network, SeenCharter, State, Waiting};
 use crate::{
     membership::{Chain, Credential, JoinRequest, JoinState, Link, Proposal, Proposed, Standing},
     records::Record,
-    types::{ProposalId, limits::PROPOSALS_PER_AUTHORITY_MAX},
+    types::{
+        ProposalId,
+        limits::{PROPOSAL_LIFE, PROPOSALS_PER_AUTHORITY_MAX},
+    },
     wire::{self, WireError},
 };
 
@@ -227,7 +230,10 @@ pub(super) fn proposal(state: &mut State, record: &Record, body: &Bytes) -> Resu
     let id = proposal.id();
     let mut since = record.time;
     if let Some(before) = state.proposals.get(&id) {
-        since = before.since;
+        // One that waited in vain and is signed again waits anew.
+        if record.time.since(before.since) < PROPOSAL_LIFE {
+            since = before.since;
+        }
         proposal
             .merge(&before.proposal)
             .map_err(|_| WireError::Contradiction)?;

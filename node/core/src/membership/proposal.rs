@@ -83,6 +83,31 @@ pub enum Proposed {
     RevocationList(RevocationList),
 }
 
+impl Proposed {
+    /// Whether both say the same of the same thing, whenever and by whom each was drawn up. A node that
+    /// has signed one of them may not sign the other.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Charter(one), Self::Charter(other)) => {
+                let drawn_up_with = Charter {
+                    issued_at: one.issued_at,
+                    nonce: one.nonce,
+                    ..other.clone()
+                };
+                *one == drawn_up_with
+            }
+            (Self::Credential(one), Self::Credential(other)) => {
+                one.subject() == other.subject() && one.sequence == other.sequence
+            }
+            (Self::RevocationList(one), Self::RevocationList(other)) => {
+                (one.version, one.previous, &one.members)
+                    == (other.version, other.previous, &other.members)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Proposal {
     /// A proposal nobody signed yet.
     pub fn unsigned<T: Body>(kind: ProposalKind, value: &T) -> Self {
