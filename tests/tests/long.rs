@@ -109,7 +109,7 @@ use history::History;
 use report::Totals;
 
 /// Histories of an everyday run, more than `CHARTMESH_SIM_HOURS` of its ten hours need.
-const SEEDS: u64 = 36;
+const SEEDS: u64 = 40;
 /// Broken histories after which no more are run.
 const FAILURES_MAX: usize = 5;
 /// Simulated hours of an everyday run.

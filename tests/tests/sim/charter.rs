@@ -765,6 +765,66 @@ async fn what_waits_for_signatures_waits_proposal_life_in_the_order_in_which_it_
     assert!(net.tape().iter().all(|frame| frame.rpc != Rpc::Propose));
 }
 
+/// Hard case: all that could sign have drawn it up themselves, cut off from each other.
+#[tokio::test(start_paused = true)]
+async fn of_the_same_that_each_authority_has_drawn_up_one_is_completed() {
+    let trio = trio().await;
+    let (member, thief) = (node(&trio.net, 10), node(&trio.net, 11));
+    admitted(&trio, &member).await;
+    admitted(&trio, &thief).await;
+    let all = [&trio.a, &trio.b, &trio.c];
+    let (mut renewals, mut lists) = (Vec::new(), Vec::new());
+    for authority in all {
+        let renewed = authority
+            .reissue(&admin(), member.member(), &Reissue::Renewal)
+            .await;
+        renewals.push(renewed.unwrap().view.proposal);
+        let revoked = authority
+            .revoke_member(&admin(), thief.member(), "stolen")
+            .await;
+        lists.push(revoked.unwrap().proposal.unwrap().proposal);
+        // An honest one of that number, so that the charter does not fall in two.
+        assert!(authority.amend(&admin(), &other_rules(1)).await.is_ok());
+        pass(1_000).await;
+    }
+    meet(&all).await;
+    for proposals in [&mut renewals, &mut lists] {
+        proposals.sort_by_key(|proposal| proposal.signed.hash());
+        let [smallest, .., largest] = &proposals[..] else {
+            panic!("three were drawn up");
+        };
+        let drew_up = |proposal: &Proposal| {
+            let mut of = all.into_iter();
+            of.find(|node| proposal.is_signed_by(&node.identity().authority.public()))
+                .unwrap()
+        };
+        let (first, last) = (drew_up(smallest), drew_up(largest));
+        let conflict = Some(Code::ProposalConflict);
+        assert_eq!(code(first.cosign(&admin(), largest.id()).await), conflict);
+
+        let signed = last.cosign(&admin(), smallest.id()).await.unwrap();
+
+        assert!(signed.complete);
+    }
+    meet(&all).await;
+    for authority in all {
+        assert!(!authority.is_member(thief.node_key()));
+        let known = authority.member_views().into_iter();
+        let mut known = known.map(|view| view.credential);
+        let renewed = known.find(|credential| credential.member == member.member());
+        assert_eq!(renewed.unwrap().sequence, 2);
+    }
+    let charters: Vec<ProposalId> = trio.a.proposals().iter().map(|view| view.id).collect();
+    let refused = async |id| code(trio.b.cosign(&admin(), id).await);
+    assert_eq!(charters.len(), 3, "nothing else waits");
+    let own = async |id| refused(id).await.is_none();
+    let mut signed = 0;
+    for id in charters {
+        signed += usize::from(own(id).await);
+    }
+    assert_eq!(signed, 1, "of charters only its own");
+}
+
 /// Nobody else signed in time, and who signed may sign nothing else of the same.
 #[tokio::test(start_paused = true)]
 async fn what_waited_in_vain_is_proposed_again_with_the_signature_it_has() {

@@ -429,7 +429,8 @@ impl State {
     }
 
     /// Nobody signs two charters of one number, or two credentials of one member and sequence: that is
-    /// how a network falls in two.
+    /// how a network falls in two. Where authorities that did not know of each other have drawn up the
+    /// same credential or list, each may sign the one of smaller hash too, so that one is completed.
     fn check_rivals(
         &self,
         proposal: &Proposal,
@@ -446,13 +447,21 @@ impl State {
             }
             _ => false,
         };
-        let id = proposal.id();
+        let hash = proposal.signed.hash();
+        let may_follow = |other: &Proposed, signed: &Proposal| {
+            !matches!(other, Proposed::Charter(_))
+                && proposed.says_the_same(other)
+                && hash < signed.signed.hash()
+        };
         let conflict = self
             .proposals
             .values()
             .map(|waiting| &waiting.proposal)
-            .filter(|other| other.id() != id && other.is_signed_by(&own))
-            .any(|other| other.proposed().is_ok_and(|other| rival(&other)));
+            .filter(|other| other.signed.body != proposal.signed.body && other.is_signed_by(&own))
+            .any(|signed| {
+                let other = signed.proposed();
+                other.is_ok_and(|other| rival(&other) && !may_follow(&other, signed))
+            });
         if conflict {
             return Err(FlowError::State {
                 code: Code::ProposalConflict,

@@ -341,7 +341,7 @@ impl State {
     /// that it still has to be.
     fn owes_member(&mut self, credential: &Credential, after: &Known, now: Timestamp) -> bool {
         let held = self.members.get(&credential.member);
-        let renewed = held.is_none_or(|held| held.credential().sequence < credential.sequence);
+        let renewed = held.is_none_or(|held| held.known().credential.body != after.credential.body);
         let moved = held.is_some_and(|held| {
             held.known().node_record != after.node_record
                 && Some(addresses_of(held)) != claimed_addresses(after)

@@ -44,6 +44,16 @@ impl Credential {
         }
     }
 
+    /// Whether both give the same member the same, whenever each was drawn up.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let drawn_up_with = Self {
+            valid_from: self.valid_from,
+            valid_until: self.valid_until,
+            ..other.clone()
+        };
+        *self == drawn_up_with
+    }
+
     /// Whether it is valid at a time.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::{
     node_record::verify_node_record_at_any_time,
 };
 use crate::{
-    crypto::{Envelope, SignatureError},
+    crypto::Envelope,
     types::{MemberId, NetworkId, NodeKey, Timestamp, limits},
 };
 
@@ -151,17 +151,6 @@ pub struct Members {
     by_node_key: BTreeMap<NodeKey, MemberId>,
     retired: BTreeMap<NodeKey, MemberId>,
     revoked: BTreeSet<MemberId>,
-}
-
-impl Known {
-    /// What its credential claims, of whomever it is.
-    ///
-    /// # Errors
-    /// [`MembershipError::Statement`] where it cannot be read.
-    pub fn claimed(&self) -> Result<Credential, MembershipError> {
-        let claimed = self.credential.claims::<Credential>();
-        Ok(claimed.map_err(|error| StatementError::from(SignatureError::from(error)))?)
-    }
 }
 
 impl Members {
@@ -340,8 +329,15 @@ impl Members {
             Some(held) if credential.sequence > held.credential.sequence => {
                 (Offered::Newer, held.renewed(offered, credential))
             }
-            Some(held) if held.known.credential.body != offered.credential.body => {
+            Some(held) if held.known.credential.body == offered.credential.body => {
+                (Offered::Same, held.clone())
+            }
+            Some(held) if !held.credential.says_the_same(&credential) => {
                 return Err(MembershipError::Conflict { member: id });
+            }
+            // Authorities that could not ask each other have said it twice: everybody takes the same.
+            Some(held) if offered.credential.hash() < held.known.credential.hash() => {
+                (Offered::Newer, held.renewed(offered, credential))
             }
             Some(held) => (Offered::Same, held.clone()),
         };
@@ -498,6 +494,7 @@ fn len_of(known: &Known) -> usize {
 mod tests {
     use super::*;
     use crate::{
+        crypto::SignatureError,
         membership::{
             Amendment,
             fixture::{NOW, Network, key, organization, sign_by, subject},
@@ -649,6 +646,32 @@ mod tests {
         set.audit_key = key(98).public();
         other.key_set = Some(key(1).sign(&network.id, &set));
         assert_eq!(offer(&mut members, &network, &other), conflict);
+    }
+
+    #[test]
+    fn of_two_credentials_that_say_the_same_everybody_takes_one() {
+        let network = Network::new();
+        let drawn_up = |later_ms: u64| {
+            let mut credential = network.credential(1, 1);
+            credential.valid_from = credential.valid_from.plus(Span(later_ms));
+            Known {
+                credential: network.sign(&credential),
+                ..network.known(1)
+            }
+        };
+        let (one, other) = (drawn_up(0), drawn_up(1));
+
+        for [first, second] in [[&one, &other], [&other, &one]] {
+            let mut members = Members::default();
+            offer(&mut members, &network, first).unwrap();
+            let offered = offer(&mut members, &network, second).unwrap();
+
+            let is_smaller = second.credential.hash() < first.credential.hash();
+            assert_eq!(offered == Offered::Newer, is_smaller);
+            let taken = if is_smaller { second } else { first };
+            let held = members.get(&subject(1).member).unwrap();
+            assert!(held.known().credential.body == taken.credential.body);
+        }
     }
 
     #[test]

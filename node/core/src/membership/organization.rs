@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::{MembershipError, StatementError};
 use crate::{
-    crypto::Envelope,
+    crypto::{Envelope, SignatureError},
     types::{Kind, MemberId, NetworkId, NodeKey, Span, Timestamp},
 };
 
@@ -182,6 +183,17 @@ pub struct Known {
     pub key_set: Option<Envelope>,
     /// Signed by the member's node key.
     pub node_record: Option<Envelope>,
+}
+
+impl Known {
+    /// What its credential claims, of whomever it is.
+    ///
+    /// # Errors
+    /// [`MembershipError::Statement`] where it cannot be read.
+    pub fn claimed(&self) -> Result<Credential, MembershipError> {
+        let claimed = self.credential.claims::<Credential>();
+        Ok(claimed.map_err(|error| StatementError::from(SignatureError::from(error)))?)
+    }
 }
 
 /// An applicant asks to join; repeated, it asks how the request stands.

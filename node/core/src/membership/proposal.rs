@@ -84,8 +84,7 @@ pub enum Proposed {
 }
 
 impl Proposed {
-    /// Whether both say the same of the same thing, whenever and by whom each was drawn up. A node that
-    /// has signed one of them may not sign the other.
+    /// Whether both say the same of the same thing, whenever and by whom each was drawn up.
     pub fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Charter(one), Self::Charter(other)) => {
@@ -96,9 +95,7 @@ impl Proposed {
                 };
                 *one == drawn_up_with
             }
-            (Self::Credential(one), Self::Credential(other)) => {
-                one.subject() == other.subject() && one.sequence == other.sequence
-            }
+            (Self::Credential(one), Self::Credential(other)) => one.says_the_same(other),
             (Self::RevocationList(one), Self::RevocationList(other)) => {
                 (one.version, one.previous, &one.members)
                     == (other.version, other.previous, &other.members)
