@@ -96,8 +96,9 @@ impl Checkpoint {
         public: &[u8; 32],
     ) -> Result<Self, CheckpointError> {
         let name = Self::origin(network, member);
-        let text = split_note(note, &name, public)?;
-        let checkpoint = Self::parse(text, &name, *network, *member)?;
+        // Whose it is comes first, so that another log's is told from a forged one.
+        let checkpoint = Self::parse(halves(note)?.0, &name, *network, *member)?;
+        split_note(note, &name, public)?;
         Ok(checkpoint)
     }
 
@@ -160,16 +161,21 @@ pub(super) fn split_note<'a>(
     name: &str,
     public: &[u8; 32],
 ) -> Result<&'a str, CheckpointError> {
+    let (text, signatures) = halves(note)?;
+    let signature = own_signature(signatures, name, public)?;
+    verify_signature(public, text.as_bytes(), &signature).map_err(|_| CheckpointError::Forged)?;
+    Ok(text)
+}
+
+/// The text of a note, and its signature lines.
+fn halves(note: &str) -> Result<(&str, &str), CheckpointError> {
     if note.len() > NOTE_MAX_BYTES {
         return Err(CheckpointError::Length {
             len_bytes: note.len(),
         });
     }
     let gap = note.rfind("\n\n").ok_or(CheckpointError::Malformed)?;
-    let (text, signatures) = (&note[..=gap], &note[gap + 2..]);
-    let signature = own_signature(signatures, name, public)?;
-    verify_signature(public, text.as_bytes(), &signature).map_err(|_| CheckpointError::Forged)?;
-    Ok(text)
+    Ok((&note[..=gap], &note[gap + 2..]))
 }
 
 fn journal_head(line: &str) -> Result<JournalHead, CheckpointError> {
