@@ -13,6 +13,7 @@ mod connect;
 mod demo;
 mod exit;
 pub mod find;
+mod html;
 mod out_file;
 mod print;
 mod table;

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::OnceLock};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::text::{NONE, escape, or_none};
+use crate::text::{NONE, escape, inert, or_none};
 
 /// Columns of the terminal that standard output is, if it is one: a fact of the process, read once.
 static TERMINAL: OnceLock<Option<usize>> = OnceLock::new();
@@ -20,7 +20,7 @@ pub(crate) fn fit_to(columns: Option<usize>) {
     let _known_already = TERMINAL.set(columns);
 }
 
-/// Rows under headings. Every cell is escaped.
+/// Rows under headings. Every cell is escaped, and none is a formula to a spreadsheet.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -35,8 +35,12 @@ impl Table {
 
     /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        self.rows
-            .push(cells.iter().map(|cell| escape(or_none(cell))).collect());
+        self.rows.push(
+            cells
+                .iter()
+                .map(|cell| inert(&escape(or_none(cell))))
+                .collect(),
+        );
     }
 
     /// The text, or the sentence where there is no row.
@@ -215,6 +219,17 @@ mod tests {
             "NAME            BORN\nRosa            04 Mar 1950\nMa\\u{a}ria Luz  -\n"
         );
         assert_eq!(Table::new(["NAME"]).or("nobody"), "nobody\n");
+    }
+
+    #[test]
+    fn a_cell_that_starts_a_formula_is_inert() {
+        let mut table = Table::new(["NAME", "PHONE"]);
+        table.row(["=HYPERLINK(\"x\")", "+1 303 555 0100"]);
+
+        let text = table.or("nobody");
+
+        let row = text.lines().nth(1).unwrap_or_default();
+        assert!(row.starts_with("'=HYPERLINK") && row.ends_with("  +1 303 555 0100"));
     }
 
     #[test]

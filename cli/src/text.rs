@@ -32,6 +32,20 @@ pub(crate) fn escape(text: &str) -> String {
     safe
 }
 
+/// The text as a cell that no spreadsheet takes for a formula: what would start one stands behind an
+/// apostrophe. A telephone number starts like one and is none.
+pub(crate) fn inert(text: &str) -> String {
+    let is_number = |rest: &str| {
+        rest.chars()
+            .all(|character| character.is_ascii_digit() || " ()-./".contains(character))
+    };
+    match text.chars().next() {
+        Some('=' | '@' | '\t' | '\r') => format!("'{text}"),
+        Some('+' | '-') if !is_number(&text[1..]) => format!("'{text}"),
+        Some(_) | None => text.to_owned(),
+    }
+}
+
 /// An ISO date or time as tables show it: `04 Mar 1950`, `04 Mar 1950 14:03:09 UTC`. Other text is
 /// only escaped.
 pub(crate) fn date(iso: &str) -> String {
@@ -124,6 +138,32 @@ pub(crate) fn lines<'a>(pairs: impl AsRef<[(&'a str, &'a str)]>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_start_a_formula_stands_behind_an_apostrophe() {
+        for formula in [
+            "=1+1",
+            "@SUM(A1)",
+            "+cmd|' /C calc'!A0",
+            "-2+3+cmd|x",
+            "\t=1",
+            "\r=1",
+        ] {
+            assert_eq!(inert(formula), format!("'{formula}"));
+        }
+        for value in [
+            "",
+            "-",
+            "Rosa",
+            "+1 (303) 555-0100",
+            "-12",
+            "con_a",
+            "a=b",
+            "4+4",
+        ] {
+            assert_eq!(inert(value), value);
+        }
+    }
 
     #[test]
     fn nothing_that_moves_a_cursor_or_turns_reading_reaches_a_terminal() {

@@ -8,16 +8,16 @@ use std::{
 };
 
 use chartmesh_proto::admin::{
-    AccountingReply, AdoptRequest, AmendRequest, ApproveReply, ApproveRequest, AuditKeyReply,
-    AuditKeyRequest, AuditListReply, AuditListRequest, AuditPromiseReply, AuditPromiseRequest,
-    AuditProveReply, AuditProveRequest, AuthorityReply, BackupReply, BackupRequest,
-    CheckpointReply, ConfigReply, ConsentListReply, ConsentReply, ConsentRequest,
-    ConsentRevokeRequest, CosignRequest, DoctorReply, DoctorRequest, DocumentAddReply,
-    DocumentPart, DocumentsReply, DocumentsRequest, Empty, ExplainReply, ExplainRequest,
-    FetchEvent, FetchReply, FetchRequest, ImportEvent, ImportPart, ImportReply, ImportReport,
-    InForceReply, InitReply, InitRequest, InviteReply, InviteRequest, JoinNetworkRequest,
-    JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine, MembersReply,
-    NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
+    AccountingReply, AdoptRequest, AmendRequest, ApproveReply, ApproveRequest, AuditExportReply,
+    AuditExportRequest, AuditKeyReply, AuditKeyRequest, AuditListReply, AuditListRequest,
+    AuditPromiseReply, AuditPromiseRequest, AuditProveReply, AuditProveRequest, AuthorityReply,
+    BackupReply, BackupRequest, CheckpointReply, ConfigReply, ConsentListReply, ConsentReply,
+    ConsentRequest, ConsentRevokeRequest, CosignRequest, DoctorReply, DoctorRequest,
+    DocumentAddReply, DocumentPart, DocumentsReply, DocumentsRequest, Empty, ExplainReply,
+    ExplainRequest, FetchEvent, FetchReply, FetchRequest, ImportEvent, ImportPart, ImportReply,
+    ImportReport, InForceReply, InitReply, InitRequest, InviteReply, InviteRequest,
+    JoinNetworkRequest, JoinReply, LedgerLine, LocateReply, LocateRequest, MemberLine,
+    MembersReply, NetworkFoundRequest, NetworkReply, OptRequest, PatientAddRequest, PatientDetail,
     PatientListReply, PatientListRequest, PatientShowRequest, PatientSummary, PeersReply,
     ProposalsReply, RecoveryKeyReply, RecoverySheetReply, ReissueRequest, RekeyReply,
     RequestsReply, RestoreReply, RestoreRequest, RevokeMemberReply, RevokeMemberRequest,
@@ -683,6 +683,9 @@ impl Admin for Canned {
         absent()
     }
     async fn audit_promise(&self, _: Request<AuditPromiseRequest>) -> Reply<AuditPromiseReply> {
+        absent()
+    }
+    async fn audit_export(&self, _: Request<AuditExportRequest>) -> Reply<AuditExportReply> {
         absent()
     }
     async fn audit_key(&self, _: Request<AuditKeyRequest>) -> Reply<AuditKeyReply> {

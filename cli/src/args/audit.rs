@@ -19,9 +19,19 @@ pub(crate) enum AuditCommand {
     Access(PatientId),
     /// Accounts for the disclosures of one patient's record (45 CFR 164.528).
     #[command(
-        after_help = "Example:\n  chartmesh audit accounting --patient pat_…\n\nTimes are in UTC."
+        after_help = "Examples:\n  chartmesh audit accounting --patient pat_…\n  chartmesh audit accounting --patient pat_… --format html --out accounting.html\n\nSix years back: date, recipient with address, what, why, and on what ground. Treatment, payment and operations, which the law\nexcepts, are listed and marked apart. Times are in UTC."
     )]
     Accounting(AccountingArgs),
+    /// Writes the patient a letter in plain words: who was given what of the record, when and why.
+    #[command(
+        after_help = "Examples:\n  chartmesh audit letter --patient pat_… > letter.txt\n  chartmesh audit letter --patient pat_… --format html --out letter.html"
+    )]
+    Letter(LetterArgs),
+    /// Writes the log for other systems: FHIR R4 AuditEvent, after the patterns of IHE BALP.
+    #[command(
+        after_help = "Example:\n  chartmesh audit export --format fhir --out audit.ndjson\n\nOne line an entry, oldest first. A profile is claimed only where the entry has all that it asks for.\nEvents name patients by this node's own ids."
+    )]
+    Export(ExportArgs),
     /// Verifies the journal, the log and every document file from the first byte to the last.
     #[command(
         after_help = "Example:\n  chartmesh audit verify\n\nExit 6 if anything does not hold; each problem names its record or document.\nWorks without a running daemon."
@@ -104,9 +114,56 @@ pub(crate) struct KeyArgs {
 pub(crate) struct AccountingArgs {
     #[command(flatten)]
     pub(crate) patient: PatientId,
-    /// A letter for the patient; comes with a later version.
-    #[arg(long, value_name = "html", hide = true)]
-    pub(crate) format: Option<String>,
-    #[arg(long, value_name = "FILE", hide = true)]
+    /// Makes a page for printing; needs --out.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<AccountingFormat>,
+    /// Where the page goes.
+    #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// What an accounting or a letter is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AccountingFormat {
+    /// One page for printing, that fetches nothing.
+    Html,
+}
+
+/// Words of `audit letter`.
+#[derive(Args)]
+pub(crate) struct LetterArgs {
+    #[command(flatten)]
+    pub(crate) patient: PatientId,
+    /// Makes a page for printing instead of plain text.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<AccountingFormat>,
+    /// Where the letter goes, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Words of `audit export`.
+#[derive(Args)]
+pub(crate) struct ExportArgs {
+    /// What it is written as.
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// First entry.
+    #[arg(
+        long,
+        value_name = "ENTRY",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) from: u64,
+    /// Where it goes, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What the log is exported as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// NDJSON of FHIR R4 AuditEvent, one line an entry.
+    Fhir,
 }

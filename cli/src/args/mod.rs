@@ -12,7 +12,8 @@ mod records;
 mod value;
 
 pub(crate) use audit::{
-    AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, PromiseArgs, ProveArgs,
+    AccountingArgs, AccountingFormat, AuditCommand, AuditListArgs, ExportArgs, ExportFormat,
+    KeyArgs, LetterArgs, PromiseArgs, ProveArgs,
 };
 pub(crate) use backup::{BackupArgs, RestoreArgs, SheetArgs};
 pub(crate) use cli::{Cli, Command, Globals, Output};

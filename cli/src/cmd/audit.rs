@@ -1,20 +1,21 @@
 //! `audit`.
 
 use chartmesh_proto::admin::{
-    AccountingReply, AuditKeyReply, AuditKeyRequest, AuditListReply, AuditListRequest,
+    AuditExportRequest, AuditKeyReply, AuditKeyRequest, AuditListReply, AuditListRequest,
     AuditPromiseReply, AuditPromiseRequest, AuditProveReply, AuditProveRequest, CheckpointReply,
     Empty, PatientShowRequest, VerifyReply,
 };
 
+use super::accounting;
 use crate::{
     args::{
-        AccountingArgs, AuditCommand, AuditListArgs, KeyArgs, PassphraseFd, PatientId, PromiseArgs,
-        ProveArgs,
+        AuditCommand, AuditListArgs, ExportArgs, ExportFormat, KeyArgs, PassphraseFd, PatientId,
+        PromiseArgs, ProveArgs,
     },
     connect::Node,
     exit::{Exit, Failure},
     out_file::OutFile,
-    print::Screen,
+    print::{Screen, write_out},
     text::{self, Table},
 };
 
@@ -30,7 +31,9 @@ pub(crate) async fn run(
     match command {
         AuditCommand::List(args) => list(&args, node, screen).await,
         AuditCommand::Access(args) => access(args, node, screen).await,
-        AuditCommand::Accounting(args) => accounting(args, node, screen).await,
+        AuditCommand::Accounting(args) => accounting::accounting(args, node, screen).await,
+        AuditCommand::Letter(args) => accounting::letter(args, node, screen).await,
+        AuditCommand::Export(args) => export(args, node, screen).await,
         AuditCommand::Verify(passphrase) => verify(passphrase, node, screen).await,
         AuditCommand::Checkpoint => {
             let reply = node
@@ -131,20 +134,30 @@ async fn access(args: PatientId, node: &Node, screen: &Screen) -> Result<(), Fai
     screen.reply(&reply, entries_table)
 }
 
-async fn accounting(args: AccountingArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
-    if args.format.is_some() || args.out.is_some() {
-        return Err(Failure::usage(
-            "this version does not write the accounting as a letter",
-            "leave out --format and --out; --output json has every field",
-        ));
+async fn export(args: ExportArgs, node: &Node, screen: &Screen) -> Result<(), Failure> {
+    let ExportFormat::Fhir = args.format;
+    let mut file = args
+        .out
+        .map(|path| OutFile::new(path, screen))
+        .transpose()?;
+    let mut next = Some(args.from);
+    while let Some(from) = next {
+        let request = AuditExportRequest { from, limit: 0 };
+        let reply = node
+            .call(async |mut admin| Ok(admin.audit_export(request).await?.into_inner()))
+            .await?;
+        let lines: String = reply
+            .events
+            .iter()
+            .map(|event| format!("{event}\n"))
+            .collect();
+        match &mut file {
+            Some(file) => file.write(lines.as_bytes())?,
+            None => write_out(lines.as_bytes())?,
+        }
+        next = reply.next;
     }
-    let request = PatientShowRequest {
-        patient: args.patient.patient,
-    };
-    let reply = node
-        .call(async |mut admin| Ok(admin.audit_accounting(request).await?.into_inner()))
-        .await?;
-    screen.reply(&reply, accounting_table)
+    file.map_or(Ok(()), OutFile::keep)
 }
 
 async fn verify(passphrase: PassphraseFd, node: &Node, screen: &Screen) -> Result<(), Failure> {
@@ -200,33 +213,6 @@ fn entries_table(reply: &AuditListReply) -> String {
         ]);
     }
     table.or("no entries")
-}
-
-fn accounting_table(reply: &AccountingReply) -> String {
-    let mut table = Table::new([
-        "DATE",
-        "RECIPIENT",
-        "ADDRESS",
-        "PURPOSE",
-        "DESCRIPTION",
-        "ACCOUNTABLE",
-        "BASIS",
-        "DISCLOSURE",
-    ]);
-    for disclosure in &reply.disclosures {
-        let recipient = disclosure.recipient.as_ref();
-        table.row([
-            &text::date(&disclosure.date),
-            recipient.map_or("", |recipient| recipient.organization.as_str()),
-            recipient.map_or("", |recipient| recipient.address.as_str()),
-            &disclosure.purpose,
-            &disclosure.description,
-            if disclosure.accountable { "yes" } else { "no" },
-            &disclosure.basis,
-            &disclosure.disclosure,
-        ]);
-    }
-    table.or("no disclosures")
 }
 
 fn verify_table(reply: &VerifyReply) -> String {

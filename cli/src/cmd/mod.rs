@@ -1,5 +1,6 @@
 //! The commands: each turns words into one call and the reply into a table.
 
+mod accounting;
 mod audit;
 mod backup;
 mod consent;

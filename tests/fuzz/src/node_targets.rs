@@ -174,6 +174,7 @@ pub(crate) const CALLS: &[&str] = &[
     "AuditCheckpoint",
     "AuditProve",
     "AuditPromise",
+    "AuditExport",
     "AuditKey",
     "ConfigShow",
     "Backup",

@@ -13,6 +13,7 @@ use chartmesh_core::{
 };
 use chartmesh_tests::{SimDisk, SimNode};
 use data_encoding::BASE64;
+use serde_json::Value;
 
 use crate::{liar::Liar, scenario::*};
 
@@ -371,4 +372,63 @@ async fn a_promise_that_is_not_what_was_signed_of_the_disclosure_is_refused() {
     assert_eq!(code(fetched), Some(Code::Signature));
     let received = audited(urgent, Audited::Received).await;
     assert!(received.iter().all(|entry| entry.promise.is_empty()));
+}
+
+/// Hard case: more entries than one answer holds, and padding between them.
+#[tokio::test(start_paused = true)]
+async fn both_ends_export_one_disclosure_as_the_two_ends_of_it() {
+    let Scene {
+        world,
+        rosa,
+        document,
+    } = three().await;
+    let (clinic, urgent) = (&world.clinic, &world.urgent);
+    grant(clinic, rosa, urgent).await;
+    let handle = located(urgent, clinic).await;
+    clinic.keep_checkpoint().await.unwrap();
+    fetch(urgent, handle, document).await.unwrap();
+    let exported = async |node: &SimNode| {
+        let (mut events, mut next) = (Vec::new(), Some(0));
+        while let Some(from) = next {
+            let some = node.audit_events(from, 3).await.unwrap();
+            events.extend(some.events);
+            next = some.next;
+        }
+        let read = |line: String| serde_json::from_str::<Value>(&line).unwrap();
+        events.into_iter().map(read).collect::<Vec<_>>()
+    };
+
+    let (ours, theirs) = (exported(clinic).await, exported(urgent).await);
+
+    let of = |events: &[Value], kind: &str| -> Vec<Value> {
+        let of_kind = |event: &&Value| event["subtype"][1]["code"] == kind;
+        events.iter().filter(of_kind).cloned().collect()
+    };
+    let [disclosed] = &of(&ours, "disclosed")[..] else {
+        panic!("one disclosure");
+    };
+    let [received] = &of(&theirs, "received")[..] else {
+        panic!("one receipt");
+    };
+    let detail = |event: &Value, name: &str| {
+        let entities = event["entity"].as_array().unwrap().iter();
+        let mut details = entities
+            .filter_map(|entity| entity["detail"].as_array())
+            .flatten();
+        let found = details.find(|detail| detail["type"] == name);
+        found.unwrap()["valueString"].clone()
+    };
+    for name in ["disclosure", "query"] {
+        assert_eq!(detail(disclosed, name), detail(received, name), "{name}");
+    }
+    assert_eq!(
+        detail(disclosed, "leaf"),
+        detail(received, "counterparty-leaf")
+    );
+    let profile = disclosed["meta"]["profile"][0].as_str().unwrap();
+    assert!(profile.ends_with("PrivacyDisclosure.Source"));
+    // The urgent care has no record of its own for her, so that its event names no patient.
+    assert!(received["meta"]["profile"].is_null());
+    let counted = clinic.audit_entries(0, usize::MAX).await.unwrap();
+    assert_eq!(ours.len(), counted.len());
 }

@@ -73,6 +73,11 @@ pub fn is_accountable(purpose: Purpose) -> bool {
     }
 }
 
+/// Since when an accounting made at `now` lists disclosures.
+pub fn reaches_back_to(now: Timestamp) -> Timestamp {
+    now.minus(REACH)
+}
+
 /// The disclosures of one patient's record in the six years before `now`, oldest first.
 ///
 /// An entry that lacks recipient, purpose or disclosure is none this node wrote; it is left out here
@@ -82,7 +87,7 @@ pub fn accounting<'a>(
     patient: PatientId,
     now: Timestamp,
 ) -> Vec<AccountingLine> {
-    let since = now.minus(REACH);
+    let since = reaches_back_to(now);
     let mut lines: Vec<AccountingLine> = log
         .into_iter()
         .filter(|logged| logged.at >= since)

@@ -6,13 +6,15 @@
 mod accounting;
 mod checkpoint;
 mod entry;
+mod fhir;
 mod flood;
 mod promise;
 mod proof;
 
-pub use accounting::{AccountingLine, Basis, access, accounting, is_accountable};
+pub use accounting::{AccountingLine, Basis, access, accounting, is_accountable, reaches_back_to};
 pub use checkpoint::{Checkpoint, CheckpointError, JournalHead};
 pub use entry::{Entry, Kind, Logged, description};
+pub use fhir::{Party, Surroundings, audit_event};
 pub use flood::{Counted, FloodCounter, FloodKey, Heed};
 pub use promise::Promise;
 pub use proof::{AuditProofError, ConsistencyProof, InclusionProof};

@@ -40,7 +40,7 @@ mod trust;
 mod view;
 
 pub use apply::rows;
-pub use audit::{Enclosed, FilesVerified, Shown};
+pub use audit::{Enclosed, Exported, FilesVerified, Shown};
 pub use charter::{CharterBy, CharterInForce, DisputedCharter};
 pub use consent::{Stated, Statement};
 pub use cosign::ProposalView;

@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 
 use chartmesh_core::{
-    audit::Checkpoint,
+    audit::{self, Checkpoint},
     flows::{Enclosed, Shown},
     records::StoreError,
     types::{DocumentId, MemberId, PatientId},
 };
 use chartmesh_proto::admin::{
-    AccountingReply, AuditKeyReply, AuditListReply, AuditListRequest, AuditPromiseReply,
-    AuditProveReply, AuditProveRequest, AuditView, Check, CheckpointReply, DisclosureView,
-    Recipient, VerifyReply,
+    AccountingReply, AuditExportReply, AuditExportRequest, AuditKeyReply, AuditListReply,
+    AuditListRequest, AuditPromiseReply, AuditProveReply, AuditProveRequest, AuditView, Check,
+    CheckpointReply, DisclosureView, Recipient, VerifyReply,
 };
 use data_encoding::HEXLOWER;
 use tonic::Status;
 
 use super::{Admin, error::flow, exchange::members, text};
 use crate::{daemon::Daemon, store::Leaves};
+
+/// Events in one reply, each well under 4 KiB.
+const EVENTS_MAX: usize = 500;
 
 /// What members are called: (node, organisation, address).
 type Names = BTreeMap<MemberId, (String, String, String)>;
@@ -93,7 +96,39 @@ impl Admin {
                 }
             })
             .collect();
-        Ok(AccountingReply { disclosures })
+        let now = daemon.now();
+        let identity = daemon.node.identity();
+        let known = daemon.node.patient(patient).map_err(flow)?;
+        let shown = text::demographics(&known.demographics);
+        Ok(AccountingReply {
+            disclosures,
+            made: now.to_string(),
+            since: audit::reaches_back_to(now).to_string(),
+            organization: identity.organization.name.clone(),
+            address: identity.organization.address.clone(),
+            phone: identity.organization.phone.clone(),
+            patient: format!("{} {}", shown.given, shown.family)
+                .trim()
+                .to_owned(),
+            birth_date: shown.birth_date,
+        })
+    }
+
+    /// As many events as one reply holds, or as were asked for where that is less.
+    pub(super) async fn audit_export(
+        &self,
+        request: AuditExportRequest,
+    ) -> Result<AuditExportReply, Status> {
+        let limit = match request.limit as usize {
+            0 => EVENTS_MAX,
+            limit => limit.min(EVENTS_MAX),
+        };
+        let node = &self.daemon()?.node;
+        let exported = node.audit_events(request.from, limit).await.map_err(flow)?;
+        Ok(AuditExportReply {
+            events: exported.events,
+            next: exported.next,
+        })
     }
 
     /// Reads journal, leaf file and document files anew and compares them with each other and with the

@@ -440,6 +440,15 @@ impl AdminService for Admin {
             .map(Response::new)
     }
 
+    async fn audit_export(
+        &self,
+        request: Request<proto::AuditExportRequest>,
+    ) -> Reply<proto::AuditExportReply> {
+        self.audit_export(request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
     async fn audit_key(
         &self,
         request: Request<proto::AuditKeyRequest>,
