@@ -368,6 +368,7 @@ fn identity_of(stored: &StoredIdentity) -> Identity {
         audit: SigningKey::from_seed(&stored.audit_seed),
         authority: SigningKey::from_seed(&stored.authority_seed),
         organization: stored.organization.clone(),
+        incarnation: stored.incarnation,
     }
 }
 

@@ -283,7 +283,7 @@ impl Directory for Node<RealWorld> {
     fn read_record(&self, node: NodeKey, record: &[u8]) -> Option<Found> {
         let record = self.read_node_record(node, record)?;
         Some(Found {
-            sequence: record.sequence,
+            sequence: (record.incarnation.0, record.sequence),
             addresses: record.addresses.iter().map(|a| a.to_vec()).collect(),
         })
     }

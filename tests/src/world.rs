@@ -20,7 +20,7 @@ use chartmesh_core::{
         Batch, Disk, Head, Keyring, Log, Opened, Place, Record, Recorded, StoreError, read_record,
         read_record_bytes,
     },
-    types::{FileId, MemberId, NodeKey, Timestamp},
+    types::{FileId, Incarnation, MemberId, NodeKey, Timestamp},
 };
 use futures::future::BoxFuture;
 use rand_chacha::ChaCha20Rng;
@@ -397,7 +397,19 @@ impl SimNode {
 
     /// Starts a node with keys of its own as a member there was before.
     pub fn start_as(net: &Arc<SimNet>, disk: &SimDisk, start: Start, member: MemberId) -> Self {
-        Self::start_by(net, disk, start, (member, 0))
+        Self::start_by(net, disk, start, (member, 0, Incarnation::default()))
+    }
+
+    /// A copy of the node that was restored from a backup of its store; it takes its place on the network,
+    /// and the copy before goes on.
+    #[must_use]
+    pub fn restored_on(&self, disk: &SimDisk, incarnation: Incarnation) -> Self {
+        let start = Start {
+            boot: self.start.boot + 1_000,
+            ..self.start.clone()
+        };
+        let by = (self.node.member(), self.key_number, incarnation);
+        Self::start_by(&self.net, disk, start, by)
     }
 
     /// Starts a node that went by one of its node keys, and goes over to the next where its journal says
@@ -406,7 +418,7 @@ impl SimNode {
         net: &Arc<SimNet>,
         disk: &SimDisk,
         start: Start,
-        (member, key_before): (MemberId, u8),
+        (member, key_before, incarnation): (MemberId, u8, Incarnation),
     ) -> Self {
         let secret = |what: &str| secret(start.seed, start.salt, what);
         let drawn = |what: &str| {
@@ -447,6 +459,7 @@ impl SimNode {
             audit: SigningKey::from_seed(&secret("audit")),
             authority: SigningKey::from_seed(&secret("authority")),
             organization: start.organization.clone(),
+            incarnation,
         };
         net.tell(Seen::Opened {
             node: identity.node_key(),
@@ -481,7 +494,11 @@ impl SimNode {
             store,
         };
         let node = Arc::new(Node::new(identity, fold, world));
-        node.install_opening_keys(vec![OpeningKey::from_bytes(&secret("opening"))]);
+        // Whoever restores draws an opening key that the copy before does not have, and keeps the older.
+        let restored = (incarnation.0 > 0).then(|| format!("opening {}", incarnation.0));
+        let opening = restored.iter().map(String::as_str).chain(["opening"]);
+        let opening = opening.map(|what| OpeningKey::from_bytes(&secret(what)));
+        node.install_opening_keys(opening.collect());
         node.set_addresses(vec![vec![4, 127, 0, 0, start.seed]]);
         net.attach(&node);
         Self {
@@ -559,7 +576,8 @@ impl SimNode {
             self.crash(0);
         }
         self.disk.revive();
-        let by = (self.node.member(), self.key_number);
+        let incarnation = self.node.identity().incarnation;
+        let by = (self.node.member(), self.key_number, incarnation);
         Self::start_by(&self.net, &self.disk, start, by)
     }
 }

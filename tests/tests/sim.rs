@@ -52,5 +52,7 @@ mod time;
 mod trail;
 #[path = "sim/trust.rs"]
 mod trust;
+#[path = "sim/twin.rs"]
+mod twin;
 #[path = "sim/verify.rs"]
 mod verify;

@@ -21,6 +21,8 @@ struct Alarms {
     stale: bool,
     conflict: bool,
     reused: usize,
+    superseded: bool,
+    twins: usize,
 }
 
 impl Daemon {
@@ -34,6 +36,7 @@ impl Daemon {
             round.tick().await;
             self.round().await;
             self.watch_trust(&mut seen);
+            self.watch_copies(&mut seen);
             if self.now().since(signed) >= RESIGN {
                 self.node.refresh_statements();
                 signed = self.now();
@@ -85,6 +88,30 @@ impl Daemon {
             );
         }
         seen.conflict = conflict;
+    }
+
+    /// Says that a node runs twice: this one, or a member's.
+    fn watch_copies(&self, seen: &mut Alarms) {
+        let superseded = self.node.superseded_by();
+        if let (Some((peer, _)), false) = (superseded, seen.superseded) {
+            tracing::error!(
+                code = %Code::Superseded,
+                %peer,
+                "a member knows a later copy of this node: if it was restored elsewhere, stop this daemon for good"
+            );
+        }
+        seen.superseded = superseded.is_some();
+        let twins = self.node.twins();
+        if twins.len() > seen.twins {
+            for (member, _) in &twins {
+                tracing::warn!(
+                    code = %Code::Superseded,
+                    %member,
+                    "an earlier copy of a restored node speaks and is refused: see chartmesh doctor"
+                );
+            }
+        }
+        seen.twins = twins.len();
     }
 
     async fn round(self: &Arc<Self>) {

@@ -20,8 +20,8 @@ pub trait Directory: Send + Sync + 'static {
 /// What a node record that holds says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Rises with each record of a member.
-    pub sequence: u64,
+    /// Rises with each record of a member: which copy of its node, and the sequence of that.
+    pub sequence: (u64, u64),
     /// Binary multiaddresses.
     pub addresses: Vec<Vec<u8>>,
 }

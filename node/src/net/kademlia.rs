@@ -330,7 +330,7 @@ mod tests {
             let rest = record.strip_prefix(&node.0)?;
             let (sequence, address) = rest.split_first_chunk()?;
             self.is_known(node).then(|| Found {
-                sequence: u64::from_be_bytes(*sequence),
+                sequence: (0, u64::from_be_bytes(*sequence)),
                 addresses: vec![address.to_vec()],
             })
         }
@@ -636,7 +636,7 @@ mod tests {
             }
         };
 
-        assert_eq!(found.sequence, 7);
+        assert_eq!(found.sequence, (0, 7));
         assert_eq!(found.addresses, [places[3].to_vec()]);
         let kept = table(&mut first);
         assert!(

@@ -10,7 +10,7 @@ pub const CODE_TRAILER: &str = "chartmesh-code";
 
 /// Each peer code beside its gRPC status. The trailer decides; the status is for tools that know
 /// gRPC only, and for codes of a later version.
-const TABLE: [(PeerCode, Code); 11] = [
+const TABLE: [(PeerCode, Code); 12] = [
     (PeerCode::Malformed, Code::InvalidArgument),
     (PeerCode::Unauthenticated, Code::Unauthenticated),
     (PeerCode::NotMember, Code::FailedPrecondition),
@@ -22,6 +22,7 @@ const TABLE: [(PeerCode, Code); 11] = [
     (PeerCode::ClockSkew, Code::OutOfRange),
     (PeerCode::TrustStale, Code::Unavailable),
     (PeerCode::VersionTooOld, Code::FailedPrecondition),
+    (PeerCode::Superseded, Code::FailedPrecondition),
 ];
 
 /// The status that tells a peer why it is refused.

@@ -90,6 +90,7 @@ impl FlowError {
                 PeerCode::ClockSkew => Code::ClockSkew,
                 PeerCode::TrustStale => Code::TrustStale,
                 PeerCode::VersionTooOld => Code::VersionTooOld,
+                PeerCode::Superseded => Code::Superseded,
                 PeerCode::Malformed
                 | PeerCode::Unauthenticated
                 | PeerCode::NotMember

@@ -1,5 +1,7 @@
 //! The first call both ways: who are you, by which keys, and what must my next message carry?
 
+mod twin;
+
 use bytes::Bytes;
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{
     crypto::{Envelope, Signed},
-    membership::{self, Credential, Known, MembershipError, Offered, Status},
+    membership::{self, Credential, Known, Member, MembershipError, Offered, Status},
     ports::{CallError, Rpc, World},
     records::{Batch, Matter, RecordKind, Scope},
     session::{Peer, SessionError, check_head},
@@ -73,18 +75,23 @@ impl<W: World> Node<W> {
                 CallError::Unreachable | CallError::Lost | CallError::Incompatible => {
                     AskError::Call(error)
                 }
-            })?;
+            });
+        if answer == Err(AskError::Refused(PeerCode::Superseded)) {
+            self.told_superseded(node).await;
+        }
+        let answer = answer?;
         let envelope = wire::decode_envelope(&answer).map_err(|_| AskError::Forged)?;
-        let (peer, hello) =
-            self.believe_hello(node, &envelope)
-                .await
-                .map_err(|error| match error {
-                    HelloError::Session(SessionError::ClockSkew { .. }) => {
-                        AskError::Refused(PeerCode::ClockSkew)
-                    }
-                    HelloError::Session(_) => AskError::Forged,
-                    HelloError::Store => AskError::Refused(PeerCode::Unavailable),
-                })?;
+        let (peer, hello) = match self.believe_hello(node, &envelope).await {
+            Ok(believed) => believed,
+            Err(HelloError::Session(SessionError::ClockSkew { .. })) => {
+                return Err(AskError::Refused(PeerCode::ClockSkew));
+            }
+            Err(HelloError::Session(error @ SessionError::Superseded { .. })) => {
+                return Err(AskError::Refused(self.refused(node, error).await));
+            }
+            Err(HelloError::Session(_)) => return Err(AskError::Forged),
+            Err(HelloError::Store) => return Err(AskError::Refused(PeerCode::Unavailable)),
+        };
         let head = &hello.value().head;
         if head.answers != Some(question) || head.audience != self.member() {
             return Err(AskError::Forged);
@@ -189,6 +196,7 @@ impl<W: World> Node<W> {
         if !to_us {
             return Err(SessionError::Audience { member }.into());
         }
+        self.need_latest_copy(member, value, now)?;
         let known = Known {
             credential: value.credential.clone(),
             key_set: Some(value.key_set.clone()),
@@ -265,12 +273,14 @@ impl<W: World> Node<W> {
         // Two statements of one member that come at once are compared with each other too.
         let turn = self.turn(Matter::Member(claimed.member)).await;
         let now = self.now();
-        let (network, part) = {
+        let (network, part, before) = {
             let state = self.state();
             let Some(network) = state.network.clone() else {
                 return Ok(Offered::Older);
             };
-            (network, state.members.concerning(known)?)
+            let held = state.members.get(&claimed.member);
+            let before = held.map(Member::incarnation).unwrap_or_default();
+            (network, state.members.concerning(known)?, before)
         };
         let offer = known.clone();
         let (offered, after) = self
@@ -299,6 +309,7 @@ impl<W: World> Node<W> {
                 state.members.restore(&after, &network.id, &network.chain)?;
             }
         }
+        self.state().renew(claimed.member, before);
         self.learn(&after);
         Ok(offered)
     }
@@ -349,7 +360,10 @@ impl State {
         let before = self.member_writes.get(&credential.member).copied();
         let owed = renewed || moved || before.is_some_and(|write| write.owed);
         let waited = before.is_none_or(|write| now.since(write.at) >= MEMBER_WRITTEN_EVERY);
-        let due = renewed || owed && waited;
+        // A restart must not take the copy before it for the node again.
+        let raised =
+            held.is_some_and(|held| twin::claimed(after.node_record.as_ref()) > held.incarnation());
+        let due = renewed || raised || owed && waited;
         if due {
             let written = MemberWrite {
                 at: now,

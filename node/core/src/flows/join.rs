@@ -84,6 +84,7 @@ impl<W: World> Node<W> {
             sequence,
             expiry: now.plus(NODE_RECORD_LIFE),
             capabilities: state.capabilities.clone(),
+            incarnation: self.identity().incarnation,
         };
         let sign = &self.identity().node;
         JoinRequest {

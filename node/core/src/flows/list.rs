@@ -234,7 +234,8 @@ impl<W: World> Node<W> {
                     | PeerCode::Unavailable
                     | PeerCode::ClockSkew
                     | PeerCode::TrustStale
-                    | PeerCode::VersionTooOld => FlowError::Peer { node, code },
+                    | PeerCode::VersionTooOld
+                    | PeerCode::Superseded => FlowError::Peer { node, code },
                 })
             }
             Some(Err(AskError::Call(

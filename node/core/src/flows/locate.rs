@@ -255,6 +255,7 @@ fn refusal(code: PeerCode) -> Answer {
         | PeerCode::Unavailable
         | PeerCode::ClockSkew
         | PeerCode::TrustStale
-        | PeerCode::VersionTooOld => Answer::Refused(code),
+        | PeerCode::VersionTooOld
+        | PeerCode::Superseded => Answer::Refused(code),
     }
 }

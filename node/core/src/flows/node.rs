@@ -14,7 +14,7 @@ use crate::{
     ports::World,
     records::{Batch, Matter, RecordKind, Recorded, Scope, StoreError, TurnGuard},
     session::Peer,
-    types::{Code, MemberId, NetworkId, NodeKey, PatientId, Role, Timestamp, UserId},
+    types::{Code, Incarnation, MemberId, NetworkId, NodeKey, PatientId, Role, Timestamp, UserId},
     wire,
 };
 
@@ -32,6 +32,8 @@ pub struct Identity {
     pub authority: SigningKey,
     /// The organisation that runs the node.
     pub organization: Organization,
+    /// Which copy of the node this is.
+    pub incarnation: Incarnation,
 }
 
 impl Identity {

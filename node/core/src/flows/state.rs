@@ -219,6 +219,8 @@ pub(super) struct State {
     pub(super) news: News,
     pub(super) under_way: UnderWay,
     pub(super) problem: Option<StoreError>,
+    pub(super) superseded: Option<(NodeKey, Timestamp)>,
+    pub(super) twins: BTreeMap<MemberId, Timestamp>,
 }
 
 impl State {
@@ -395,6 +397,8 @@ impl Fold {
             news: News::default(),
             under_way: UnderWay::default(),
             problem: None,
+            superseded: None,
+            twins: BTreeMap::new(),
         })))
     }
 

@@ -39,6 +39,7 @@ impl<W: World> Node<W> {
             sequence,
             expiry: now.plus(NODE_RECORD_LIFE),
             capabilities,
+            incarnation: self.identity().incarnation,
         };
         state.key_set = Some(key_set);
         state.node_record = Some(self.identity().node.sign(&network, &record));

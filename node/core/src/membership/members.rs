@@ -1,8 +1,10 @@
 //! The table of members: what is known of each, never going back.
 
+mod copies;
 mod retired;
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     ops::Bound::{Excluded, Unbounded},
 };
@@ -341,6 +343,13 @@ impl Members {
             }
             Some(held) => (Offered::Same, held.clone()),
         };
+        match member.compared(offered.node_record.as_ref()) {
+            // A copy of the node that was given up says nothing about it any more.
+            Ordering::Less => return Ok((verdict, member)),
+            // The clock of the machine on which it was restored may be behind.
+            Ordering::Greater => member.forget_key_set(),
+            Ordering::Equal => {}
+        }
         let newer_keys = member.take_key_set(offered.key_set.as_ref(), network, now)?;
         let newer_record = member.take_node_record(offered.node_record.as_ref(), network, now)?;
         if verdict == Offered::Same && (newer_keys || newer_record) {
@@ -446,7 +455,9 @@ impl Member {
             return Ok(false);
         };
         let record = verify_node_record_at_any_time(offered, network, self.credential.subject())?;
-        let held = self.node_record.as_ref().map(|held| held.sequence);
+        let same = record.incarnation == self.incarnation();
+        let held = self.node_record.as_ref().filter(|_| same);
+        let held = held.map(|held| held.sequence);
         let held_body = self.known.node_record.as_ref().map(|held| &held.body);
         if !self.is_newer(record.sequence, held, held_body != Some(&offered.body))? {
             return Ok(false);
@@ -457,21 +468,6 @@ impl Member {
         self.node_record = Some(record);
         self.known.node_record = Some(offered.clone());
         Ok(true)
-    }
-
-    fn is_newer(
-        &self,
-        sequence: u64,
-        held: Option<u64>,
-        body_differs: bool,
-    ) -> Result<bool, MembershipError> {
-        match held {
-            None => Ok(true),
-            Some(held) if sequence == held && body_differs => {
-                Err(MembershipError::Conflict { member: self.id() })
-            }
-            Some(held) => Ok(sequence > held),
-        }
     }
 }
 

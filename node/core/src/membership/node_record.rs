@@ -6,7 +6,7 @@ use super::{Credential, NodeRecord, StatementError, Subject, statement::check_si
 use crate::{
     crypto::Envelope,
     types::{
-        NetworkId, Timestamp,
+        Incarnation, NetworkId, Timestamp,
         limits::{CLOCK_WINDOW, NODE_RECORD_LIFE},
     },
 };
@@ -34,6 +34,7 @@ impl NodeRecord {
             sequence,
             expiry: now.plus(NODE_RECORD_LIFE),
             capabilities: Vec::new(),
+            incarnation: Incarnation::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{MembershipError, StatementError};
 use crate::{
     crypto::{Envelope, SignatureError},
-    types::{Kind, MemberId, NetworkId, NodeKey, Span, Timestamp},
+    types::{Incarnation, Kind, MemberId, NetworkId, NodeKey, Span, Timestamp},
 };
 
 /// An organisation that runs a node. Public among members.
@@ -172,6 +172,8 @@ pub struct NodeRecord {
     pub expiry: Timestamp,
     /// What else the node does: numbers of `capability`; unknown ones say nothing.
     pub capabilities: Vec<u32>,
+    /// Which copy of the node.
+    pub incarnation: Incarnation,
 }
 
 /// What is known of one member, as signed.

@@ -6,7 +6,7 @@ use super::{Authenticated, Challenges, Peer, SessionError, window::Window};
 use crate::{
     crypto::{SecretKey, SessionKeys, Signed},
     types::{
-        MemberId, NetworkId, NodeKey, Span, Timestamp,
+        Incarnation, MemberId, NetworkId, NodeKey, Span, Timestamp,
         limits::{CHALLENGE_SLOT, MESSAGE_LIFE_MAX, SESSIONS_ENDED_MAX, SESSIONS_PER_PEER_MAX},
     },
     wire::{Head, Message},
@@ -72,6 +72,12 @@ impl Sessions {
     /// Ends every session of a node that is heeded no more.
     pub fn end(&mut self, node: &NodeKey) {
         self.inbound.remove(node);
+    }
+
+    /// Ends every session of an earlier copy of a member's node, and makes its challenges worth nothing.
+    pub fn renew(&mut self, node: &NodeKey, member: MemberId, incarnation: Incarnation) {
+        self.end(node);
+        self.challenges.renew(member, incarnation);
     }
 
     /// Remembers a session whose first message opened; the oldest of the peer ends where it holds

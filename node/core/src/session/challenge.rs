@@ -1,22 +1,34 @@
 //! Freshness without a disk write (`protocol.md` 3).
 
+use std::collections::BTreeMap;
+
 use subtle::ConstantTimeEq;
 
 use crate::{
     crypto::{SecretKey, keyed_hash},
-    types::{MemberId, Timestamp, limits::CHALLENGE_SLOT},
+    types::{Incarnation, MemberId, Timestamp, limits::CHALLENGE_SLOT},
 };
 
 /// Makes and checks this run's challenges. A restart draws a new secret, so that everything
 /// captured before it is refused.
 pub struct Challenges {
     boot: SecretKey,
+    /// Members whose node was restored while this run knew them.
+    incarnations: BTreeMap<MemberId, Incarnation>,
 }
 
 impl Challenges {
     /// Starts with a secret drawn at start.
     pub fn new(boot: SecretKey) -> Self {
-        Self { boot }
+        Self {
+            boot,
+            incarnations: BTreeMap::new(),
+        }
+    }
+
+    /// Makes what an earlier copy of a member's node was given worth nothing.
+    pub fn renew(&mut self, peer: MemberId, incarnation: Incarnation) {
+        self.incarnations.insert(peer, incarnation);
     }
 
     /// What `peer` must put into its messages at this time.
@@ -33,7 +45,9 @@ impl Challenges {
     }
 
     fn at(&self, peer: MemberId, slot: u64) -> [u8; 16] {
-        let mac = keyed_hash(&self.boot[..], &[&peer.0, &slot.to_be_bytes()]);
+        let incarnation = self.incarnations.get(&peer).map_or(0, |known| known.0);
+        let parts: [&[u8]; 3] = [&peer.0, &slot.to_be_bytes(), &incarnation.to_be_bytes()];
+        let mac = keyed_hash(&self.boot[..], &parts);
         let mut challenge = [0; 16];
         challenge.copy_from_slice(&mac[..16]);
         challenge

@@ -41,6 +41,12 @@ pub enum SessionError {
         /// Who sent it.
         member: MemberId,
     },
+    /// A later copy of the sender's node is known.
+    #[error("member {member} speaks from a copy of its node that was superseded")]
+    Superseded {
+        /// Who sent it.
+        member: MemberId,
+    },
     /// The message was made for somebody else or for another network.
     #[error("member {member} sent a message made for somebody else")]
     Audience {
@@ -99,6 +105,7 @@ impl SessionError {
             | Self::Expired { .. }
             | Self::Replayed { .. } => PeerCode::Unauthenticated,
             Self::NotMember { .. } | Self::Revoked { .. } => PeerCode::NotMember,
+            Self::Superseded { .. } => PeerCode::Superseded,
             Self::NotAuthority { .. } => PeerCode::Denied,
             Self::Version { .. } => PeerCode::VersionTooOld,
             Self::Stale { .. } => PeerCode::Stale,
@@ -116,6 +123,7 @@ impl SessionError {
             Self::NotMember { .. } => Code::NotMember,
             Self::NotAuthority { .. } => Code::NotAuthority,
             Self::Revoked { .. } => Code::KeyRevoked,
+            Self::Superseded { .. } => Code::Superseded,
             Self::Audience { .. } => Code::WrongRecipient,
             Self::Stale { .. } => Code::Stale,
             Self::ClockSkew { .. } => Code::ClockSkew,

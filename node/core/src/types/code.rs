@@ -74,6 +74,8 @@ codes!(
         TrustStale = "TRUST_STALE",
         /// The sender speaks a version of the protocol that the receiver gave up.
         VersionTooOld = "VERSION_TOO_OLD",
+        /// A later copy of the sender's node is known, restored from a backup.
+        Superseded = "SUPERSEDED",
     }
 );
 

@@ -14,7 +14,7 @@ use crate::{
         Charter, Credential, HpkeKey, JoinAnswer, JoinRequest, JoinState, KeySet, Known,
         NodeRecord, Organization, Rules, Template,
     },
-    types::{Kind, MemberId, NetworkId, NodeKey, Span, Timestamp, limits},
+    types::{Incarnation, Kind, MemberId, NetworkId, NodeKey, Span, Timestamp, limits},
 };
 
 const MINUTE: u64 = Span::minutes(1).0;
@@ -252,6 +252,7 @@ impl Wire for NodeRecord {
             sequence: self.sequence,
             expiry_ms: self.expiry.0,
             capability: self.capabilities.clone(),
+            incarnation: self.incarnation.0,
         }
     }
 
@@ -267,6 +268,7 @@ impl Wire for NodeRecord {
             sequence: proto.sequence,
             expiry: Timestamp(proto.expiry_ms),
             capabilities: proto.capability,
+            incarnation: Incarnation(proto.incarnation),
         })
     }
 }

@@ -45,5 +45,5 @@ terms!(Attribute { Family Given BirthDate Sex Identifier Address Phone Email });
 terms!(Agreement { Agrees Close Differs Absent });
 terms!(PeerCode {
     Malformed Unauthenticated NotMember Stale Denied HandleUnknown OverBudget Unavailable ClockSkew
-    TrustStale VersionTooOld
+    TrustStale VersionTooOld Superseded
 });

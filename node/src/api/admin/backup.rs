@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chartmesh_core::{
     crypto::{BackupLock, RecoverySecret},
-    flows::file_named_by,
+    flows::{MemberView, file_named_by},
     records::StoreError,
     types::Code,
 };
@@ -153,7 +153,38 @@ pub(super) async fn checks(daemon: &Daemon) -> Vec<Check> {
             "record again what came after it, consents and their revocations first; then delete the file restored",
         )
     });
-    std::iter::once(sheet).chain(restored).collect()
+    let checks = std::iter::once(sheet).chain(restored);
+    checks.chain(copies(daemon)).collect()
+}
+
+/// Alarms of a node that runs twice.
+fn copies(daemon: &Daemon) -> Vec<Check> {
+    let views = daemon.node.member_views();
+    let organization = |of: &dyn Fn(&MemberView) -> bool| {
+        let view = views.iter().find(|view| of(view));
+        view.map_or("a member", |view| {
+            view.credential.organization.name.as_str()
+        })
+    };
+    let told = daemon.node.superseded_by().map(|(by, at)| {
+        let name = organization(&|view| view.credential.node_key == by);
+        check(
+            "superseded",
+            "bad",
+            format!("{name} said at {at} that a later copy of this node is known"),
+            "stop this daemon: if the node was restored elsewhere, this copy must never run again; if not, speak to that member",
+        )
+    });
+    let twins = daemon.node.twins().into_iter().map(|(member, at)| {
+        let name = organization(&|view| view.credential.member == member);
+        check(
+            "twin",
+            "warn",
+            format!("an earlier copy of the node of {name} spoke at {at} and was refused"),
+            "telephone them: a node that was restored and its forgotten copy both run",
+        )
+    });
+    told.into_iter().chain(twins).collect()
 }
 
 async fn lock(daemon: &Daemon) -> Result<Option<BackupLock>, Status> {

@@ -202,6 +202,9 @@ fn backup_hint(code: Code) -> &'static str {
             "nothing was written; take an earlier backup, or another copy of this one"
         }
         Code::BackupMalformed => "name a file that chartmesh backup made",
+        Code::Superseded => {
+            "that node, or this one, runs twice: chartmesh doctor at both ends says which copy must stop"
+        }
         Code::NotEmpty => "name an empty directory, or one that is not there, with --node",
         Code::RestoreUnfinished => "run the same chartmesh restore again: it begins anew",
         _ => "run chartmesh doctor",
