@@ -114,8 +114,8 @@ pub(crate) struct CosignArgs {
         The next version holds once enough authorities of the one in force have signed it, and every \
         authority that comes in.\n\n\
         A signature cannot be withdrawn: others may hold it, and an authority that signed two versions of one \
-        number could split the network. What was proposed by mistake can be signed for 14 days after an \
-        authority heard of it. To be rid of it sooner, let enough others sign another version without this \
+        number could split the network. What was proposed is shown for 14 days after an authority heard of it; \
+        whoever names its id may sign it later too, and proposed again it is shown again. To be rid of it, let enough others sign another version without this \
         authority, or let them sign this one and amend it again."
 )]
 pub(crate) struct AmendArgs {

@@ -758,11 +758,13 @@ async fn what_waits_for_signatures_waits_proposal_life_in_the_order_in_which_it_
     pass(1).await;
 
     assert!(b.proposals().is_empty() && b.proposals_to_sign().is_empty());
-    let signed = b.cosign(&admin(), ids[0]).await;
-    assert_eq!(code(signed), Some(Code::ProposalUnknown));
     net.rewind();
     assert_eq!(b.exchange_proposals(a.member()).await, Ok(0));
     assert!(net.tape().iter().all(|frame| frame.rpc != Rpc::Propose));
+    let unknown = b.cosign(&admin(), ids[1]).await;
+    assert_eq!(code(unknown), Some(Code::ProposalUnknown));
+    let named = b.cosign(&admin(), ids[0]).await;
+    assert!(named.unwrap().complete, "who names it may sign it");
 }
 
 /// Hard case: all that could sign have drawn it up themselves, cut off from each other.

@@ -95,7 +95,7 @@ impl<W: World> Node<W> {
         })
     }
 
-    /// Signs a proposal that waits here.
+    /// Signs a proposal that waits here, or waited in vain and is shown no more.
     ///
     /// # Errors
     /// [`Code::ProposalUnknown`], [`Code::NotAuthority`], [`Code::OrganizationActive`],
@@ -104,11 +104,10 @@ impl<W: World> Node<W> {
         let registration = self.registration().await;
         let network = self.undisputed()?;
         let mut proposal = {
-            let now = self.now();
             let state = self.state();
-            let mut waiting = state.waiting(now).map(|waiting| &waiting.proposal);
-            let named = waiting.find(|proposal| proposal.id() == id);
-            named.cloned().ok_or(FlowError::NotFound {
+            let named = state.proposals.get(&id);
+            let named = named.map(|waiting| waiting.proposal.clone());
+            named.ok_or(FlowError::NotFound {
                 code: Code::ProposalUnknown,
             })?
         };

@@ -116,9 +116,12 @@ impl<W: World> Node<W> {
         })?;
         let waiting = self.proposals().into_iter();
         let mut signed = waiting.filter(|view| view.signed_here);
-        let same = |proposal: &Proposal| {
-            let other = proposal.proposed();
-            other.is_ok_and(|other| proposed.says_the_same(&other))
+        let same = |proposal: &Proposal| match (&proposed, proposal.proposed()) {
+            // What else it says of the organisation was said when it was signed.
+            (Proposed::Credential(one), Ok(Proposed::Credential(other))) => {
+                one.subject() == other.subject() && one.sequence == other.sequence
+            }
+            (_, other) => other.is_ok_and(|other| proposed.says_the_same(&other)),
         };
         match signed.find(|view| same(&view.proposal)) {
             // Since it was signed, a charter has come that asks for fewer signatures.
