@@ -1,5 +1,7 @@
 //! From a directory to a node: make one, or open the one that is there.
 
+mod checkpoints;
+
 use std::{
     fs::{File, OpenOptions},
     io::Write as _,
@@ -25,6 +27,8 @@ use crate::{
     time::system_time,
     world::RealWorld,
 };
+
+pub use checkpoints::complete as complete_checkpoints;
 
 /// The sealed file that says who the node is.
 pub(crate) const IDENTITY: &str = "identity";
@@ -269,6 +273,7 @@ pub async fn open(
     let world = RealWorld::new(store, started);
     let node = Node::new(identity_of(&identity), fold, world);
     node.install_opening_keys(opening_keys(&identity));
+    checkpoints::reconcile(folder, &node).await;
     Ok(Booted {
         node: Arc::new(node),
         identity,

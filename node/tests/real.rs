@@ -171,6 +171,43 @@ async fn a_node_whose_journal_was_changed_serves_its_own_people_only() {
     clinic.stop().await;
 }
 
+/// Hard case: journal, index and leaves agree; only what was signed of them says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_checkpoints_are_of_another_log_serves_its_own_people_only() {
+    let node = Node::made("Hospital A", Kind::Hospital).await;
+    assert!(node.flows().found(&actor(), founding()).await.is_ok());
+    assert!(node.flows().keep_checkpoint().await.expect("a checkpoint"));
+    let note = node.flows().checkpoint().expect("a checkpoint");
+    let mut stopped = node.restarted().await.stop().await;
+    let file = stopped.path("audit/checkpoints");
+    let whole = fs::read_to_string(&file).expect("checkpoints");
+    assert!(whole.starts_with(&format!("{note}\n")));
+
+    fs::remove_file(&file).expect("removed");
+    stopped = stopped.started().await.stop().await;
+    let again = fs::read_to_string(&file).expect("checkpoints");
+    assert!(again.starts_with(&whole), "made anew from the journal");
+    fs::write(&file, &again[..again.len() - 7]).expect("cut");
+    stopped = stopped.started().await.stop().await;
+    let again = fs::read_to_string(&file).expect("checkpoints");
+    assert!(again.starts_with(&whole), "what a crash left is completed");
+
+    let root = again.find("\n64\n").expect("a size") + 4;
+    let other = if &again[root..=root] == "A" { "B" } else { "A" };
+    let changed = [&again[..root], other, &again[root + 1..]].concat();
+    let more = format!("{again}{note}\n");
+    for (text, holds) in [(&again, true), (&changed, false), (&more, false)] {
+        fs::write(&file, text).expect("written");
+        let node = stopped.started().await;
+        assert_eq!(node.flows().fold().problem().is_none(), holds);
+        let invited = node.flows().invite(&actor(), TICKET_LIFE).await;
+        assert_eq!(invited.is_ok(), holds);
+        stopped = node.stop().await;
+        let left = fs::read_to_string(&file).expect("checkpoints");
+        assert!(left.starts_with(text), "left as it was");
+    }
+}
+
 /// One changed byte, or a missing file, of a stored document: both checks name the document.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_document_file_is_named_by_verify_and_doctor() {

@@ -128,7 +128,12 @@ impl Daemon {
             tracing::warn!(code = %error.code(), "refusals cannot be counted in the log");
         }
         match self.node.keep_checkpoint().await {
-            Ok(_) => {}
+            Ok(false) => {}
+            Ok(true) => {
+                if let Err(error) = boot::complete_checkpoints(&self.folder, &self.node).await {
+                    tracing::warn!(code = %error.code(), "audit/checkpoints is behind the journal");
+                }
+            }
             Err(error) if error.code() == Code::NoNetwork => {}
             Err(error) => tracing::warn!(code = %error.code(), "no checkpoint can be kept"),
         }

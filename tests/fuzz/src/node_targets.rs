@@ -174,12 +174,12 @@ pub(crate) const CALLS: &[&str] = &[
     "AuditCheckpoint",
     "AuditProve",
     "AuditPromise",
-    "AuditExport",
     "AuditKey",
     "ConfigShow",
     "Backup",
     "RecoverySheet",
     "Restore",
+    "AuditExport",
 ];
 
 /// Inputs after which the node is made anew, since each may leave something in it.

@@ -422,7 +422,7 @@ fn asked() -> Vec<(u8, Vec<Vec<u8>>)> {
     }
     .encode_to_vec();
     let whole = |call, message: Vec<u8>| (call, vec![message]);
-    let mut asked: Vec<_> = (0..47).map(|call| whole(call, Vec::new())).collect();
+    let mut asked: Vec<_> = (0..48).map(|call| whole(call, Vec::new())).collect();
     asked.extend([
         whole(4, found.encode_to_vec()),
         whole(6, admin::InviteRequest { valid_ms: 1_000 }.encode_to_vec()),
@@ -460,7 +460,36 @@ fn asked() -> Vec<(u8, Vec<Vec<u8>>)> {
             .encode_to_vec(),
         ),
     ]);
+    asked.extend(about_the_log());
     asked
+}
+
+/// What is asked of the audit log, besides nothing.
+fn about_the_log() -> Vec<(u8, Vec<Vec<u8>>)> {
+    let whole = |call, message: Vec<u8>| (call, vec![message]);
+    vec![
+        whole(
+            40,
+            admin::AuditProveRequest {
+                entry: 1,
+                ..admin::AuditProveRequest::default()
+            }
+            .encode_to_vec(),
+        ),
+        whole(
+            40,
+            admin::AuditProveRequest {
+                from: 64,
+                ..admin::AuditProveRequest::default()
+            }
+            .encode_to_vec(),
+        ),
+        whole(41, admin::AuditPromiseRequest { entry: 1 }.encode_to_vec()),
+        whole(
+            47,
+            admin::AuditExportRequest { from: 1, limit: 2 }.encode_to_vec(),
+        ),
+    ]
 }
 
 /// The parts of an import, and of a document.

@@ -89,7 +89,7 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
             });
             Ok(())
         }
-        RecordKind::Checkpoint => apply_checkpoint(state, body),
+        RecordKind::Checkpoint => apply_checkpoint(state, record, body),
         RecordKind::Handle => {
             let handle = wire::decode_handle(body)?;
             state.handles.issue(
@@ -128,12 +128,13 @@ pub(super) fn apply(state: &mut State, record: &Record) -> Result<(), WireError>
 }
 
 /// A checkpoint is true of the log before it, or the log is not the one that was signed.
-fn apply_checkpoint(state: &mut State, body: &Bytes) -> Result<(), WireError> {
+fn apply_checkpoint(state: &mut State, record: &Record, body: &Bytes) -> Result<(), WireError> {
     let note = wire::decode_checkpoint(body)?;
     let (size, root) = Checkpoint::claims(&note).map_err(|_| WireError::Encoding)?;
     if state.tree.root_at(size) != Some(root) {
         return Err(WireError::Contradiction);
     }
+    state.checkpoints.push(record.place);
     state.checkpoint = Some(KeptCheckpoint {
         size,
         note: note.into(),

@@ -197,6 +197,7 @@ pub(super) struct State {
     pub(super) tree: Tree,
     pub(super) audit: Vec<AuditPlace>,
     pub(super) checkpoint: Option<KeptCheckpoint>,
+    pub(super) checkpoints: Vec<Place>,
     // ---- what a restart forgets
     pub(super) sessions: Sessions,
     pub(super) outbound: BTreeMap<MemberId, Outbound>,
@@ -376,6 +377,7 @@ impl Fold {
             tree: Tree::default(),
             audit: Vec::new(),
             checkpoint: None,
+            checkpoints: Vec::new(),
             sessions: Sessions::new(me, boot),
             outbound: BTreeMap::new(),
             challenges: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The own audit log: read it, sign checkpoints of it, prove what it says.
 
 mod export;
+mod kept;
 mod log;
 mod promise;
 mod proof;
