@@ -319,3 +319,163 @@ fn configuration(contents: &Contents, key_file: Option<&Path>) -> Result<String,
     file.key_file = key_file.map(Path::to_owned);
     Ok(toml::to_string(&file).map_err(|_| BackupError::Contents)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use chartmesh_core::{membership::Organization, types::Kind};
+
+    use super::*;
+    use crate::{
+        boot::Making,
+        store::{BackUp, SavedAt},
+    };
+
+    /// A backup of a node that was just made, and what opens it.
+    struct Saved {
+        folder: tempfile::TempDir,
+        secret: RecoverySecret,
+        node: String,
+    }
+
+    impl Saved {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let place = folder.path().join("node");
+            let made = boot::make(&place, making()).await.unwrap();
+            let booted = boot::open(&place, None).await.unwrap();
+            let mut rng = rand_core::UnwrapErr(rand::rngs::SysRng);
+            let secret = RecoverySecret::draw(&mut rng);
+            let asked = BackUp {
+                at: SavedAt::File(folder.path().join("backup")),
+                member: made.member,
+                lock: secret.lock(),
+                identity: IDENTITY,
+                config: fs::read(place.join(FILE)).unwrap(),
+                naming: file_named_by,
+                now: system_time(),
+            };
+            booted.node.world().store().back_up(asked).await.unwrap();
+            Self {
+                folder,
+                secret,
+                node: made.node,
+            }
+        }
+
+        fn place(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        async fn restore(&self, name: &str) -> Result<Restored, Code> {
+            let restoring = Restoring {
+                file: self.place("backup"),
+                secret: self.secret.to_text(),
+                passphrase: None,
+                key_file: None,
+            };
+            let restored = restore(&self.place(name), restoring).await;
+            restored.map_err(|error| error.code())
+        }
+    }
+
+    fn making() -> Making {
+        Making {
+            organization: Organization {
+                name: "Cedar Clinic".to_owned(),
+                kind: Kind::Clinic,
+                npi: String::new(),
+                oid: String::new(),
+                address: "1 Elm St".to_owned(),
+                contact: String::new(),
+                phone: String::new(),
+                hours: String::new(),
+                state: "MA".to_owned(),
+                part2: false,
+                test: true,
+            },
+            listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
+            passphrase: None,
+            key_file: None,
+            member: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restored_node_opens_as_the_same_member_with_a_higher_incarnation() {
+        let saved = Saved::new().await;
+
+        let restored = saved.restore("back").await.unwrap();
+
+        assert_eq!(restored.node, saved.node);
+        let place = saved.place("back");
+        let booted = boot::open(&place, None).await.unwrap();
+        assert_eq!(booted.node.node_key().to_string(), saved.node);
+        assert!(booted.identity.incarnation.0 > 0);
+        assert_eq!(
+            booted.node.identity().incarnation,
+            booted.identity.incarnation
+        );
+        assert_eq!(RestoredNote::of(&place).map(|note| note.position), Some(0));
+        assert!(!place.join(RESTORING).exists());
+    }
+
+    /// The hard case is what a power cut leaves: neither the daemon nor `init` takes it for a node.
+    #[tokio::test]
+    async fn a_restore_that_was_cut_is_no_node_and_begins_anew() {
+        let saved = Saved::new().await;
+        saved.restore("back").await.unwrap();
+        let place = saved.place("back");
+        assert!(boot::open(&place, None).await.is_ok());
+
+        fs::write(place.join(RESTORING), "").unwrap();
+        fs::remove_dir_all(place.join("journal")).unwrap();
+
+        let opened = boot::open(&place, None)
+            .await
+            .err()
+            .map(|error| error.code());
+        assert_eq!(opened, Some(Code::RestoreUnfinished));
+        let made = boot::make(&place, making())
+            .await
+            .err()
+            .map(|error| error.code());
+        assert_eq!(made, Some(Code::RestoreUnfinished));
+        saved.restore("back").await.unwrap();
+        assert!(boot::open(&place, None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_the_directory_is_never_taken_away() {
+        let saved = Saved::new().await;
+        fs::create_dir(saved.place("empty")).unwrap();
+        assert!(saved.restore("empty").await.is_ok());
+
+        for (name, mark) in [("other", None), ("marked", Some(RESTORING))] {
+            let place = saved.place(name);
+            fs::create_dir(&place).unwrap();
+            for file in ["notes"].into_iter().chain(mark) {
+                fs::write(place.join(file), "x").unwrap();
+            }
+            let before = fs::read_dir(&place).unwrap().count();
+
+            assert_eq!(saved.restore(name).await.err(), Some(Code::NotEmpty));
+            assert_eq!(fs::read_dir(&place).unwrap().count(), before);
+        }
+        assert_eq!(saved.restore("node").await.err(), Some(Code::NotEmpty));
+    }
+
+    #[tokio::test]
+    async fn an_altered_backup_writes_nothing() {
+        let saved = Saved::new().await;
+        assert!(saved.restore("good").await.is_ok());
+        let mut bytes = fs::read(saved.place("backup")).unwrap();
+        let at = bytes.len() - 20;
+        bytes[at] ^= 1;
+        fs::write(saved.place("backup"), bytes).unwrap();
+
+        let refused = saved.restore("back").await.err();
+
+        assert_eq!(refused, Some(Code::BackupAltered));
+        assert!(!saved.place("back").exists());
+    }
+}

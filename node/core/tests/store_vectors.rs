@@ -16,11 +16,11 @@ use std::{
 };
 
 use chartmesh_core::{
-    crypto::{SecretKey, row, sha256, tree::leaf_hash},
+    crypto::{RecoverySecret, SecretKey, row, sha256, tree::leaf_hash},
     membership::{Organization, StoredIdentity, StoredOpeningKey},
     records::{
-        Batch, Disk, Head, KeyId, Keyring, Log, Record, RecordKind, Recorded, Scope, StoreError,
-        Tail, read_record,
+        Backup, BackupSource, Batch, Disk, Head, KeyId, Keyring, Log, Record, RecordKind, Recorded,
+        Scope, StoreError, Tail, Taking, read_record,
     },
     types::{Incarnation, Kind, MemberId, PatientId, Timestamp},
     wire,
@@ -74,6 +74,61 @@ fn a_journal_of_two_commits_has_the_bytes_of_its_vector_and_reads_back() {
         let read = read_record(&kept, &again.keys(), record.place).unwrap();
         assert_eq!(shown(&read), shown(record));
     }
+}
+
+struct Whole(Vec<u8>);
+
+impl BackupSource for Whole {
+    fn len_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let from = (offset as usize).min(self.0.len());
+        Ok(self.0[from..(from + len).min(self.0.len())].to_vec())
+    }
+}
+
+#[test]
+fn a_backup_has_the_bytes_of_its_vector_and_opens_by_what_is_typed() {
+    let (disk, log, _) = store();
+    let mut rng = ChaCha20Rng::from_seed(SEED);
+    let secret = RecoverySecret::draw(&mut rng);
+    let mut bytes = Vec::new();
+    let taking = Taking {
+        disk: &disk,
+        keyring: &log.keys(),
+        read_file: &|_, _, _| Err(StoreError::Missing),
+        naming: |_| Ok(None),
+        until: log.head(),
+        member: MemberId([0x11; 16]),
+        identity: b"identity",
+        config: b"log = \"info\"\n",
+        now: Timestamp(TIMES_MS[1]),
+    };
+    let taken = taking.write(&secret.lock(), &mut rng, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    });
+    let vector = golden(
+        "store-backup.json",
+        &json!({
+            "seed": hex(&SEED),
+            "secret": secret.to_text().as_str(),
+            "sheet": hex(&secret.lock().id()),
+            "key": hex(&taken.unwrap().key[..]),
+            "bytes": hex(&bytes),
+        }),
+    );
+
+    let typed = RecoverySecret::parse(vector["secret"].as_str().unwrap()).unwrap();
+    let kept = Whole(unhex(&vector["bytes"]));
+    let backup = Backup::open(kept, |header| header.key(&typed)).unwrap();
+    let contents = backup.check(|_| Ok(None)).unwrap();
+
+    assert_eq!(backup.about().head, log.head());
+    assert_eq!(&contents.identity[..], b"identity");
+    assert_eq!(contents.config, b"log = \"info\"\n");
 }
 
 /// The same file by hand, as another program would read it.
