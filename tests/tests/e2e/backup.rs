@@ -119,7 +119,9 @@ fn a_node_that_lost_its_disk_comes_back_from_a_file_and_a_sheet() {
     }
     let members = hospital.ok(&["network", "members"])["members"].clone();
     hospital.kill();
-    fs::remove_dir_all(&hospital.dir).expect("the disk is lost");
+    // Somebody will find it.
+    let lost = world.path("lost");
+    fs::rename(&hospital.dir, &lost).expect("the disk is lost");
 
     let mut back = hospital.again_in(world.path("another-machine"));
     let restore = |file: &str, sheet: &str| back.run(&["restore", file, "--sheet", sheet]);
@@ -165,4 +167,12 @@ fn a_node_that_lost_its_disk_comes_back_from_a_file_and_a_sheet() {
     assert!(same == Some(scan), "the bytes are the same");
     // The sheet that brought it back closes the next backup too.
     assert_eq!(back.ok(&["backup", &file])["sheet"], saved["sheet"]);
+
+    let mut forgotten = hospital.again_in(lost);
+    forgotten.start();
+    forgotten.wait("is told to stop", PATIENCE, || {
+        checks(&forgotten, "superseded") == ["bad"]
+    });
+    assert_eq!(checks(&clinic, "twin"), ["warn"]);
+    assert!(checks(&back, "superseded").is_empty());
 }
