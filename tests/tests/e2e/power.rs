@@ -31,6 +31,8 @@ const CUTS_A_DISK: usize = 10;
 const OPENS_WITHIN: Duration = Duration::from_secs(10);
 /// Who writes at once.
 const WRITERS: usize = 3;
+/// A file beside the node.
+const MARK: &str = "moment";
 /// Sizes of the documents, in bytes.
 const SIZES: [usize; 7] = [1_000, 40_000, 4_000, 400_000, 20_000, 1_500_000, 5_000_000];
 
@@ -97,10 +99,13 @@ fn cut_the_power(world: &World, image: &Image, cuts: usize) -> Duration {
 
 /// Cuts the power, looks at what is left, and lets the node go on that never had a cut. Gives the time the start took.
 fn cut(world: &World, image: &Image, node: &Node, rosa: &str, acknowledged: &[String]) -> Duration {
+    let moment = image.mark();
     node.freeze();
     until_still(node.process());
-    let left = image.copied(&world.path("left"));
+    let left = image.copied(world);
     node.thaw();
+    let marked = fs::read_to_string(left.at.join(MARK)).expect("a mark");
+    assert_eq!(marked, moment, "the copy is of another moment");
     let mut restarted = node.again_in(left.at.join("clinic"));
     let began = Instant::now();
     restarted.start();
@@ -223,7 +228,7 @@ impl Image {
         let disk = fs::File::create(&file).expect("made");
         disk.set_len(512 << 20).expect("as large as it is");
         run("mkfs.ext4", &["-q", "-m", "0"], &[&file]).then_some(())?;
-        let mounted = Mounted::mount(&file, at)?;
+        let mounted = Mounted::mount(file.clone(), at)?;
         Some(Self { file, mounted })
     }
 
@@ -232,30 +237,49 @@ impl Image {
         name.to_string_lossy().into_owned()
     }
 
+    /// Leaves a mark on the disk, synced, by which a copy shows that it is not of an earlier moment.
+    fn mark(&self) -> String {
+        static MARKS: AtomicUsize = AtomicUsize::new(0);
+        let moment = MARKS.fetch_add(1, Ordering::Relaxed).to_string();
+        let path = self.mounted.at.join(MARK);
+        fs::write(&path, &moment).expect("written");
+        let synced = fs::File::open(&path).and_then(|file| file.sync_all());
+        synced.expect("synced");
+        moment
+    }
+
     /// What is on the disk at this moment, as the disk of another machine.
-    fn copied(&self, at: &Path) -> Mounted {
+    ///
+    /// Each copy is a file of its own: of one that the kernel has seen before it may remember the content.
+    fn copied(&self, world: &World) -> Mounted {
+        static COPIES: AtomicUsize = AtomicUsize::new(0);
+        let number = COPIES.fetch_add(1, Ordering::Relaxed);
+        let at = world.path(&format!("left{number}"));
         let copy = at.with_extension("image");
         assert!(run("cp", &["--sparse=always"], &[&self.file, &copy]));
-        Mounted::mount(&copy, at.to_owned()).expect("the copy is a file system")
+        Mounted::mount(copy, at).expect("the copy is a file system")
     }
 }
 
 struct Mounted {
+    image: PathBuf,
     at: PathBuf,
 }
 
 impl Mounted {
     /// The journal of the file system is written when somebody syncs, and not by a clock: nothing is under way in it
     /// while the daemon stands still.
-    fn mount(image: &Path, at: PathBuf) -> Option<Self> {
+    fn mount(image: PathBuf, at: PathBuf) -> Option<Self> {
         fs::create_dir_all(&at).expect("the folder is made");
-        run("mount", &["-o", "loop,commit=600"], &[image, &at]).then_some(Self { at })
+        run("mount", &["-o", "loop,commit=600"], &[&image, &at]).then_some(Self { image, at })
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
         run("umount", &["--lazy"], &[&self.at]);
+        // Nothing is asserted while a test unwinds; what stays goes with the world's folder.
+        let _gone = fs::remove_file(&self.image);
     }
 }
 

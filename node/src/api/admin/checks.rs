@@ -5,6 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use chartmesh_core::{
     flows::MemberView,
     membership::Status as Standing,
+    records::StoreError,
     types::{NodeKey, Span, Timestamp},
 };
 use chartmesh_proto::admin::Check;
@@ -334,7 +335,13 @@ async fn journal(daemon: &Daemon, bytes: u64, position: u64) -> Check {
     let verified = daemon.node.world().store().verify().await;
     let bad = match verified {
         Ok(verified) => match (verified.journal.first_bad, verified.leaves) {
-            (None, Leaves::Agree) => None,
+            // What is there holds; what the index or a checkpoint knows of may be gone.
+            (None, Leaves::Agree) => match daemon.node.fold().problem() {
+                Some(StoreError::Integrity { position }) => {
+                    Some(format!("cut or changed at or behind record {position}"))
+                }
+                Some(_) | None => None,
+            },
             (Some(position), _) => Some(format!("changed at or behind record {position}")),
             (None, _) => Some("audit/leaves and journal disagree".to_owned()),
         },
