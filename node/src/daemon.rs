@@ -23,6 +23,7 @@ use crate::{
     boot::{self, Booted},
     config::Config,
     net::{Incoming, Net, NetConfig, NetError, NetEvent, ReachConfig, Reached, give_up, sticky},
+    restore::RestoredNote,
     store::StoreOpened,
     world::RealWorld,
 };
@@ -160,7 +161,7 @@ impl Daemon {
         let Reach::Network(serve) = self.reach else {
             return Ok(());
         };
-        if self.clock_behind.is_some() {
+        if self.clock_behind.is_some() || RestoredNote::of(&self.folder).is_some() {
             return Ok(());
         }
         let _one_at_a_time = self.starting.lock().await;

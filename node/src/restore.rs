@@ -28,7 +28,7 @@ use crate::{
 
 /// The sealed file with the lock that closes backups.
 pub(crate) const LOCK: &str = "recovery";
-/// Says from which backup a node came back, for `doctor`.
+/// Says from which backup a node came back; where it is, the node speaks to no other.
 const RESTORED: &str = "restored";
 /// What a restore may leave behind when it is cut short.
 const OWN: [&str; 14] = [
@@ -251,6 +251,18 @@ impl RestoredNote {
             recorded: Timestamp(numbers.next()??),
             made: Timestamp(numbers.next()??),
         })
+    }
+
+    /// Takes the note away: somebody knows what was lost, and the node may speak to others again.
+    ///
+    /// # Errors
+    /// [`BootError::File`].
+    pub fn accept(folder: &Path) -> Result<(), BootError> {
+        let gone = match fs::remove_file(folder.join(RESTORED)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            removed => removed.and_then(|()| File::open(folder)?.sync_all()),
+        };
+        gone.map_err(|error| BootError::File(error.kind()))
     }
 
     fn to_text(self) -> String {

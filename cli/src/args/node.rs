@@ -158,6 +158,9 @@ pub(crate) struct DoctorArgs {
     /// Accept that the clock was set back.
     #[arg(long)]
     pub(crate) accept_clock: bool,
+    /// After a restore: what came after the backup is recorded again, or known to be lost; speak to others again.
+    #[arg(long)]
+    pub(crate) accept_restore: bool,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseFd,
 }

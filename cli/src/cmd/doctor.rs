@@ -18,6 +18,7 @@ pub(crate) async fn run(args: DoctorArgs, node: &Node, screen: &Screen) -> Resul
     let request = DoctorRequest {
         accept_clock: args.accept_clock,
         repair: args.repair,
+        accept_restore: args.accept_restore,
     };
     let reply = node
         .call_alone(args.passphrase, async |mut admin| {

@@ -90,6 +90,9 @@ fn health(word: &str) -> &str {
         "clock-behind" => {
             "CLOCK BEHIND: the clock is behind the last record, so the network is off; run chartmesh doctor"
         }
+        "restored" => {
+            "RESTORED: from a backup, and nobody has said that what came after it is known; the network is off; run chartmesh doctor"
+        }
         "trust-stale" => {
             "TRUST STALE: nobody confirmed lately who was revoked, so nothing is disclosed; run chartmesh doctor"
         }

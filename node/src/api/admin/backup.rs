@@ -148,9 +148,9 @@ pub(super) async fn checks(daemon: &Daemon) -> Vec<Check> {
         );
         check(
             "restored",
-            "warn",
-            said,
-            "record again what came after it, consents and their revocations first; then delete the file restored",
+            "bad",
+            format!("{said}; until somebody says that this is known, the node speaks to nobody"),
+            "record again what came after it, revoked consents first; then chartmesh doctor --accept-restore",
         )
     });
     let checks = std::iter::once(sheet).chain(restored);

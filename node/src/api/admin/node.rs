@@ -22,6 +22,7 @@ use crate::{
     boot::{self, BootError, Making},
     daemon::Daemon,
     net::address_text,
+    restore::RestoredNote,
 };
 
 impl Admin {
@@ -205,6 +206,10 @@ impl Admin {
                 if request.accept_clock {
                     boot::accept_clock(&daemon.folder, daemon.last).map_err(boot_status)?;
                 }
+                if request.accept_restore {
+                    RestoredNote::accept(&daemon.folder).map_err(boot_status)?;
+                    self.network_started(&daemon).await?;
+                }
                 checks(&daemon, request.accept_clock).await?
             }
             Err(_) => self.unopened_checks(),
@@ -263,6 +268,8 @@ pub(in crate::api) fn health(daemon: &Daemon) -> &'static str {
         "read-only"
     } else if daemon.clock_behind.is_some() {
         "clock-behind"
+    } else if RestoredNote::of(&daemon.folder).is_some() {
+        "restored"
     } else if let Some(trust) = daemon.node.trust() {
         match trust {
             _ if trust.own => "revoked",
