@@ -432,7 +432,7 @@ pub fn write_file(path: &Path, text: String) -> Result<(), BootError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use chartmesh_core::types::Kind;

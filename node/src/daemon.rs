@@ -161,7 +161,7 @@ impl Daemon {
         let Reach::Network(serve) = self.reach else {
             return Ok(());
         };
-        if self.clock_behind.is_some() || RestoredNote::of(&self.folder).is_some() {
+        if self.clock_behind.is_some() || RestoredNote::waits(&self.folder) {
             return Ok(());
         }
         let _one_at_a_time = self.starting.lock().await;

@@ -242,7 +242,7 @@ pub struct RestoredNote {
 }
 
 impl RestoredNote {
-    /// Reads the note of a directory; none where the node there was never restored.
+    /// Reads the note of a directory; none where there is none that can be read.
     pub fn of(folder: &Path) -> Option<Self> {
         let text = fs::read_to_string(folder.join(RESTORED)).ok()?;
         let mut numbers = text.split_whitespace().map(|word| word.parse().ok());
@@ -251,6 +251,12 @@ impl RestoredNote {
             recorded: Timestamp(numbers.next()??),
             made: Timestamp(numbers.next()??),
         })
+    }
+
+    /// Whether the node there was restored and nobody has said yet that what was lost is known. A note
+    /// that cannot be read is one.
+    pub fn waits(folder: &Path) -> bool {
+        folder.join(RESTORED).try_exists().unwrap_or(true)
     }
 
     /// Takes the note away: somebody knows what was lost, and the node may speak to others again.
@@ -334,11 +340,9 @@ fn configuration(contents: &Contents, key_file: Option<&Path>) -> Result<String,
 
 #[cfg(test)]
 mod tests {
-    use chartmesh_core::{membership::Organization, types::Kind};
-
     use super::*;
     use crate::{
-        boot::Making,
+        boot::tests::making,
         store::{BackUp, SavedAt},
     };
 
@@ -390,28 +394,6 @@ mod tests {
         }
     }
 
-    fn making() -> Making {
-        Making {
-            organization: Organization {
-                name: "Cedar Clinic".to_owned(),
-                kind: Kind::Clinic,
-                npi: String::new(),
-                oid: String::new(),
-                address: "1 Elm St".to_owned(),
-                contact: String::new(),
-                phone: String::new(),
-                hours: String::new(),
-                state: "MA".to_owned(),
-                part2: false,
-                test: true,
-            },
-            listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
-            passphrase: None,
-            key_file: None,
-            member: None,
-        }
-    }
-
     #[tokio::test]
     async fn a_restored_node_opens_as_the_same_member_with_a_higher_incarnation() {
         let saved = Saved::new().await;
@@ -429,6 +411,25 @@ mod tests {
         );
         assert_eq!(RestoredNote::of(&place).map(|note| note.position), Some(0));
         assert!(!place.join(RESTORING).exists());
+    }
+
+    /// Hard case: a note that was damaged must not let the node speak.
+    #[tokio::test]
+    async fn a_restored_node_waits_until_somebody_accepts_it_whatever_the_note_says() {
+        let saved = Saved::new().await;
+        assert!(!RestoredNote::waits(&saved.place("node")));
+        saved.restore("back").await.unwrap();
+        let place = saved.place("back");
+        assert!(RestoredNote::waits(&place));
+
+        fs::write(place.join(RESTORED), "?").unwrap();
+
+        assert!(RestoredNote::of(&place).is_none());
+        assert!(RestoredNote::waits(&place));
+        for _ in 0..2 {
+            RestoredNote::accept(&place).unwrap();
+            assert!(!RestoredNote::waits(&place));
+        }
     }
 
     /// The hard case is what a power cut leaves: neither the daemon nor `init` takes it for a node.

@@ -37,7 +37,7 @@ pub(crate) enum AuditCommand {
         after_help = "Example:\n  chartmesh audit verify\n\nExit 6 if anything does not hold; each problem names its record or document.\nWorks without a running daemon."
     )]
     Verify(PassphraseFd),
-    /// Prints the newest checkpoint of the log; one is signed every ten minutes.
+    /// Prints the newest checkpoint of the log; one is signed in each ten minutes in which something was logged.
     #[command(after_help = "Example:\n  chartmesh audit checkpoint > checkpoint.txt")]
     Checkpoint,
     /// Proves that an entry stands in the log, or with --from that the log only grew, to whoever has the audit key.

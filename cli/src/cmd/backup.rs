@@ -137,7 +137,7 @@ fn restored(reply: &RestoreReply) -> String {
         ("verified", "opened and read again".to_owned()),
         (
             "lost",
-            "what was recorded after that: record revoked consents again before all else"
+            "what was recorded after that: record revoked consents again before all else, then chartmesh doctor --accept-restore; until then the node speaks to no other"
                 .to_owned(),
         ),
     ];

@@ -161,9 +161,12 @@ fn a_node_that_lost_its_disk_comes_back_from_a_file_and_a_sheet() {
     assert_eq!(back.ok(&["status"])["health"], "restored");
     assert_eq!(checks(&back, "restored"), ["bad"]);
     let out = world.out("fetched.pdf");
+    let listens = |node: &Node| lines(&node.ok(&["status"])["listen"]).count();
+    assert!(listens(&clinic) > 0 && listens(&back) == 0);
     assert!(fetched(&clinic, &back, &out).is_none());
     let accepted = back.run(&["doctor", "--accept-restore"]).json;
     assert!(lines(&accepted["checks"]).all(|check| check["name"] != "restored"));
+    assert!(listens(&back) > 0);
     let mut same = None;
     clinic.wait("fetches the scan", PATIENCE, || {
         same = fetched(&clinic, &back, &out);

@@ -47,6 +47,11 @@ async fn a_checkpoint_is_made_every_ten_minutes_and_only_then_and_tells_no_size(
     grant(clinic, rosa, &world.urgent).await;
     assert!(!clinic.keep_checkpoint().await.unwrap());
     assert_eq!(clinic.checkpoint().unwrap(), first);
+    let clinic = &clinic.restarted();
+    assert!(
+        !clinic.keep_checkpoint().await.unwrap(),
+        "a start is no tick"
+    );
 
     next_slot(clinic).await;
     assert!(clinic.keep_checkpoint().await.unwrap());

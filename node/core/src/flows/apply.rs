@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{
+    audit::checkpoint_slot,
     standing,
     state::{AuditPlace, Join, KeptCheckpoint, Patient, Received, State},
 };
@@ -134,6 +135,7 @@ fn apply_checkpoint(state: &mut State, record: &Record, body: &Bytes) -> Result<
     if state.tree.root_at(size) != Some(root) {
         return Err(WireError::Contradiction);
     }
+    state.checkpoint_slot = Some(checkpoint_slot(record.time));
     state.checkpoints.push(record.place);
     state.checkpoint = Some(KeptCheckpoint {
         size,

@@ -1,11 +1,11 @@
 //! Backups, the recovery sheet, and the way back.
 
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 use chartmesh_core::{
     crypto::{BackupLock, RecoverySecret},
     flows::{MemberView, file_named_by},
-    records::StoreError,
+    records::{BackupError, StoreError},
     types::Code,
 };
 use chartmesh_proto::admin::{
@@ -41,7 +41,12 @@ impl Admin {
                 code.sentence().to_string(),
             )
         })?;
-        let config = std::fs::read(daemon.folder.join(FILE)).unwrap_or_default();
+        let config = match std::fs::read(daemon.folder.join(FILE)) {
+            Ok(config) => config,
+            // A node may do with what is built in.
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(_) => return Err(refused(BackupError::from(StoreError::Failed).into())),
+        };
         let sheet = HEXLOWER.encode(&lock.id());
         let asked = BackUp {
             at,
@@ -141,11 +146,14 @@ pub(super) async fn checks(daemon: &Daemon) -> Vec<Check> {
             "chartmesh recovery-sheet makes another; older backups keep theirs",
         ),
     };
-    let restored = RestoredNote::of(&daemon.folder).map(|note| {
-        let said = format!(
-            "from a backup of {}: record {} of {} was the last",
-            note.made, note.position, note.recorded
-        );
+    let restored = RestoredNote::waits(&daemon.folder).then(|| {
+        let said = match RestoredNote::of(&daemon.folder) {
+            Some(note) => format!(
+                "from a backup of {}: record {} of {} was the last",
+                note.made, note.position, note.recorded
+            ),
+            None => "from a backup, and which one can be read no more".to_owned(),
+        };
         check(
             "restored",
             "bad",

@@ -268,7 +268,7 @@ pub(in crate::api) fn health(daemon: &Daemon) -> &'static str {
         "read-only"
     } else if daemon.clock_behind.is_some() {
         "clock-behind"
-    } else if RestoredNote::of(&daemon.folder).is_some() {
+    } else if RestoredNote::waits(&daemon.folder) {
         "restored"
     } else if let Some(trust) = daemon.node.trust() {
         match trust {

@@ -9,3 +9,4 @@ mod proof;
 pub use export::Exported;
 pub use log::{FilesVerified, Shown};
 pub use proof::Enclosed;
+pub(super) use proof::checkpoint_slot;

@@ -10,9 +10,14 @@ use crate::{
     membership::KeySet,
     ports::World,
     records::{Batch, Head, RecordKind, Scope, StoreError},
-    types::{Code, MemberId, NetworkId, Span},
+    types::{Code, MemberId, NetworkId, Span, Timestamp},
     wire,
 };
+
+/// Which ten minutes of the clock a time is in; there is at most one checkpoint of each.
+pub(in crate::flows) fn checkpoint_slot(at: Timestamp) -> u64 {
+    at.0 / EVERY.0
+}
 
 /// How often a checkpoint is made. Sizes that followed each disclosure would tell when one was made.
 const EVERY: Span = Span::minutes(10);
@@ -37,7 +42,7 @@ impl<W: World> Node<W> {
     /// [`Code::NoNetwork`], [`FlowError::Store`].
     pub async fn keep_checkpoint(&self) -> Result<bool, FlowError> {
         let network = self.network()?.id;
-        let slot = self.now().0 / EVERY.0;
+        let slot = checkpoint_slot(self.now());
         let (before, entries, covered) = {
             let mut state = self.state();
             let before = state.checkpoint_slot.replace(slot);
