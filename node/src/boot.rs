@@ -432,7 +432,10 @@ pub fn write_file(path: &Path, text: String) -> Result<(), BootError> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub(crate) use tests::making;
+
+#[cfg(test)]
+mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use chartmesh_core::types::Kind;

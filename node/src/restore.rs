@@ -342,7 +342,7 @@ fn configuration(contents: &Contents, key_file: Option<&Path>) -> Result<String,
 mod tests {
     use super::*;
     use crate::{
-        boot::tests::making,
+        boot::making,
         store::{BackUp, SavedAt},
     };
 
